@@ -1,0 +1,75 @@
+"""What is in the caches, read without importing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dropin_cache._cachefile import read_cache_file
+from dropin_cache._model import CachedPlugin
+from dropin_cache.update.probe import Probe
+from dropin_cache.update.report import Request
+from dropin_cache.update.targets import (
+    BUILT_IN_PACKAGES,
+    check_import_roots,
+    directories,
+    interpreters,
+)
+
+
+class Row(NamedTuple):
+    """A plugin as its cache has it.
+
+    Attributes:
+        package: Dotted name of the plugin package.
+        module: Dotted name of the drop-in.
+        plugin: The plugin's name in it.
+        provides: Dotted names of the interfaces it provides itself.
+        inherits: Dotted names of those that these extend.
+        description: Its docstring, or None.
+        path: The directory of the cache.
+    """
+
+    package: str
+    module: str
+    plugin: str
+    provides: tuple[str, ...]
+    inherits: tuple[str, ...]
+    description: str | None
+    path: str
+
+
+def rows(request: Request, interface: str | None) -> list[Row]:
+    """List the plugins in the caches of plugin packages.
+
+    Args:
+        request: Which packages, interpreters and paths.
+        interface: Dotted name; only plugins that provide it, inherited or not, are listed.
+
+    Raises:
+        ImportRootError, InterpreterError, ZopeInterfaceMissingError: As for an update.
+    """
+    check_import_roots(request.paths)
+    found: list[Row] = []
+    for python in interpreters(request.pythons):
+        with Probe(python, request.paths, request.timeout) as probe:
+            roots = probe.import_roots
+        for package, directory in directories(request.packages or BUILT_IN_PACKAGES, roots):
+            found += _rows_of(package, directory)
+    selected = (row for row in found if interface in (None, *row.provides, *row.inherits))
+    return list(dict.fromkeys(selected))  # interpreters may share directories
+
+
+def _rows_of(package: str, directory: str) -> Iterator[Row]:
+    file = read_cache_file(directory)
+    dropins = file.dropins() if file is not None else None
+    for dropin in (dropins or {}).values():
+        for plugin in dropin.plugins:
+            yield _row(package, directory, plugin)
+
+
+def _row(package: str, directory: str, plugin: CachedPlugin) -> Row:
+    provides = tuple(reference.dotted for reference in plugin.references)
+    inherits = tuple(name for name in plugin.interfaces or () if name not in provides)
+    module = plugin.dropin.moduleName
+    return Row(package, module, plugin.name, provides, inherits, plugin.description, directory)

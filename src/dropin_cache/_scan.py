@@ -1,0 +1,240 @@
+"""Which files are drop-ins, and whether they are still what a cache says about them.
+
+Everything here looks at directories and files; nothing is imported and nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, NamedTuple
+
+from dropin_cache._model import Fingerprint
+
+CACHE_NAME = "dropin.cache"
+
+_SOURCES = (".py", ".pyc")
+_CHUNK = 1 << 20
+
+
+class Dropin(NamedTuple):
+    """A file that holds a drop-in, as it was when the directory was read.
+
+    Attributes:
+        key: The module's last component, its key in the cache.
+        module: The module's dotted name.
+        path: The file: the module's, or `__init__.py` of a drop-in that is a package.
+        size: Bytes.
+        mtime_ns: Modification time, nanoseconds since the epoch.
+        mtime: The same in seconds, rounded as Python rounds `st_mtime`.
+        ctime_ns: Time of the last change to the inode, nanoseconds since the epoch.
+        inode: Inode number.
+    """
+
+    key: str
+    module: str
+    path: str
+    size: int = -1
+    mtime_ns: int = -1
+    mtime: float = -1.0
+    ctime_ns: int = -1
+    inode: int = -1
+
+
+class Bucket(NamedTuple):
+    """The drop-ins that share one cache.
+
+    Attributes:
+        directory: The directory the cache belongs in.
+        dropins: Its drop-ins, sorted by file name.
+        cacheable: False where the drop-ins lie in a zip archive.
+    """
+
+    directory: str
+    dropins: tuple[Dropin, ...]
+    cacheable: bool = True
+
+
+def pluginPackagePaths(name: str) -> list[str]:
+    """List further directories in which modules of a plugin package may lie.
+
+    A plugin package extends its `__path__` by them. As in Twisted, directories need not exist, and
+    one with an `__init__.py` is left out: it is a package of its own that happens to have the
+    same name.
+
+    Args:
+        name: Dotted name of the plugin package, such as `"twisted.plugins"`.
+
+    Returns:
+        Absolute paths, in the order of `sys.path`.
+    """
+    components = name.split(".")
+    directories = (os.path.join(entry, *components) for entry in sys.path)
+    return [
+        os.path.abspath(directory)
+        for directory in directories
+        if not os.path.exists(os.path.join(directory, "__init__.py"))
+    ]
+
+
+def scan(
+    package: str, search_path: Iterable[Any], unreadable: Callable[[str, OSError], object]
+) -> list[Bucket]:
+    """Find the drop-ins of a plugin package.
+
+    The order is Twisted's: along the search path, sorted by file name within a directory; the
+    first file wins a module name. A drop-in that is a package has a bucket to itself, because
+    Twisted keeps its cache inside it.
+
+    Args:
+        package: Dotted name of the plugin package.
+        search_path: Its `__path__`.
+        unreadable: Called with path and error for each directory that exists and cannot be read.
+
+    Returns:
+        The buckets, in the order in which Twisted would yield them.
+    """
+    seen = set()
+    buckets: dict[str, list[Dropin]] = {}
+    archived = set()
+    for entry in search_path:
+        try:
+            directory = os.fspath(entry)
+            found = list(_in_directory(package, directory))
+        except NotADirectoryError:
+            found = list(_in_archive(package, directory))
+            archived.add(directory)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unreadable(directory, error)
+            continue
+        except (TypeError, ValueError):  # no path at all; the import system passes over it too
+            continue
+        for dropin in found:
+            if dropin.key not in seen:
+                seen.add(dropin.key)
+                buckets.setdefault(os.path.dirname(dropin.path), []).append(dropin)
+    return [
+        Bucket(directory, tuple(dropins), cacheable=directory not in archived)
+        for directory, dropins in buckets.items()
+    ]
+
+
+def content_digest(path: str) -> str | None:
+    """Return the SHA-256 of a file's content, or None where it cannot be read."""
+    import hashlib  # noqa: PLC0415 - as slow to import as zope.interface, and seldom needed
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    digest = hashlib.sha256()
+    try:
+        with open(descriptor, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device may never end
+                return None
+            for chunk in iter(lambda: file.read(_CHUNK), b""):
+                digest.update(chunk)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def fingerprint(dropin: Dropin) -> Fingerprint | None:
+    """Take the fingerprint of a drop-in, or None where its file has changed since the scan."""
+    digest = content_digest(dropin.path)
+    if digest is None or not is_unchanged(dropin):
+        return None
+    return Fingerprint(dropin.size, dropin.mtime_ns, digest)
+
+
+def is_unchanged(dropin: Dropin) -> bool:
+    """Tell whether a drop-in's file is the one that the scan saw, untouched."""
+    try:
+        status = os.stat(dropin.path)
+    except OSError:
+        return False
+    return _with_status(dropin, status) == dropin
+
+
+def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -> bool:
+    """Tell whether what a cache says of a drop-in still holds.
+
+    Args:
+        recorded: The fingerprint in the cache. Without one (Twisted wrote the entry) Twisted's own
+            rule decides: the file must be older than the cache.
+        dropin: The drop-in as it is now.
+        cache_mtime: Modification time of the cache, seconds since the epoch.
+    """
+    if recorded is None:
+        return dropin.mtime < cache_mtime
+    if recorded.size != dropin.size:
+        return False
+    # A copy, a checkout or an image builder may set any time; the content settles it.
+    return recorded.mtime_ns == dropin.mtime_ns or recorded.digest == content_digest(dropin.path)
+
+
+def _in_directory(package: str, directory: str) -> Iterator[Dropin]:
+    with os.scandir(directory) as entries:
+        names = sorted((entry.name, entry) for entry in entries)
+    for name, entry in names:
+        stem, extension = os.path.splitext(name)
+        if extension in _SOURCES:
+            if _is_module_name(stem) and stem != "__init__":
+                yield from _regular(stem, f"{package}.{stem}", entry.path)
+        elif not extension and _is_directory(entry):
+            yield from _package(name, f"{package}.{name}", entry.path)
+
+
+def _in_archive(package: str, archive: str) -> Iterator[Dropin]:
+    """List the drop-ins in a zip archive on the path; in any other file there are none."""
+    import pkgutil  # noqa: PLC0415 - archives on the path are rare
+
+    for module in pkgutil.iter_modules([archive]):
+        if _is_module_name(module.name):
+            yield Dropin(
+                module.name, f"{package}.{module.name}", os.path.join(archive, module.name)
+            )
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of symbolic links
+        return False
+
+
+def _is_module_name(stem: str) -> bool:
+    # Twisted's rule to the letter: a drop-in it sees and the cache lacks is imported every time.
+    return not any(character in stem for character in " .-")
+
+
+def _package(key: str, module: str, directory: str) -> Iterator[Dropin]:
+    for extension in _SOURCES:
+        found = list(_regular(key, module, os.path.join(directory, "__init__" + extension)))
+        if found:
+            yield from found
+            return
+
+
+def _regular(key: str, module: str, path: str) -> Iterator[Dropin]:
+    """Yield the drop-in in `path` if a regular file is there: opening a FIFO would hang."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return
+    if stat.S_ISREG(status.st_mode):
+        yield _with_status(Dropin(key, module, path), status)
+
+
+def _with_status(dropin: Dropin, status: os.stat_result) -> Dropin:
+    return dropin._replace(
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        mtime=status.st_mtime,
+        ctime_ns=status.st_ctime_ns,
+        inode=status.st_ino,
+    )

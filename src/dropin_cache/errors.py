@@ -1,0 +1,141 @@
+"""What can go wrong, as exceptions that carry the facts; advice for people is in `cli`."""
+
+from __future__ import annotations
+
+import os
+
+
+class DropinCacheError(Exception):
+    """Root of all errors of this package.
+
+    Attributes:
+        exit_code: The status with which a command ends because of it.
+    """
+
+    exit_code = 5
+
+
+class PackageNotFoundError(DropinCacheError):
+    """A plugin package that was asked for is not installed.
+
+    Attributes:
+        package: Its dotted name.
+        python: The interpreter that looked for it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, package: str, python: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"no plugin package {package} for {python}")
+        self.package = package
+        self.python = python
+
+
+class PackageBrokenError(DropinCacheError):
+    """A plugin package itself cannot be imported.
+
+    Attributes:
+        package: Its dotted name.
+        reason: The exception, in one line.
+        traceback: The end of its traceback.
+    """
+
+    def __init__(self, package: str, reason: str, traceback: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"plugin package {package} cannot be imported: {reason}")
+        self.package = package
+        self.reason = reason
+        self.traceback = traceback
+
+
+class InterpreterError(DropinCacheError):
+    """An interpreter cannot be used.
+
+    Attributes:
+        python: Its path, as given.
+        reason: Why not, in one line.
+    """
+
+    exit_code = 2
+
+    def __init__(self, python: str, reason: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"cannot use the interpreter {python}: {reason}")
+        self.python = python
+        self.reason = reason
+
+
+class ZopeInterfaceMissingError(DropinCacheError):
+    """An interpreter has no zope.interface, so nothing it runs can have plugins.
+
+    Attributes:
+        python: Its path, as given.
+    """
+
+    def __init__(self, python: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"{python} has no zope.interface")
+        self.python = python
+
+
+class ImportRootError(DropinCacheError):
+    """A directory given as an import root is none.
+
+    Attributes:
+        path: The path, as given.
+        reason: Why not, in words.
+    """
+
+    exit_code = 2
+
+    def __init__(self, path: str, reason: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"cannot import from {path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class NotWrittenError(DropinCacheError):
+    """A cache could not be written or removed; what was there before is untouched.
+
+    Attributes:
+        path: The cache file.
+        errno: The system's error number.
+        reason: What it means, in words.
+    """
+
+    def __init__(self, path: str, errno: int, reason: str = "") -> None:
+        """Keep the facts; the reason defaults to the system's words for the number."""
+        self.path = path
+        self.errno = errno
+        self.reason = reason or os.strerror(errno)
+        super().__init__(f"cannot write {path}: {self.reason}")
+
+
+class LockTimeoutError(DropinCacheError):
+    """Somebody else held the lock of a cache for too long.
+
+    Attributes:
+        path: The cache file.
+        timeout: How long this process waited, seconds.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        """Keep the facts."""
+        super().__init__(f"another process is writing {path}, for {timeout:g} s by now")
+        self.path = path
+        self.timeout = timeout
+
+
+class UnstableError(DropinCacheError):
+    """A plugin directory kept changing while it was being read.
+
+    Attributes:
+        path: The directory.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"{path} kept changing while it was being read")
+        self.path = path

@@ -1,0 +1,129 @@
+"""Ask an interpreter what its plugin packages and drop-ins are, whatever those do to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Callable, Union
+
+from dropin_cache.errors import InterpreterError, PackageBrokenError, ZopeInterfaceMissingError
+from dropin_cache.update import answers
+from dropin_cache.update.answers import AnswerError, Description, Failure
+from dropin_cache.update.child import Child, ChildError
+from dropin_cache.update.sandbox import Unconfined
+
+OLDEST_PYTHON = (3, 9)
+
+Outcome = Union[Description, Failure]
+
+
+class Probe:
+    """An interpreter that imports drop-ins, in as many children as it takes."""
+
+    def __init__(self, python: str, paths: Sequence[str], timeout: float) -> None:
+        """Start the interpreter.
+
+        Args:
+            python: Path of the interpreter.
+            paths: Directories to import from, in front of its own.
+            timeout: How long one import may take, seconds.
+
+        Raises:
+            InterpreterError: It is none, does not start, or is too old.
+            ZopeInterfaceMissingError: It cannot have plugins.
+        """
+        self.python = python
+        self._paths = paths
+        self._timeout = timeout
+        self._child: Child | None = None
+        self.import_roots = self._start()
+
+    def __enter__(self) -> Probe:  # noqa: PYI034 - typing has Self from Python 3.11
+        """Return the probe itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the child."""
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all modules: the next question goes to a new child."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def locate(self, package: str) -> tuple[str, ...] | None:
+        """Find a plugin package.
+
+        Returns:
+            Its `__path__`, or None if it is not installed.
+
+        Raises:
+            PackageBrokenError: It is there and cannot be imported.
+        """
+        found = self._ask({"do": "package", "name": package}, answers.package_from_untrusted)
+        if isinstance(found, Failure):
+            raise PackageBrokenError(package, found.error, found.traceback)
+        return found  # type: ignore[no-any-return]  # package_from_untrusted has checked it
+
+    def describe(
+        self, modules: Sequence[str], progress: Callable[[int, int, str], object]
+    ) -> dict[str, Outcome]:
+        """Import drop-ins.
+
+        One that ends its child, or has to be ended with it, costs nobody else anything: those
+        after it go to a new child.
+
+        Args:
+            modules: Dotted names.
+            progress: Called before each import with its number, their count and the name.
+
+        Returns:
+            What each of them is, or why it failed.
+        """
+        outcomes: dict[str, Outcome] = {}
+        for number, module in enumerate(modules):
+            progress(number, len(modules), module)
+            request = {"do": "module", "name": module}
+            outcomes[module] = self._ask(request, answers.module_from_untrusted)
+        return outcomes
+
+    def _start(self) -> tuple[str, ...]:
+        try:
+            self._child = Child(Unconfined().launch(self.python))
+            request = {"do": "start", "path": [os.path.abspath(path) for path in self._paths]}
+            line = self._child.ask(json.dumps(request).encode(), self._timeout)
+            start = answers.start_from_untrusted(line)
+        except OSError as error:
+            raise InterpreterError(self.python, error.strerror or str(error)) from error
+        except ChildError as error:
+            self._child = None
+            last = answers.one_line(" ".join(error.output.strip().splitlines()[-1:]))
+            reason = "it did not start as a Python interpreter"
+            raise InterpreterError(self.python, f"{reason}: {last or error.reason}") from error
+        except AnswerError as error:
+            self.restart()
+            raise InterpreterError(self.python, f"it answered nonsense: {error}") from error
+        if start.version < OLDEST_PYTHON:
+            self.restart()
+            version, oldest = (".".join(map(str, v)) for v in (start.version, OLDEST_PYTHON))
+            raise InterpreterError(self.python, f"it is Python {version}, older than {oldest}")
+        if not start.zope:
+            self.restart()
+            raise ZopeInterfaceMissingError(self.python)
+        return start.path
+
+    def _ask(self, request: dict[str, Any], validate: Callable[[bytes], Any]) -> Any:
+        """Put a question to the child; whatever goes wrong with it is a `Failure`."""
+        if self._child is None:
+            self._start()
+        assert self._child is not None  # noqa: S101 - tells the type checker what _start does
+        try:
+            return validate(self._child.ask(json.dumps(request).encode(), self._timeout))
+        except ChildError as error:
+            self._child = None
+            return Failure(answers.one_line(error.reason), error.output)
+        except AnswerError as error:
+            self.restart()  # it may be out of step, or worse
+            return Failure(f"it tampered with its description: {error}")

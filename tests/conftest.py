@@ -1,0 +1,167 @@
+"""Fixtures that several test modules share: trees of drop-ins, child processes, other users."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+from typing import Any, Iterator, List, NoReturn, Optional
+
+import pytest
+
+from dropin_cache import _plugins
+
+NOBODY = 65534
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test for want of a tool; in CI that is a failure, since CI installs them all."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+class Tree:
+    """A directory of import roots with plugin packages in them.
+
+    Attributes:
+        path: The directory itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, text: str = "", mtime_ns: Optional[int] = None) -> Path:
+        """Write a file below the tree, its directories too; optionally set its time."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        if mtime_ns is not None:
+            os.utime(path, ns=(mtime_ns, mtime_ns))
+        return path
+
+    def application(self, name: str = "app") -> None:
+        """Write an application `name` with an interface IGreeter and a plugin package."""
+        self.write(f"{name}/__init__.py")
+        self.write(
+            f"{name}/interfaces.py",
+            """
+            from zope.interface import Interface
+
+            class IGreeter(Interface):
+                "Greets."
+
+            class ILoudGreeter(IGreeter):
+                "Greets loudly."
+
+            class IOther(Interface):
+                "Does something else."
+            """,
+        )
+        self.write(
+            f"{name}/plugins/__init__.py",
+            """
+            from dropin_cache import pluginPackagePaths
+
+            __path__.extend(pluginPackagePaths(__name__))
+            """,
+        )
+
+    def dropin(
+        self,
+        name: str,
+        interface: str = "IGreeter",
+        package: str = "app",
+        root: str = "",
+        mtime_ns: Optional[int] = None,
+    ) -> Path:
+        """Write a drop-in with one plugin, called `plugin`, that provides an interface."""
+        return self.write(
+            f"{root}/{package}/plugins/{name}.py".lstrip("/"),
+            f"""
+            "The drop-in {name}."
+            from zope.interface import implementer
+            from dropin_cache import IPlugin
+            from {package}.interfaces import {interface}
+
+            @implementer(IPlugin, {interface})
+            class Plugin:
+                "The plugin of {name}."
+                name = {name!r}
+
+            plugin = Plugin()
+            """,
+            mtime_ns,
+        )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """An empty tree."""
+    return Tree(tmp_path / "tree")
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A temporary directory that other users can reach, unlike pytest's own."""
+    path = Path(tempfile.mkdtemp(prefix="dropin-cache-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+def _private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test a process that has imported and reported nothing, and its own lock place."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    modules, path = dict(sys.modules), list(sys.path)
+    yield
+    for memory in (_plugins._imports, _plugins._unwritable, _plugins._reported):
+        memory.clear()
+    for name in set(sys.modules) - set(modules):
+        if not name.startswith(("dropin_cache.", "zope.", "twisted.", "encodings.")):
+            del sys.modules[name]
+    sys.path[:] = path
+    importlib.invalidate_caches()
+
+
+def run_python(
+    code: str,
+    *arguments: str,
+    python: str = sys.executable,
+    path: Optional[List[Path]] = None,
+    unprivileged: bool = False,
+    env: Optional[dict[str, str]] = None,
+    **options: Any,
+) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter.
+
+    Args:
+        code: The program; it is dedented.
+        arguments: Its arguments.
+        python: The interpreter.
+        path: PYTHONPATH.
+        unprivileged: Whether to run it as nobody, where this process is root.
+        env: Further environment variables.
+        options: For `subprocess.run`.
+    """
+    environment = {**os.environ, **(env or {})}
+    if path is not None:
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
+    if unprivileged and os.geteuid() == 0:
+        options.update(user=NOBODY, group=NOBODY, extra_groups=[])
+    return subprocess.run(  # noqa: S603 - the tests' own code
+        [python, "-B", "-c", textwrap.dedent(code), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=options.pop("timeout", 120),
+        **options,
+    )
