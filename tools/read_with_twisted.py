@@ -27,17 +27,21 @@ def main() -> None:
     imported = sorted(name for name in sys.modules if name.startswith("twisted.plugins."))
     rewritten = [str(cache) for cache, stamp in _stamps(caches).items() if before[cache] != stamp]
 
-    print(f"caches:                  {sum(stamp is not None for stamp in before.values())}")
-    print(f"drop-ins:                {len(cache)}")
+    _row("caches", sum(stamp is not None for stamp in before.values()))
+    _row("drop-ins", len(cache))
     for interface in (IServiceMaker, IStreamServerEndpointStringParser):
-        print(f"{interface.__name__ + ':':<25}{_count(cache, interface)}")
-    print(f"plugin modules imported: {len(imported)}")
-    print(f"caches rewritten:        {len(rewritten)}")
-    print(f"messages logged:         {len(logged)}")
+        _row(interface.__name__, _count(cache, interface))
+    _row("plugin modules imported", len(imported))
+    _row("caches rewritten", len(rewritten))
+    _row("messages logged", len(logged))
     surprises = [*imported, *rewritten, *logged]
     if surprises or not any(before.values()):
         sys.exit("Twisted did not take the cache as it is: " + (", ".join(surprises) or "no cache"))
     print("Twisted took the cache as it is.")
+
+
+def _row(title: str, count: int) -> None:
+    print(f"{title:<36}{count:>4}")
 
 
 def _note(event: dict[str, Any], logged: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -61,11 +62,21 @@ def rows(request: Request, interface: str | None) -> list[Row]:
 
 
 def _rows_of(package: str, directory: str) -> Iterator[Row]:
-    file = read_cache_file(directory)
-    dropins = file.dropins() if file is not None else None
-    for dropin in (dropins or {}).values():
-        for plugin in dropin.plugins:
-            yield _row(package, directory, plugin)
+    for place in [directory, *_packages_in(directory)]:
+        file = read_cache_file(place)
+        dropins = file.dropins() if file is not None else None
+        for dropin in (dropins or {}).values():
+            for plugin in dropin.plugins:
+                yield _row(package, place, plugin)
+
+
+def _packages_in(directory: str) -> list[str]:
+    """List the directories below; drop-ins that are packages have their caches there."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entry.path for entry in entries if entry.is_dir())
+    except OSError:
+        return []
 
 
 def _row(package: str, directory: str, plugin: CachedPlugin) -> Row:

@@ -94,45 +94,55 @@ def _dropins_of(bucket: _scan.Bucket) -> dict[str, CachedDropin]:
     file = read_cache_file(bucket.directory) if bucket.cacheable else None
     cached = (file.dropins() if file is not None else None) or {}
     entries: dict[str, CachedDropin] = {}
-    imports: list[_Import] = []
+    stale: list[_scan.Dropin] = []
     for dropin in bucket.dropins:
         entry = cached.get(dropin.key)
         if (
-            entry is None
-            or file is None
-            or entry.moduleName != dropin.module
-            or not _scan.is_fresh(entry.fingerprint, dropin, file.mtime)
+            entry is not None
+            and file is not None
+            and entry.moduleName == dropin.module
+            and _scan.is_fresh(entry.fingerprint, dropin, file.mtime)
         ):
-            imports.append(_import(dropin))
-            entry = imports[-1].entry
-        if entry is not None:
             entries[dropin.key] = entry
+        else:
+            stale.append(dropin)
+    imports = _import(stale)
+    entries.update((each.dropin.key, each.entry) for each in imports if each.entry is not None)
     new = any(each.cacheable for each in imports)
     if bucket.cacheable and (new or not cached.keys() <= entries.keys()):
         _write_back(bucket, entries, imports)
-    return entries
+    return {dropin.key: entries[dropin.key] for dropin in bucket.dropins if dropin.key in entries}
 
 
-def _import(dropin: _scan.Dropin) -> _Import:
-    """Import a drop-in and describe it, unless this process knows the outcome."""
+def _import(stale: list[_scan.Dropin]) -> list[_Import]:
+    """Import drop-ins and describe them, except those whose outcome this process knows."""
+    unknown = [dropin for dropin in stale if not _is_known(dropin)]
+    # Both before the first import, which may import further ones of them: so that a file that is
+    # replaced meanwhile cannot pass for the one described, nor an old module for a new file.
+    fingerprints = {dropin: _scan.fingerprint(dropin) for dropin in unknown}
+    loaded = {dropin for dropin in unknown if dropin.module in sys.modules}
+    if unknown:
+        importlib.invalidate_caches()  # the scan may have seen what the import system has not yet
+    for dropin in unknown:
+        try:
+            module = importlib.import_module(dropin.module)
+            entry = _entry(module, dropin.module, fingerprints[dropin])
+        except BaseException:  # noqa: BLE001 - a drop-in may raise anything, SystemExit too
+            _logger().exception("Unable to import drop-in %s", dropin.module)
+            _imports[dropin.path] = _Import(dropin)
+        else:
+            cacheable = dropin not in loaded and entry.fingerprint is not None
+            _imports[dropin.path] = _Import(dropin, module, entry, cacheable)
+    return [_imports[dropin.path] for dropin in stale]
+
+
+def _is_known(dropin: _scan.Dropin) -> bool:
     known = _imports.get(dropin.path)
-    loaded = sys.modules.get(dropin.module)
-    if known is None or known.dropin != dropin or known.module is not loaded:
-        known = _imports[dropin.path] = _import_anew(dropin, cacheable=loaded is None)
-    return known
-
-
-def _import_anew(dropin: _scan.Dropin, *, cacheable: bool) -> _Import:
-    # Before the import, so that a file replaced meanwhile cannot pass for the one described.
-    fingerprint = _scan.fingerprint(dropin)
-    importlib.invalidate_caches()  # the scan may have seen what the import system has not yet
-    try:
-        module = importlib.import_module(dropin.module)
-        entry = _entry(module, dropin.module, fingerprint)
-    except BaseException:  # noqa: BLE001 - a drop-in may raise anything, SystemExit too
-        _logger().exception("Unable to import drop-in %s", dropin.module)
-        return _Import(dropin)
-    return _Import(dropin, module, entry, cacheable and fingerprint is not None)
+    return (
+        known is not None
+        and known.dropin == dropin
+        and known.module is sys.modules.get(dropin.module)
+    )
 
 
 def _entry(module: ModuleType, name: str, fingerprint: Fingerprint | None) -> CachedDropin:

@@ -78,7 +78,7 @@ def report(result: Report, arguments: argparse.Namespace, *, conditional: bool =
         conditional: Whether it is about what would be done.
     """
     for directory in result.directories:
-        for broken in directory.broken:
+        for broken in () if arguments.quiet else directory.broken:
             _print_broken(broken, verbose=arguments.verbose)
         for warning in () if arguments.quiet else directory.warnings:
             message("warning", warning)

@@ -99,9 +99,9 @@ class Probe:
             raise InterpreterError(self.python, error.strerror or str(error)) from error
         except ChildError as error:
             self._child = None
-            last = answers.one_line(" ".join(error.output.strip().splitlines()[-1:]))
+            first = answers.one_line(" ".join(error.output.strip().splitlines()[:1]))
             reason = "it did not start as a Python interpreter"
-            raise InterpreterError(self.python, f"{reason}: {last or error.reason}") from error
+            raise InterpreterError(self.python, f"{reason}: {first or error.reason}") from error
         except AnswerError as error:
             self.restart()
             raise InterpreterError(self.python, f"it answered nonsense: {error}") from error
