@@ -98,6 +98,20 @@ def _offer_to_nox(interpreters: dict[str, str]) -> None:
     os.environ["PATH"] = os.pathsep.join([str(links), os.environ.get("PATH", os.defpath)])
 
 
+def _forget_outdated(interpreters: dict[str, str]) -> None:
+    """Remove the environments if they were made with other interpreters: nox would keep them."""
+    lines = [
+        f"{executable} {Path(executable).stat().st_mtime_ns}"
+        for executable in interpreters.values()
+    ]
+    identity = "\n".join(lines)
+    stamp = WORK / "nox" / "interpreters.txt"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != identity:
+        shutil.rmtree(WORK / "nox", ignore_errors=True)
+        stamp.parent.mkdir()
+        stamp.write_text(identity, encoding="utf-8")
+
+
 # Made once in each run of nox, for all sessions.
 _built: list[Path] = []
 _interoperable: dict[str, str] = {}
@@ -106,6 +120,7 @@ DEFAULT = f"3.{sys.version_info.minor}"
 WORK = _work_directory()
 INTERPRETERS = _interpreters()
 _offer_to_nox(INTERPRETERS)
+_forget_outdated(INTERPRETERS)
 
 os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
 nox.options.envdir = WORK / "nox"
@@ -115,7 +130,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "virtualenv"
 
 
-@nox.session(python=DEFAULT)
+@nox.session(python=[DEFAULT])
 def lint(session: nox.Session) -> None:
     """Check style, types, imports and shell scripts."""
     group = nox.project.dependency_groups(PYPROJECT, "lint")
@@ -127,9 +142,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", "--cache-dir", f"{WORK}/ruff", ".")
     session.run("mypy", "--cache-dir", f"{WORK}/mypy")
     session.run("mypy", "--cache-dir", f"{WORK}/mypy", "--python-version", DEFAULT, "noxfile.py")
-    session.run(
-        "lint-imports", "--no-logo", "--cache-dir", f"{WORK}/imports", env={"PYTHONPATH": "src"}
-    )
+    session.run("lint-imports", "--cache-dir", f"{WORK}/imports", env={"PYTHONPATH": "src"})
     if shutil.which("shellcheck", path=f"{session.bin}{os.pathsep}{os.environ['PATH']}"):
         session.run("shellcheck", *_shell_scripts(), external=True)
     elif os.environ.get("CI"):

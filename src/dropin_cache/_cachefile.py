@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from typing import NamedTuple
 
 from dropin_cache import _wire
 from dropin_cache._model import CachedDropin
-from dropin_cache._scan import CACHE_NAME
+from dropin_cache._scan import CACHE_NAME, open_regular
 
 
 class CacheFile(NamedTuple):
@@ -38,35 +39,25 @@ def read_cache_file(directory: str) -> CacheFile | None:
         The file, or None where there is no regular file of acceptable size that this process may
         read.
     """
-    path = os.path.join(directory, CACHE_NAME)
     try:
-        # A FIFO without a writer would block for ever. Symbolic links are followed: some
-        # distributions build their trees of them, and decoding does no harm.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return None
-    try:
-        with open(descriptor, "rb", buffering=0) as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _wire.MAX_SIZE:
+        with open_regular(os.path.join(directory, CACHE_NAME)) as file:
+            status = os.fstat(file.fileno())
+            if status.st_size > _wire.MAX_SIZE:
                 return None
-            data = _read_exactly(file.fileno(), status.st_size)
-    except OSError:
+            data = _read_exactly(file, status.st_size)
+    except (OSError, ValueError):
         return None
     if data is None:
         return None
     return CacheFile(data, status.st_mtime, status.st_mtime_ns, stat.S_IMODE(status.st_mode))
 
 
-def _read_exactly(descriptor: int, size: int) -> bytes | None:
+def _read_exactly(file: io.FileIO, size: int) -> bytes | None:
     """Read `size` bytes; None if the file turns out shorter or longer."""
-    chunks = []
-    left = size + 1
-    while left > 0:
-        chunk = os.read(descriptor, left)
+    data = bytearray()
+    while len(data) <= size:
+        chunk = file.read(size + 1 - len(data))
         if not chunk:
             break
-        chunks.append(chunk)
-        left -= len(chunk)
-    data = b"".join(chunks)
-    return data if len(data) == size else None
+        data += chunk
+    return bytes(data) if len(data) == size else None

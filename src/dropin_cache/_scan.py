@@ -5,6 +5,8 @@ Everything here looks at directories and files; nothing is imported and nothing 
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import stat
 import sys
@@ -127,20 +129,30 @@ def content_digest(path: str) -> str | None:
     """Return the SHA-256 of a file's content, or None where it cannot be read."""
     import hashlib  # noqa: PLC0415 - as slow to import as zope.interface, and seldom needed
 
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
     digest = hashlib.sha256()
     try:
-        with open(descriptor, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device may never end
-                return None
+        with open_regular(path) as file:
             for chunk in iter(lambda: file.read(_CHUNK), b""):
                 digest.update(chunk)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return digest.hexdigest()
+
+
+def open_regular(path: str) -> io.FileIO:
+    """Open a file for reading, unbuffered.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+        ValueError: The path holds a null byte.
+    """
+    # A FIFO without a writer would block the open, and a device may never end. Symbolic links are
+    # followed: some distributions build their trees of them.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return io.FileIO(descriptor)
 
 
 def fingerprint(dropin: Dropin) -> Fingerprint | None:
