@@ -33,10 +33,10 @@ def resolve(reference: InterfaceName) -> Any | None:
         a cache names it is no reason for an application to fail.
     """
     try:
-        importlib.import_module(reference.module)
+        found = getattr(importlib.import_module(reference.module), reference.name, None)
     except BaseException:  # noqa: BLE001 - a module's code may raise anything, SystemExit too
         return None
-    return _loaded(reference.module, reference.name)
+    return found if isinstance(found, InterfaceClass) else None
 
 
 def offer(plugin: CachedPlugin, interface: Any) -> Offer:

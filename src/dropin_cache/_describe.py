@@ -33,14 +33,12 @@ Protocol of the child
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
-import traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
     from typing import Any, Callable, NoReturn
 
@@ -64,7 +62,9 @@ def find_plugins(
         Name, docstring or None, and the list of interface objects provided, in the order of the
         module's dictionary.
     """
-    from zope.interface import providedBy  # noqa: PLC0415 - the child reports its absence
+    # Late, because the child reports where zope.interface is missing.
+    from zope.interface import providedBy  # noqa: PLC0415
+    from zope.interface.interface import InterfaceClass  # noqa: PLC0415
 
     markers = _markers()
     for name, value in list(vars(module).items()):
@@ -74,33 +74,39 @@ def find_plugins(
             plugin = _as_plugin(value, markers)
             if plugin is None:
                 continue
-            description = text_or_none(value.__doc__)
+            description = docstring(value.__doc__)
             provided = list(providedBy(plugin))
+            if not all(isinstance(each, InterfaceClass) for each in provided):
+                raise TypeError("provides something that is no interface")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - one bad object must not hide the others
-            warn(f"{module.__name__}.{name} left out: {_one_line(error)}")
+            warn(f"{module.__name__}.{name} left out: {one_line(error)}")
             continue
         yield name, description, provided
 
 
 def references_to(
-    interfaces: list[Any], plugin: str, warn: Callable[[str], object]
+    interfaces: Iterable[Any], plugin: str, warn: Callable[[str], object]
 ) -> list[tuple[str, str]]:
     """Return module and name under which interfaces can be found again.
+
+    One that cannot be found, a local class or one whose name is bound to something else, is left
+    out. What it extends takes its place, so that the plugin is still found by that.
 
     Args:
         interfaces: Interface objects.
         plugin: Dotted name of the plugin that provides them.
-        warn: Called with a line of text for each that has to be left out: a local class, or one
-            whose name has been bound to something else.
+        warn: Called with a line of text for each that is left out.
     """
-    references = []
+    references: list[tuple[str, str]] = []
     for interface in interfaces:
         module, name = interface.__module__, interface.__name__
-        if getattr(sys.modules.get(module), name, None) is interface:
+        if _attribute(sys.modules.get(module), name) is interface:
             references.append((str(module), str(name)))
         else:
             warn(f"{plugin}: interface {name} left out: {module} has no such name, or another one")
-    return references
+            bases = [base for base in interface.__bases__ if base.__bases__]  # all but Interface
+            references += references_to(bases, plugin, warn)
+    return list(dict.fromkeys(references))
 
 
 def names_of(interfaces: list[Any]) -> list[str]:
@@ -114,9 +120,23 @@ def names_of(interfaces: list[Any]) -> list[str]:
     )
 
 
-def text_or_none(value: object) -> str | None:
-    """Return a docstring as a plain string, and None for anything that is no string."""
-    return str.__str__(value) if isinstance(value, str) else None
+def docstring(value: object) -> str | None:
+    """Return a docstring as a plain string, and None for anything that is no string.
+
+    Indentation common to all lines but the first is removed, as the compiler does from Python 3.13,
+    so that the same source has the same description everywhere.
+    """
+    if not isinstance(value, str):
+        return None
+    first, *others = str.__str__(value).expandtabs().split("\n")
+    margin = min((_indentation(line) for line in others if line.strip(" ")), default=0)
+    return "\n".join(
+        [first.lstrip(" "), *(line[min(margin, _indentation(line)) :] for line in others)]
+    )
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def describe(module: ModuleType) -> dict[str, Any]:
@@ -133,7 +153,7 @@ def describe(module: ModuleType) -> dict[str, Any]:
             }
         )
     return {
-        "description": text_or_none(module.__doc__),
+        "description": docstring(module.__doc__),
         "warnings": [warning[:_MAX_LINE] for warning in warnings],
         "plugins": plugins,
     }
@@ -155,15 +175,31 @@ def _as_plugin(value: Any, markers: list[Any]) -> Any | None:
     return None
 
 
-def _one_line(error: BaseException) -> str:
-    """Return an exception's type and message in one line."""
-    lines = traceback.format_exception_only(type(error), error)
-    return " ".join(lines[-1].split())[:_MAX_LINE]
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and message in one line, whatever its methods do."""
+    try:
+        message = " ".join(str(error).split())
+    except BaseException:  # noqa: BLE001 - it may raise anything, too
+        message = ""
+    name = type(error).__name__
+    return (f"{name}: {message}" if message else name)[:_MAX_LINE]
+
+
+def _attribute(module: object, name: str) -> Any:
+    try:
+        return getattr(module, name, None)
+    except BaseException:  # noqa: BLE001 - a module-level __getattr__ may raise anything
+        return None
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return {"error": _one_line(error), "traceback": text[-_MAX_TRACEBACK:]}
+    import traceback  # noqa: PLC0415 - a reader that finds all well never needs it
+
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+    except BaseException:  # noqa: BLE001 - the error's own methods are called for it
+        lines = []
+    return {"error": one_line(error), "traceback": "".join(lines)[-_MAX_TRACEBACK:]}
 
 
 class _Child:
@@ -225,6 +261,8 @@ def serve(requests: int, answers: int) -> None:
         requests: Descriptor to read from.
         answers: Descriptor to write to.
     """
+    import json  # noqa: PLC0415 - the library uses the rest of this module, and not this
+
     # Bound before any drop-in can replace them.
     write, encode = os.write, json.JSONEncoder().encode
     child = _Child()

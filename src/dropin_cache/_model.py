@@ -77,7 +77,7 @@ class CachedPlugin:
         name: The plugin's name in its module.
         description: Its docstring, or None.
         provided: The interfaces it provides, a list of interface objects. Where the entry came
-            from a cache, the first access imports the modules that define them.
+            from a cache, access imports the modules that define them.
 
     And two of our own:
         references: The names behind `provided`, a tuple of `InterfaceName`.
@@ -126,9 +126,9 @@ class CachedPlugin:
         if attribute != "provided":
             message = f"{type(self).__name__!r} object has no attribute {attribute!r}"
             raise AttributeError(message)
+        # Not kept: where an interface is gone, the names still tell what the plugin provides.
         resolved = (_conform.resolve(reference) for reference in self.references)
-        self.provided = [interface for interface in resolved if interface is not None]
-        return self.provided
+        return [interface for interface in resolved if interface is not None]
 
     def __repr__(self) -> str:
         """Name the plugin, its module and its interfaces, in Twisted's words."""

@@ -23,7 +23,7 @@ class _Import(NamedTuple):
 
     Attributes:
         dropin: The drop-in, as it was before the import.
-        module: The module; None if the import failed.
+        module: The module, as far as there is one.
         entry: Its description; None if the import failed.
         cacheable: Whether the entry certainly describes the file: a module that something else
             had imported before may come from an older version of it.
@@ -60,8 +60,8 @@ def getPlugins(interface: Any, package: ModuleType | None = None) -> Iterator[An
         for plugin in dropin.plugins:
             try:
                 found = interface(plugin, None)
-            except BaseException:  # noqa: BLE001 - loading may raise anything, SystemExit too
-                _logger().exception("Unable to load plugin %s.%s", dropin.moduleName, plugin.name)
+            except BaseException as error:  # noqa: BLE001 - loading may raise anything
+                _log_failure(f"Unable to load plugin {dropin.moduleName}.{plugin.name}", error)
                 continue
             if found is not None:
                 yield found
@@ -127,9 +127,9 @@ def _import(stale: list[_scan.Dropin]) -> list[_Import]:
         try:
             module = importlib.import_module(dropin.module)
             entry = _entry(module, dropin.module, fingerprints[dropin])
-        except BaseException:  # noqa: BLE001 - a drop-in may raise anything, SystemExit too
-            _logger().exception("Unable to import drop-in %s", dropin.module)
-            _imports[dropin.path] = _Import(dropin)
+        except BaseException as error:  # noqa: BLE001 - a drop-in may raise anything, SystemExit too
+            _log_failure(f"Unable to import drop-in {dropin.module}", error)
+            _imports[dropin.path] = _Import(dropin, sys.modules.get(dropin.module))
         else:
             cacheable = dropin not in loaded and entry.fingerprint is not None
             _imports[dropin.path] = _Import(dropin, module, entry, cacheable)
@@ -147,7 +147,7 @@ def _is_known(dropin: _scan.Dropin) -> bool:
 
 def _entry(module: ModuleType, name: str, fingerprint: Fingerprint | None) -> CachedDropin:
     warnings: list[str] = []
-    entry = CachedDropin(name, _describe.text_or_none(module.__doc__))
+    entry = CachedDropin(name, _describe.docstring(module.__doc__))
     entry.fingerprint = fingerprint
     for plugin_name, description, provided in _describe.find_plugins(module, warnings.append):
         plugin = CachedPlugin(entry, plugin_name, description, provided)
@@ -196,6 +196,13 @@ def _report_unreadable(directory: str, error: OSError) -> None:
         "Unable to read plugin directory %(path)s: error number %(errno)d",
         {"path": directory, "errno": error.errno},
     )
+
+
+def _log_failure(message: str, error: BaseException) -> None:
+    try:
+        _logger().error("%s", message, exc_info=error)
+    except BaseException:  # noqa: BLE001 - to show the traceback, methods of the error are called
+        _logger().error("%s: %s", message, _describe.one_line(error))
 
 
 def _report_once(message: str, arguments: dict[str, Any]) -> None:

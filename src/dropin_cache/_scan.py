@@ -50,7 +50,7 @@ class Bucket(NamedTuple):
 
     Attributes:
         directory: The directory the cache belongs in.
-        dropins: Its drop-ins, sorted by file name.
+        dropins: Its drop-ins, sorted by name.
         cacheable: False where the drop-ins lie in a zip archive.
     """
 
@@ -73,7 +73,9 @@ def pluginPackagePaths(name: str) -> list[str]:
         Absolute paths, in the order of `sys.path`.
     """
     components = name.split(".")
-    directories = (os.path.join(entry, *components) for entry in sys.path)
+    # As the import system, pass over what is no string.
+    entries = (entry for entry in sys.path if isinstance(entry, str))
+    directories = (os.path.join(entry, *components) for entry in entries)
     return [
         os.path.abspath(directory)
         for directory in directories
@@ -86,8 +88,8 @@ def scan(
 ) -> list[Bucket]:
     """Find the drop-ins of a plugin package.
 
-    The order is Twisted's: along the search path, sorted by file name within a directory; the
-    first file wins a module name. A drop-in that is a package has a bucket to itself, because
+    The order is Twisted's: along the search path, sorted within a directory; the first file wins
+    a module name. A drop-in that is a package has a bucket to itself, because
     Twisted keeps its cache inside it.
 
     Args:
@@ -100,14 +102,14 @@ def scan(
     """
     seen = set()
     buckets: dict[str, list[Dropin]] = {}
-    archived = set()
+    archived: set[str] = set()
     for entry in search_path:
         try:
             directory = os.fspath(entry)
             found = list(_in_directory(package, directory))
         except NotADirectoryError:
             found = list(_in_archive(package, directory))
-            archived.add(directory)
+            archived.update(os.path.dirname(dropin.path) for dropin in found)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -120,7 +122,8 @@ def scan(
                 seen.add(dropin.key)
                 buckets.setdefault(os.path.dirname(dropin.path), []).append(dropin)
     return [
-        Bucket(directory, tuple(dropins), cacheable=directory not in archived)
+        # By module name, as the cache has it; file names sort a little differently.
+        Bucket(directory, tuple(sorted(dropins)), cacheable=directory not in archived)
         for directory, dropins in buckets.items()
     ]
 

@@ -30,6 +30,8 @@ SEAL_SIZE = len(SEAL_START) + 8 + len(SEAL_END)
 
 _NEWEST_PROTOCOL = 5
 _MAX_INT_BYTES = 16
+# Values on the stack, and values in the memory. Twisted remembers some thirty for each drop-in.
+_MAX_VALUES = 1 << 20
 
 
 class _MalformedError(Exception):
@@ -153,7 +155,13 @@ class _Machine:
     def mark(self) -> None:
         self.marks.append(len(self.stack))
 
+    def push(self, value: Any) -> None:
+        """Push a value that takes more room than the opcode that asks for it."""
+        _require(len(self.stack) < _MAX_VALUES)
+        self.stack.append(value)
+
     def put(self, index: int) -> None:
+        _require(len(self.memo) < _MAX_VALUES)
         self.memo[index] = self.stack[-1]
 
     def get(self, index: int) -> None:
@@ -259,10 +267,10 @@ _HANDLERS: tuple[tuple[bytes, _Handler], ...] = (
     (b"\x80", _Machine.protocol),
     (b"\x95", _Machine.frame),
     (b"(", _Machine.mark),
-    (b"N", lambda machine: machine.stack.append(None)),
-    (b")", lambda machine: machine.stack.append(())),
-    (b"]", lambda machine: machine.stack.append([])),
-    (b"}", lambda machine: machine.stack.append({})),
+    (b"N", lambda machine: machine.push(None)),
+    (b")", lambda machine: machine.push(())),
+    (b"]", lambda machine: machine.push([])),
+    (b"}", lambda machine: machine.push({})),
     (b"K", lambda machine: machine.stack.append(machine.number(1))),
     (b"M", lambda machine: machine.stack.append(machine.number(2))),
     (b"J", lambda machine: machine.push_signed(4)),

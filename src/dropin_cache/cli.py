@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from typing import NoReturn
 
 from dropin_cache import _listing, _render
@@ -37,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=metadata.version("dropin-cache"))
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, add_arguments, purpose in (
         ("update", _add_update, "bring caches up to date"),
@@ -174,6 +173,19 @@ def _request(arguments: argparse.Namespace, *, write: bool) -> Request:
         timeout=getattr(arguments, "timeout", Request().timeout),
         lock_timeout=getattr(arguments, "lock_timeout", 0.0),
     )
+
+
+class _Version(argparse.Action):
+    """Look the version up only when somebody asks: it takes installed metadata."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's name
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib import metadata  # noqa: PLC0415 - slow to import
+
+        print(metadata.version("dropin-cache"))
+        parser.exit()
 
 
 def _run_update(arguments: argparse.Namespace) -> int:

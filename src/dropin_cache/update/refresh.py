@@ -175,6 +175,7 @@ def _settle(target: Target, goal: _Goal, request: Request, *, last: bool) -> Dir
     if not request.write:
         return goal.report._replace(state=found)
     if found == report.FRESH and (goal.data is None or not request.force):
+        _tidy(goal.bucket.directory, request)
         return goal.report._replace(state=report.UNCHANGED)
     try:
         return goal.report._replace(state=_write(target, goal, request))
@@ -184,6 +185,16 @@ def _settle(target: Target, goal: _Goal, request: Request, *, last: bool) -> Dir
         return goal.report._replace(state=report.FAILED, error=error)
     except (NotWrittenError, LockTimeoutError) as error:
         return goal.report._replace(state=report.FAILED, error=error)
+
+
+def _tidy(directory: str, request: Request) -> None:
+    """Remove what killed runs left behind, if that can be done."""
+    if write.leftovers(directory):
+        try:
+            with write.open_locked(directory, request.lock_timeout) as locked:
+                locked.remove_leftovers()
+        except (NotWrittenError, LockTimeoutError):
+            pass  # the cache is right, and that is what was asked for
 
 
 def _write(target: Target, goal: _Goal, request: Request) -> str:

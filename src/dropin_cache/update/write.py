@@ -51,7 +51,7 @@ class CacheDirectory:
         """
         temporary = f".{CACHE_NAME}.{os.urandom(8).hex()}.new"
         with self._explained():
-            self._remove_leftovers()
+            self.remove_leftovers()
             try:
                 self._fill(temporary, data, newest)
                 os.rename(
@@ -70,8 +70,9 @@ class CacheDirectory:
             NotWrittenError: The cache is still there.
         """
         with self._explained():
-            self._remove_leftovers()
-            os.unlink(CACHE_NAME, dir_fd=self._directory)
+            self.remove_leftovers()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(CACHE_NAME, dir_fd=self._directory)
             os.fsync(self._directory)
 
     def _fill(self, name: str, data: bytes, newest: Dropin | None) -> None:
@@ -92,22 +93,11 @@ class CacheDirectory:
                 _date_after(descriptor, newest)
             os.fsync(descriptor)
 
-    def _remove_leftovers(self) -> None:
-        """Remove temporary files of runs that were killed.
-
-        Ours are nobody's by now, since this process holds the lock; only those of its own user,
-        because another user's writer holds another lock. Twisted does not lock, so its files
-        must be old.
-        """
-        for name in os.listdir(self._directory):
-            ours = _OUR_LEFTOVER.fullmatch(name)
-            if not ours and not _TWISTED_LEFTOVER.fullmatch(name):
-                continue
-            with contextlib.suppress(OSError):  # litter is no reason not to write
-                status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-                old = ours or status.st_mtime < time.time() - _TWISTED_LEFTOVER_AGE
-                if old and status.st_uid == os.geteuid():
-                    os.unlink(name, dir_fd=self._directory)
+    def remove_leftovers(self) -> None:
+        """Remove what `leftovers` lists; that something else is wrong with it is no matter."""
+        for name in leftovers(self._directory):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._directory)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -154,7 +144,7 @@ def write_cache(
 
     Args:
         directory: Its path.
-        entries: What the cache is to hold.
+        entries: What the cache is to hold; without any there shall be none.
         dropins: The files the entries describe.
         lock_timeout: How long to wait for other writers, seconds; 0 for not at all.
 
@@ -162,9 +152,33 @@ def write_cache(
         LockTimeoutError: Another process kept the lock.
         NotWrittenError: The cache is what it was before.
     """
-    data = encode(entries)
+    kept = list(entries)
     with open_locked(directory, lock_timeout) as target:
-        target.replace(data, newest_of(dropins))
+        if kept:
+            target.replace(encode(kept), newest_of(dropins))
+        else:
+            target.remove()
+
+
+def leftovers(directory: str | int) -> list[str]:
+    """List the temporary files of runs that were killed, by name.
+
+    Ours are nobody's if this process holds the lock; only those of its own user, because another
+    user's writer holds another lock. Twisted does not lock, so its files must be old.
+
+    Args:
+        directory: Path or descriptor.
+    """
+    found = []
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            ours = _OUR_LEFTOVER.fullmatch(entry.name)
+            if ours or _TWISTED_LEFTOVER.fullmatch(entry.name):
+                status = entry.stat(follow_symlinks=False)
+                old = ours or status.st_mtime < time.time() - _TWISTED_LEFTOVER_AGE
+                if old and status.st_uid == os.geteuid():
+                    found.append(entry.name)
+    return found
 
 
 def newest_of(dropins: Iterable[Dropin]) -> Dropin | None:
