@@ -1,0 +1,248 @@
+"""What the tests of the writer share: commands, other users, mounts, and who is left alive."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from conftest import NOBODY, missing
+
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
+_PATIENCE = 5.0  # seconds until a process that was killed has to be gone
+
+
+class Outcome(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+def start(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+    """Start `dropin-cache`.
+
+    Args:
+        arguments: Its command line.
+        options: `python` for another interpreter, `env` for further environment variables, and
+            what `subprocess.Popen` takes.
+    """
+    python = options.pop("python", sys.executable)
+    plain = {"COLUMNS": "300", "NO_COLOR": "1", "PYTHONUNBUFFERED": ""}
+    options["env"] = {**os.environ, **plain, **options.pop("env", {})}
+    options.setdefault("stdout", subprocess.PIPE)
+    options.setdefault("stderr", subprocess.PIPE)
+    command = [python, "-B", "-m", "dropin_cache", *map(str, arguments)]
+    return subprocess.Popen(command, text=True, **options)
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 300) -> Outcome:
+    """Wait for a command that has been started."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return Outcome(process.returncode, out or "", err or "")
+
+
+def run(*arguments: Any, **options: Any) -> Outcome:
+    """Run `dropin-cache`; see `start`."""
+    return finish(start(*arguments, **options))
+
+
+@contextlib.contextmanager
+def no_process_left() -> Iterator[None]:
+    """Fail if a process started inside, or any of its descendants, is alive at the end.
+
+    Orphans come to this process, wherever they have gone to: it is made the subreaper.
+    """
+    libc = ctypes.CDLL(None)
+    before = set(_children())
+    libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+        left = _children_after(before)
+        assert not left, f"still alive: {left}"
+    finally:
+        for pid in set(_children()) - before:
+            os.kill(pid, signal.SIGKILL)
+        _children_after(before)
+        libc.prctl(_SUBREAPER, 0, 0, 0, 0)
+
+
+def _children_after(before: set[int]) -> dict[int, str]:
+    """Wait for new children to end; return the command lines of those that do not."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        new = {pid: line for pid, line in _children(zombies=True).items() if pid not in before}
+        for pid in new:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        alive = {pid: line for pid, line in _children().items() if pid not in before}
+        if not alive or time.monotonic() > deadline:
+            return alive
+        time.sleep(0.05)
+
+
+def _children(*, zombies: bool = False) -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                if int(parent) == os.getpid() and (zombies or state != "Z"):
+                    line = (entry / "cmdline").read_bytes()
+                    found[int(entry.name)] = line.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def wait_for(path: Path) -> None:
+    """Wait until a file exists."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not appear"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be an ordinary user for a while, if this process is root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def give_away(path: Path) -> Path:
+    """Make a directory belong to the user that `unprivileged` becomes."""
+    path.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY)
+    return path
+
+
+class Account(NamedTuple):
+    """An ordinary user who can run `dropin-cache`.
+
+    Attributes:
+        python: An interpreter for it.
+        site: The directory that has the project and what it needs.
+        options: For `run` and `start`.
+    """
+
+    python: str
+    site: Path
+    options: dict[str, Any]
+
+    def run(self, *arguments: Any, env: dict[str, str] | None = None) -> Outcome:
+        """Run `dropin-cache` as this user."""
+        return finish(self.start(*arguments, env=env))
+
+    def start(self, *arguments: Any, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start `dropin-cache` as this user."""
+        options = {**self.options, "env": {**self.options["env"], **(env or {})}}
+        return start(*arguments, python=self.python, **options)
+
+
+def account(directory: Path) -> Account:
+    """Set up an ordinary user below a directory that everybody can reach."""
+    home = give_away(directory / "home")
+    site = directory / "site"
+    site.mkdir()
+    for name in ("zope", "filelock", "dropin_cache"):
+        shutil.copytree(_top_level(name), site / name, ignore=shutil.ignore_patterns("tests"))
+    information = Path(str(metadata.distribution("dropin-cache")._path))
+    shutil.copytree(information, site / information.name)
+    env = {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
+    options: dict[str, Any] = {"env": env, "cwd": home}
+    if os.geteuid() == 0:
+        options.update(user=NOBODY, group=NOBODY, extra_groups=[])
+        # Nobody can write where the measurements of coverage go.
+        env.update({name: "" for name in os.environ if name.startswith("COVERAGE")})
+    for python in (sys.executable, "/usr/bin/python3"):
+        program = "import sys; assert sys.version_info >= (3, 9); import dropin_cache.cli"
+        try:
+            done = subprocess.run(
+                [python, "-B", "-c", program],
+                check=False,
+                capture_output=True,
+                **{**options, "env": {**os.environ, **env}},
+            )
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return Account(python, site, options)
+    pytest.skip("no interpreter that other users can run")
+
+
+def _top_level(name: str) -> Path:
+    module = __import__(name)
+    return Path(next(iter(module.__path__)))
+
+
+def in_mount_namespace(script: str, *arguments: Any, **options: Any) -> Outcome:
+    """Run a shell script whose mounts nobody else sees and which vanish with it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c"]
+    try:
+        probe = subprocess.run(
+            [*command, "mount -t tmpfs none /mnt"], check=False, capture_output=True
+        )
+    except FileNotFoundError:
+        missing("unshare")
+    if probe.returncode != 0:
+        pytest.skip("this machine does not let root mount")
+    done = subprocess.run(
+        [*command, script, "sh", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **options.pop("env", {})},
+        **options,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def strace(*options: str) -> list[str]:
+    """Return the start of a command line that runs under strace."""
+    if shutil.which("strace") is None:
+        missing("strace")
+    works = subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True)
+    if works.returncode != 0:
+        pytest.skip("this machine does not let processes be traced")
+    return ["strace", "-qq", "-f", *options]
+
+
+def snapshot(directory: Path) -> dict[str, tuple[Any, ...]]:
+    """Return everything below a directory: kind and mode, time, and content of files."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(directory.rglob("*")):
+        if "__pycache__" not in path.parts:
+            status = path.lstat()
+            content = path.read_bytes() if path.is_file() else None
+            time_ns = None if path.is_dir() else status.st_mtime_ns
+            found[str(path.relative_to(directory))] = (status.st_mode, time_ns, content)
+    return found

@@ -1,0 +1,219 @@
+"""The same drop-ins make the same cache, whoever writes it, where, when and how often."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+import zope.interface
+
+import commands
+import dropin_cache
+from conftest import Tree, run_python
+
+SEEDS = range(20)
+DROPINS = ("alpha", "beta", "gamma", "delta")
+_OLDEST = (3, 9)
+_A_TIME_NS = 1_600_000_000 * 10**9
+
+INTERFACES = """
+    from zope.interface import Interface
+
+    class IBase(Interface): "Extended by others."
+
+    class ILeft(IBase): "Extends one."
+
+    class IRight(IBase): "Extends one."
+
+    class IBoth(ILeft, IRight): "Extends two."
+"""
+
+# With what could depend on something: inheritance, non-ASCII text, the layout of docstrings.
+DROPIN = '''
+    """The drop-in {name}: für alle.
+
+        Its second paragraph is indented.
+    """
+    from zope.interface import implementer
+    from dropin_cache import IPlugin
+    from app.interfaces import IBoth, ILeft, IRight
+
+    @implementer(IPlugin, IRight, ILeft)
+    class Base:
+        pass
+
+    @implementer(IBoth)
+    class Plugin(Base):
+        """The plugin of {name}.
+
+        Its docstring has several lines,
+            some of them indented more than others.
+        """
+
+    zulu = Plugin()
+    alfa = Plugin()
+    mike = zulu
+'''
+
+LIBRARY = """
+    import app.plugins
+    from dropin_cache import IPlugin, getPlugins
+    list(getPlugins(IPlugin, app.plugins))
+"""
+
+
+def populate(tree, names=DROPINS):
+    """Write an application and drop-ins, always with the same times."""
+    tree.application()
+    tree.write("app/interfaces.py", INTERFACES)
+    for name in names:
+        add(tree, name)
+
+
+def add(tree, name):
+    """Write one drop-in, the same at any time."""
+    age = len(name) * 1_234_567_891
+    return tree.write(f"app/plugins/{name}.py", DROPIN.format(name=name), _A_TIME_NS - age)
+
+
+def update(tree, *arguments, env=None):
+    """Have the command write the cache of a tree and return what there is to know of the file."""
+    options = ("--quiet", "--path", tree.path, *arguments)
+    assert (0, "", "") == commands.run("update", *options, "app.plugins", env=env or {})
+    return cache_of(tree)
+
+
+def ask_library(tree, env=None):
+    """Have the library write the cache of a tree and return what there is to know of the file."""
+    done = run_python(LIBRARY, path=[tree.path], env=env)
+    assert ("", "", 0) == (done.stdout, done.stderr, done.returncode)
+    return cache_of(tree)
+
+
+def file_of(tree):
+    """Return the path of the cache."""
+    return tree.path / "app" / "plugins" / "dropin.cache"
+
+
+def cache_of(tree):
+    """Return content, time and mode of the cache."""
+    file = file_of(tree)
+    status = file.stat()
+    return file.read_bytes(), status.st_mtime_ns, stat.S_IMODE(status.st_mode)
+
+
+@pytest.fixture
+def expected(tmp_path):
+    """Return the cache of a tree that was written once and updated once."""
+    tree = Tree(tmp_path / "reference")
+    populate(tree)
+    return update(tree)
+
+
+class TestHashSeed:
+    """The order in which sets and dictionaries of text are walked."""
+
+    def test_command(self, tree, expected):
+        """The command writes the same cache under twenty hash seeds."""
+        populate(tree)
+        for seed in SEEDS:
+            assert expected == update(tree, "--force", env={"PYTHONHASHSEED": str(seed)})
+
+    def test_library(self, tree, expected):
+        """The library writes the cache that the command writes, under twenty hash seeds."""
+        populate(tree)
+        for seed in SEEDS:
+            assert expected == ask_library(tree, env={"PYTHONHASHSEED": str(seed)})
+            file_of(tree).unlink()
+
+
+class TestHistory:
+    """What happened to the directory before."""
+
+    @pytest.mark.parametrize("shift", range(1, len(DROPINS)))
+    def test_creation_order(self, tree, expected, shift):
+        """The order in which files were created leaves no trace."""
+        populate(tree, reversed(DROPINS[shift:] + DROPINS[:shift]))
+
+        assert expected == update(tree)
+
+    @pytest.mark.parametrize("write", [update, ask_library])
+    @pytest.mark.parametrize("name", DROPINS)
+    def test_removed_and_added_again(self, tree, expected, write, name):
+        """A drop-in that goes and comes back is where it was."""
+        populate(tree)
+        write(tree)
+        (tree.path / "app" / "plugins" / f"{name}.py").unlink()
+        without = write(tree)
+        add(tree, name)
+
+        again = write(tree)
+
+        assert expected == again
+        assert expected[0] != without[0]
+
+    def test_one_after_the_other(self, tree, expected):
+        """A cache that grew with each drop-in is the one that was made at once."""
+        populate(tree, [])
+        for name in DROPINS:
+            add(tree, name)
+            ask_library(tree)
+
+        assert expected == cache_of(tree)
+
+
+class TestInterpreter:
+    """Which Python imports the drop-ins."""
+
+    def test_oldest_and_newest(self, tree, tmp_path, expected):
+        """The oldest and the newest Python on the machine make the same cache."""
+        pythons = interpreters()
+        if len(pythons) < 2:
+            pytest.skip("there is only one Python on this machine")
+        populate(tree)
+        libraries = pure_libraries(tmp_path / "libraries")
+
+        for python in (min(pythons), max(pythons)):
+            found = update(tree, "--python", pythons[python], "--path", str(libraries), "--force")
+
+            assert expected == found
+
+
+def interpreters():
+    """Return the paths of the Pythons on this machine that are new enough, by version."""
+    found = {}
+    for candidate in candidates():
+        if os.access(candidate, os.X_OK):
+            done = run_python(
+                "import sys; print(*sys.version_info[:2])", python=str(candidate), path=[]
+            )
+            version = tuple(map(int, done.stdout.split()))
+            if done.returncode == 0 and version >= _OLDEST:
+                found.setdefault(version, str(candidate))
+    return found
+
+
+def candidates():
+    """List where Pythons may be: told by the variable, else on PATH and where pyenv has them."""
+    told = os.environ.get("DROPIN_CACHE_PYTHONS")
+    if told is not None:
+        return [Path(sys.executable), *map(Path, told.split(os.pathsep))]
+    names = [f"python3.{minor}" for minor in range(_OLDEST[1], 30)]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    directories = [
+        *map(Path, os.environ.get("PATH", os.defpath).split(os.pathsep)),
+        *sorted(pyenv.glob("versions/*/bin"), reverse=True),
+    ]
+    return [Path(sys.executable), *(place / name for place in directories for name in names)]
+
+
+def pure_libraries(directory):
+    """Copy what drop-ins need, in a form that any Python can import, and return where it is."""
+    compiled = shutil.ignore_patterns("*.so", "__pycache__", "tests")
+    for package, name in ((zope.interface, "zope/interface"), (dropin_cache, "dropin_cache")):
+        shutil.copytree(Path(package.__file__).parent, directory / name, ignore=compiled)
+    return directory

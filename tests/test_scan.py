@@ -1,0 +1,434 @@
+"""Tests of finding drop-ins and telling whether they changed."""
+
+from __future__ import annotations
+
+import os
+import py_compile
+import socket
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dropin_cache._model import Fingerprint
+from dropin_cache._scan import (
+    Bucket,
+    Dropin,
+    content_digest,
+    fingerprint,
+    is_fresh,
+    is_unchanged,
+    pluginPackagePaths,
+    scan,
+)
+from reader_support import LONG_AGO, fingerprint_of, run_ordinary
+
+if TYPE_CHECKING:
+    from conftest import Tree
+
+
+def never(path: str, error: OSError) -> None:
+    """Fail where a directory is reported as unreadable that should not be."""
+    raise AssertionError(path) from error
+
+
+def scanned(*search_path: Any) -> list[Bucket]:
+    """Scan directories of which none is unreadable."""
+    return scan("app.plugins", list(search_path), never)
+
+
+def keys(buckets: list[Bucket]) -> list[list[str]]:
+    """Return the names of the drop-ins in each bucket."""
+    return [[dropin.key for dropin in bucket.dropins] for bucket in buckets]
+
+
+def only(path: Path) -> Dropin:
+    """Return the drop-in that is alone in a directory."""
+    ((dropin,),) = [bucket.dropins for bucket in scanned(path)]
+    return dropin
+
+
+def open_descriptors() -> int:
+    """Count the open file descriptors of this process."""
+    return len(os.listdir("/dev/fd"))
+
+
+class TestPluginPackagePaths:
+    """Where else modules of a plugin package may lie."""
+
+    def test_every_entry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each entry of the path gives a directory, in order, whether it exists or not."""
+        monkeypatch.setattr(sys, "path", ["/none/b", "/none/a"])
+        assert pluginPackagePaths("x.plugins") == ["/none/b/x/plugins", "/none/a/x/plugins"]
+
+    def test_packages_are_left_out(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A directory with an __init__.py of its own is another package."""
+        tree.write("one/x/plugins/__init__.py")
+        tree.write("two/x/plugins/dropin.py")
+        monkeypatch.setattr(sys, "path", [str(tree.path / "one"), str(tree.path / "two")])
+        assert [str(tree.path / "two/x/plugins")] == pluginPackagePaths("x.plugins")
+
+    def test_absolute(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The empty entry, the working directory, gives an absolute path as well."""
+        tree.path.mkdir()
+        monkeypatch.chdir(tree.path)
+        monkeypatch.setattr(sys, "path", ["", "lib"])
+        expected = [str(tree.path / "x/plugins"), str(tree.path / "lib/x/plugins")]
+        assert expected == pluginPackagePaths("x.plugins")
+
+    def test_plain_module(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A name without dots works."""
+        monkeypatch.setattr(sys, "path", ["/none"])
+        assert pluginPackagePaths("plugins") == ["/none/plugins"]
+
+    @pytest.mark.parametrize("entry", [b"/bytes", 3, None])
+    def test_no_path(self, monkeypatch: pytest.MonkeyPatch, entry: Any) -> None:
+        """An entry that is no text is passed over, as the import system does."""
+        monkeypatch.setattr(sys, "path", [entry, "/none"])
+        assert pluginPackagePaths("x.plugins") == ["/none/x/plugins"]
+
+
+class TestScan:
+    """Finding drop-ins."""
+
+    def test_sorted(self, tree: Tree) -> None:
+        """Drop-ins come in the order of their names, whatever order they were made in."""
+        for name in ("b", "c", "a"):
+            tree.write(f"{name}.py")
+        (bucket,) = scanned(tree.path)
+        assert str(tree.path) == bucket.directory
+        assert keys([bucket]) == [["a", "b", "c"]]
+        assert bucket.cacheable
+
+    def test_facts(self, tree: Tree) -> None:
+        """Each carries its names, its path, and what its file looks like."""
+        path = tree.write("one.py", "x = 1\n", LONG_AGO)
+        status = path.stat()
+        expected = Dropin(
+            key="one",
+            module="app.plugins.one",
+            path=str(path),
+            size=6,
+            mtime_ns=LONG_AGO,
+            mtime=LONG_AGO / 10**9,
+            ctime_ns=status.st_ctime_ns,
+            inode=status.st_ino,
+        )
+        assert expected == only(tree.path)
+
+    def test_what_is_none(self, tree: Tree) -> None:
+        """Other files, names that cannot be imported, and hidden files are no drop-ins."""
+        for name in (
+            "__init__.py",
+            "a.so",
+            "b.txt",
+            "c-d.py",
+            "e f.py",
+            "g.h.py",
+            ".py",
+            "Makefile",
+        ):
+            tree.write(name)
+        (tree.path / "directory.py").mkdir()
+        (tree.path / "empty_directory").mkdir()
+        tree.write("__pycache__/one.cpython-311.pyc")
+        assert scanned(tree.path) == []
+
+    def test_special_files(self, tree: Tree) -> None:
+        """A FIFO, a socket, a dangling link and a loop of links are no drop-ins."""
+        tree.path.mkdir()
+        os.mkfifo(tree.path / "fifo.py")
+        (tree.path / "dangling.py").symlink_to("nowhere")
+        (tree.path / "loop.py").symlink_to("loop.py")
+        (tree.path / "loop").symlink_to("loop")
+        (tree.path / "package").mkdir()
+        os.mkfifo(tree.path / "package/__init__.py")
+        with socket.socket(socket.AF_UNIX) as plug:
+            here = Path.cwd()
+            os.chdir(tree.path)  # the path of a socket has a small limit
+            try:
+                plug.bind("socket.py")
+            finally:
+                os.chdir(here)
+        assert scanned(tree.path) == []
+
+    def test_links(self, tree: Tree) -> None:
+        """A link to a regular file is a drop-in; its facts are the file's."""
+        target = tree.write("elsewhere/target.py", "x = 1\n")
+        (tree.path / "here").mkdir()
+        (tree.path / "here/linked.py").symlink_to(target)
+        dropin = only(tree.path / "here")
+        assert ("linked", target.stat().st_ino) == (dropin.key, dropin.inode)
+
+    def test_bytecode(self, tree: Tree) -> None:
+        """A .pyc file is a drop-in, unless a source file has its name."""
+        tree.write("both.py")
+        tree.write("both.pyc")
+        tree.write("only.pyc")
+        (bucket,) = scanned(tree.path)
+        expected = [tree.path / "both.py", tree.path / "only.pyc"]
+        assert expected == [Path(dropin.path) for dropin in bucket.dropins]
+
+    def test_packages(self, tree: Tree) -> None:
+        """A drop-in that is a package has a bucket to itself, in its own directory."""
+        tree.write("after.py")
+        tree.write("package/__init__.py")
+        tree.write("sourceless/__init__.pyc")
+        found = scanned(tree.path)
+        assert keys(found) == [["after"], ["package"], ["sourceless"]]
+        directories = [tree.path, tree.path / "package", tree.path / "sourceless"]
+        assert [str(directory) for directory in directories] == [each.directory for each in found]
+        assert str(tree.path / "package/__init__.py") == found[1].dropins[0].path
+
+    def test_package_before_module(self, tree: Tree) -> None:
+        """A package wins over a module of the same name, as it does for the import system."""
+        tree.write("one/__init__.py")
+        tree.write("one.py")
+        assert str(tree.path / "one/__init__.py") == only(tree.path).path
+
+    def test_first_directory_wins(self, tree: Tree) -> None:
+        """Of two drop-ins with one name the first along the path counts."""
+        tree.write("one/same.py")
+        tree.write("two/same.py")
+        tree.write("two/other.py")
+        found = scanned(tree.path / "one", tree.path / "two")
+        assert keys(found) == [["same"], ["other"]]
+
+    def test_same_directory_twice(self, tree: Tree) -> None:
+        """A directory that is on the path twice, or by two names, counts once."""
+        tree.write("real/one.py")
+        (tree.path / "alias").symlink_to("real")
+        found = scanned(tree.path / "real", tree.path / "alias", f"{tree.path}/real/")
+        assert keys(found) == [["one"]]
+
+    def test_missing_directory(self, tree: Tree) -> None:
+        """Directories that do not exist are passed over without a word."""
+        assert scanned(tree.path / "none", "") == []
+
+    @pytest.mark.parametrize("entry", [None, 3.5, object(), "with\0null", b"bytes\0"])
+    def test_no_path(self, tree: Tree, entry: Any) -> None:
+        """What is no path at all is passed over, and does not hide what comes after it."""
+        tree.write("one.py")
+        assert keys(scanned(entry, tree.path)) == [["one"]]
+
+    def test_bytes_path(self, tree: Tree) -> None:
+        """A path of bytes is passed over, as the import system does."""
+        tree.write("one.py")
+        tree.write("package/__init__.py")
+        assert scanned(os.fsencode(tree.path)) == []
+
+    def test_directory_that_loops(self, tree: Tree) -> None:
+        """A directory that cannot be read is reported, and does not hide what comes after it."""
+        tree.write("good/one.py")
+        (tree.path / "loop").symlink_to("loop")
+        reported: list[str] = []
+        search_path = [str(tree.path / "loop"), str(tree.path / "good")]
+        found = scan("app.plugins", search_path, lambda path, error: reported.append(path))
+        assert keys(found) == [["one"]]
+        assert [str(tree.path / "loop")] == reported
+
+    def test_unreadable_directory(self, public_path: Path) -> None:
+        """A directory without permission is reported with its error, and the others are read."""
+        (public_path / "secret").mkdir()
+        (public_path / "secret").chmod(0)
+        (public_path / "open").mkdir()
+        (public_path / "open" / "one.py").touch()
+        result = run_ordinary(
+            """
+            from dropin_cache._scan import scan
+            reported = []
+            paths = [place + "/secret", place + "/open"]
+            buckets = scan("app.plugins", paths, lambda path, error: reported.append(
+                [path, error.errno]))
+            result = [reported, [each.key for bucket in buckets for each in bucket.dropins]]
+            """,
+            public_path,
+            [],
+        )
+        (public_path / "secret").chmod(0o700)
+        assert [[[str(public_path / "secret"), 13]], ["one"]] == result
+
+    def test_undecodable_name(self, tree: Tree) -> None:
+        """A file name that is no text of the file system's encoding is kept as Python keeps it."""
+        tree.path.mkdir()
+        raw = os.path.join(os.fsencode(tree.path), b"caf\xe9.py")
+        os.close(os.open(raw, os.O_CREAT | os.O_WRONLY, 0o644))
+        assert only(tree.path).key == "caf\udce9"
+
+
+class TestScanArchive:
+    """Drop-ins in zip archives."""
+
+    def archive(self, tree: Tree) -> Path:
+        """Make an archive with a module, a package, and something else."""
+        tree.path.mkdir(exist_ok=True)
+        path = tree.path / "lib.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("app/plugins/one.py", "")
+            archive.writestr("app/plugins/two/__init__.py", "")
+            archive.writestr("app/plugins/three-four.py", "")
+            archive.writestr("app/plugins/data.txt", "")
+        return path
+
+    @pytest.mark.parametrize("end", ["", "/"])
+    def test_members(self, tree: Tree, end: str) -> None:
+        """Its modules and packages are drop-ins in one bucket, for which there is no cache."""
+        directory = f"{self.archive(tree)}/app/plugins"
+        (bucket,) = scanned(directory + end)
+        assert keys([bucket]) == [["one", "two"]]
+        assert directory == bucket.directory
+        assert not bucket.cacheable
+
+    def test_beside_directories(self, tree: Tree) -> None:
+        """Directories before and after it on the path keep their caches."""
+        tree.write("plain/three.py")
+        found = scanned(f"{self.archive(tree)}/app/plugins", tree.path / "plain")
+        assert [bucket.cacheable for bucket in found] == [False, True]
+
+    @pytest.mark.parametrize("content", ["", "PK", "not an archive"])
+    def test_no_archive(self, tree: Tree, content: str) -> None:
+        """A path that goes through a file that is no archive is passed over."""
+        path = tree.write("file", content)
+        assert scanned(path, path / "app" / "plugins") == []
+
+    def test_damaged_archive(self, tree: Tree) -> None:
+        """An archive that is damaged anywhere is passed over, or has what can be read of it."""
+        whole = self.archive(tree).read_bytes()
+        tree.write("plain/three.py")
+        for position in range(whole.index(b"PK\1\2"), len(whole)):
+            damaged = tree.path / f"{position}.zip"
+            damaged.write_bytes(whole[:position] + b"\xff" + whole[position + 1 :])
+            found = scanned(damaged / "app" / "plugins", tree.path / "plain")
+            assert found[-1].dropins[0].key == "three"
+
+
+class TestContentDigest:
+    """Digests of files."""
+
+    def test_is_sha256(self, tree: Tree) -> None:
+        """It is what sha256sum prints, also for a file of several blocks."""
+        path = tree.write("file", "0123456789abcdef" * 200_000)
+        assert fingerprint_of(path).digest == content_digest(str(path))
+
+    def test_nothing_there(self, tree: Tree) -> None:
+        """There is none where there is no file."""
+        assert content_digest(str(tree.path / "none")) is None
+
+    def test_no_regular_file(self, tree: Tree) -> None:
+        """There is none for what is no regular file, and nothing waits for a FIFO's writer."""
+        tree.path.mkdir()
+        os.mkfifo(tree.path / "fifo")
+        assert content_digest(str(tree.path / "fifo")) is None
+        assert content_digest("/dev/zero") is None
+
+    def test_directory(self, tree: Tree) -> None:
+        """There is none for a directory, and no descriptor stays open."""
+        tree.path.mkdir()
+        before = open_descriptors()
+        assert content_digest(str(tree.path)) is None
+        assert before == open_descriptors()
+
+
+class TestFingerprint:
+    """Fingerprints of drop-ins."""
+
+    def test_facts(self, tree: Tree) -> None:
+        """It is size, time and digest of the file."""
+        path = tree.write("one.py", "x = 1\n", LONG_AGO)
+        assert fingerprint_of(path) == fingerprint(only(tree.path))
+
+    def test_changed(self, tree: Tree) -> None:
+        """There is none where the file is not the one that was found."""
+        path = tree.write("one.py", "x = 1\n", LONG_AGO)
+        dropin = only(tree.path)
+        path.write_text("x = 2\n", encoding="ascii")
+        os.utime(path, ns=(LONG_AGO, LONG_AGO))
+        assert fingerprint(dropin) is None
+
+    def test_gone(self, tree: Tree) -> None:
+        """There is none where the file is gone."""
+        path = tree.write("one.py")
+        dropin = only(tree.path)
+        path.unlink()
+        assert fingerprint(dropin) is None
+
+
+class TestIsUnchanged:
+    """Whether a file is still the same."""
+
+    def test_same(self, tree: Tree) -> None:
+        """A file that nobody touched is."""
+        tree.write("one.py")
+        assert is_unchanged(only(tree.path))
+
+    def test_gone(self, tree: Tree) -> None:
+        """A file that is gone is not."""
+        path = tree.write("one.py")
+        dropin = only(tree.path)
+        path.unlink()
+        assert not is_unchanged(dropin)
+
+    def test_replaced(self, tree: Tree) -> None:
+        """A file put in its place is not, though size and time are equal."""
+        path = tree.write("one.py", "x = 1\n", LONG_AGO)
+        dropin = only(tree.path)
+        tree.write("new", "x = 2\n", LONG_AGO).rename(path)
+        assert not is_unchanged(dropin)
+
+
+class TestIsFresh:
+    """Whether an entry still holds."""
+
+    @pytest.fixture
+    def path(self, tree: Tree) -> Path:
+        """A drop-in's file."""
+        return tree.write("one.py", "x = 1\n", LONG_AGO)
+
+    def test_same(self, path: Path) -> None:
+        """An entry holds as long as size and time are the same, whatever the cache's date."""
+        recorded = Fingerprint(6, LONG_AGO, "not even looked at")
+        assert is_fresh(recorded, only(path.parent), 0.0)
+
+    @pytest.mark.parametrize("shift", [-1, 1, -(10**12), 10**18])
+    def test_touched(self, path: Path, shift: int) -> None:
+        """It holds where only the time changed, in whichever direction."""
+        recorded = fingerprint_of(path)
+        os.utime(path, ns=(LONG_AGO + shift, LONG_AGO + shift))
+        assert is_fresh(recorded, only(path.parent), 0.0)
+
+    @pytest.mark.parametrize("shift", [-1, 1, -(10**12), 10**18])
+    def test_content_changed(self, path: Path, shift: int) -> None:
+        """It does not hold where the content changed, whatever the new time."""
+        recorded = fingerprint_of(path)
+        path.write_text("x = 2\n", encoding="ascii")
+        os.utime(path, ns=(LONG_AGO + shift, LONG_AGO + shift))
+        assert not is_fresh(recorded, only(path.parent), 1e12)
+
+    def test_size_changed(self, path: Path) -> None:
+        """It does not hold where the size changed, though the time is the same."""
+        recorded = fingerprint_of(path)
+        path.write_text("x = 10\n", encoding="ascii")
+        os.utime(path, ns=(LONG_AGO, LONG_AGO))
+        assert not is_fresh(recorded, only(path.parent), 1e12)
+
+    def test_unreadable_meanwhile(self, path: Path) -> None:
+        """It does not hold where the time changed and the content cannot be read."""
+        recorded = fingerprint_of(path)
+        os.utime(path, ns=(LONG_AGO + 1, LONG_AGO + 1))
+        dropin = only(path.parent)
+        path.unlink()
+        assert not is_fresh(recorded, dropin, 1e12)
+
+    @pytest.mark.parametrize(("later", "expected"), [(-1.0, False), (0.0, False), (1.0, True)])
+    def test_entry_of_twisted(self, path: Path, later: float, expected: bool) -> None:
+        """Without a fingerprint the cache must be newer than the drop-in, as in Twisted."""
+        assert expected is is_fresh(None, only(path.parent), LONG_AGO / 10**9 + later)
+
+    def test_bytecode(self, tree: Tree) -> None:
+        """A compiled drop-in is treated as a source file is."""
+        source = tree.write("source/one.py", "x = 1\n")
+        compiled = tree.path / "one.pyc"
+        py_compile.compile(str(source), str(compiled), doraise=True)
+        assert is_fresh(fingerprint_of(compiled), only(tree.path), 0.0)
