@@ -194,7 +194,15 @@ class TestHelp:
                 for option in ("--timeout", "--lock-timeout")
                 for value in ("soon", "-1", "nan", "inf", "")
             ),
-            (["update", "--timeout", "0"], "argument --timeout: invalid number"),
+            (
+                ["check", "--timeout", "0"],
+                "argument --timeout: invalid number of seconds value: '0'",
+            ),
+            *(
+                ([command, name], f"argument PACKAGE: invalid dotted name value: '{name}'")
+                for command in ("update", "check", "list")
+                for name in ("", ".", ".plugins", "app..plugins")
+            ),
         ],
     )
     def test_usage(self, arguments: list[str], message: str) -> None:
@@ -281,11 +289,11 @@ class TestUpdate:
     def test_verbose(self, app: Tree, plugins: Path, bad: Path) -> None:
         """With -v the end of each traceback comes with it."""
         outcome = on(app, "update", "-v")
-        first, *middle, last, blank = outcome.err.splitlines()
+        first, *middle, last = outcome.err.splitlines()
         assert BROKEN == first + "\n"
         assert "  Traceback (most recent call last):" == middle[0]
         assert f'    File "{bad}", line 1, in <module>' in middle
-        assert ("  ZeroDivisionError: division by zero", "") == (last, blank)
+        assert "  ZeroDivisionError: division by zero" == last
 
     def test_verbose_without_traceback(self, app: Tree, plugins: Path, bad: Path) -> None:
         """Where there is none, none is printed."""

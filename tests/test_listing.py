@@ -114,7 +114,15 @@ class TestRows:
 
     def test_directory_that_cannot_be_listed(self, app: Tree) -> None:
         """A directory that vanishes meanwhile holds nothing."""
-        assert [] == _listing._packages_in(str(app.path / "missing"))
+        assert [] == list(_listing._rows_of("app.plugins", str(app.path / "missing")))
+
+    def test_not_a_package(self, app: Tree) -> None:
+        """A cache in a directory that cannot be a drop-in of its name is no cache of one."""
+        write(app)
+        place = app.path / "app" / "plugins"
+        (place / "data").mkdir()
+        (place / "data" / "dropin.cache").write_bytes((place / "dropin.cache").read_bytes())
+        assert 2 == len(rows(app))
 
     def test_written_by_twisted(self, app: Tree) -> None:
         """Twisted's caches do not tell what is inherited."""

@@ -37,9 +37,9 @@ BAD = {
     "generator_exit": ("raise GeneratorExit", "GeneratorExit"),
     "unspeakable": (
         "class Error(Exception):\n    def __str__(self): raise self\nraise Error",
-        r".*Error: <exception str\(\) failed>",
+        "Error",
     ),
-    "talks": ("raise ValueError('a\\nb\\x1b[2J' + 'x' * 9999)", r"ValueError: a b\?\[2Jx+"),
+    "talks": ("raise ValueError('a\\nb\\x1b[2J' + 'x' * 9999)", r"ValueError: a b\\x1b\[2Jx+"),
     "syntax": ("def", "SyntaxError: .*"),
     "null": ("x = '\0'", "(SyntaxError|ValueError): source code .*null bytes.*"),
     "needs": ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),

@@ -32,6 +32,8 @@ def resolve(reference: InterfaceName) -> Any | None:
         The interface object, or None where it cannot be had any more, for whatever reason: that
         a cache names it is no reason for an application to fail.
     """
+    if reference.module.rpartition(".")[2] == "__main__":
+        return None  # a program, no place for interfaces
     try:
         found = getattr(importlib.import_module(reference.module), reference.name, None)
     except BaseException:  # noqa: BLE001 - a module's code may raise anything, SystemExit too

@@ -1,49 +1,22 @@
-"""Describe the plugins of an imported module in plain records, and do so in a child process.
+"""Describe the plugins of an imported module in plain records.
 
-The library calls `find_plugins` and `reference_to` on modules that it imports itself. The writer
-runs this file as a program of its own, in a child whose interpreter may have nothing but
-zope.interface; therefore it imports nothing else outside the standard library.
-
-Protocol of the child
-    Requests come on standard input, answers go to the descriptor given as the only argument; both
-    are lines of ASCII JSON, one answer for each request, in order. Descriptors 0, 1 and 2 of the
-    code it imports are the null device for input and whatever it was started with for output, so
-    nothing that code prints can get among the answers.
-
-    {"do": "start", "path": [DIR...]}
-        Put the directories in front of sys.path.
-        -> {"version": [3, 11], "zope": true, "path": [DIR...]}   (sys.path as it is then)
-    {"do": "package", "name": NAME}
-        Import a plugin package.
-        -> {"found": [DIR...]}       its __path__
-        -> {"found": null}           not installed: neither it nor a package above it
-        -> {"error": LINE, "traceback": TEXT}
-    {"do": "module", "name": NAME}
-        Import a drop-in.
-        -> {"description": TEXT or null, "warnings": [LINE...],
-            "plugins": [{"name": TEXT, "description": TEXT or null,
-                         "provided": [[MODULE, NAME]...], "interfaces": [DOTTED...]}...]}
-        -> {"error": LINE, "traceback": TEXT}
-
-    The child exits with status 0 when its standard input ends. A line of error is at most 500
-    characters, a traceback 4,000. A module that forks is an error; its offspring is ended where
-    it would have come back from the import.
+The library uses this for drop-ins that it imports itself. The writer hands it, as source, to a
+child whose interpreter may have nothing but zope.interface (see `update/_program.py`); therefore it
+imports nothing else outside the standard library.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
-    from typing import Any, Callable, NoReturn
+    from typing import Any, Callable
 
-_MAX_LINE = 500
-_MAX_TRACEBACK = 4000
+MAX_LINE = 500
+"""Characters in a line of a report."""
 
 
 def find_plugins(
@@ -154,7 +127,7 @@ def describe(module: ModuleType) -> dict[str, Any]:
         )
     return {
         "description": docstring(module.__doc__),
-        "warnings": [warning[:_MAX_LINE] for warning in warnings],
+        "warnings": [warning[:MAX_LINE] for warning in warnings],
         "plugins": plugins,
     }
 
@@ -182,7 +155,7 @@ def one_line(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001 - it may raise anything, too
         message = ""
     name = type(error).__name__
-    return (f"{name}: {message}" if message else name)[:_MAX_LINE]
+    return (f"{name}: {message}" if message else name)[:MAX_LINE]
 
 
 def _attribute(module: object, name: str) -> Any:
@@ -190,98 +163,3 @@ def _attribute(module: object, name: str) -> Any:
         return getattr(module, name, None)
     except BaseException:  # noqa: BLE001 - a module-level __getattr__ may raise anything
         return None
-
-
-def _failure(error: BaseException) -> dict[str, Any]:
-    import traceback  # noqa: PLC0415 - a reader that finds all well never needs it
-
-    try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-    except BaseException:  # noqa: BLE001 - the error's own methods are called for it
-        lines = []
-    return {"error": one_line(error), "traceback": "".join(lines)[-_MAX_TRACEBACK:]}
-
-
-class _Child:
-    """Answers requests, one after the other."""
-
-    def __init__(self) -> None:
-        self.forked = False
-        self.pid = os.getpid()
-        os.register_at_fork(before=self._note_fork)
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return getattr(self, "do_" + request["do"])(request)  # type: ignore[no-any-return]
-        except BaseException as error:  # noqa: BLE001 - a drop-in may raise anything
-            return _failure(error)
-
-    def do_start(self, request: dict[str, Any]) -> dict[str, Any]:
-        # Without -I, the first entry is '' for the working directory: nothing to import from.
-        sys.path[:] = request["path"] + [entry for entry in sys.path if entry]
-        try:
-            import zope.interface  # noqa: PLC0415 - whether it is there is the answer
-        except ImportError:
-            zope = False
-        else:
-            zope = True
-        path = [entry for entry in sys.path if isinstance(entry, str)]
-        return {"version": list(sys.version_info[:2]), "zope": zope, "path": path}
-
-    def do_package(self, request: dict[str, Any]) -> dict[str, Any]:
-        name = request["name"]
-        try:
-            package = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            # Only the package itself, or one above it; what they import in vain is an error.
-            if error.name is not None and (name + ".").startswith(error.name + "."):
-                return {"found": None}
-            raise
-        return {"found": [entry for entry in package.__path__ if isinstance(entry, str)]}
-
-    def do_module(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.forked = False
-        try:
-            record = describe(importlib.import_module(request["name"]))
-        finally:
-            if os.getpid() != self.pid:
-                os._exit(1)
-        if self.forked:
-            return {"error": "it forks when it is imported", "traceback": ""}
-        return record
-
-    def _note_fork(self) -> None:
-        self.forked = True
-
-
-def serve(requests: int, answers: int) -> None:
-    """Answer requests until there are no more.
-
-    Args:
-        requests: Descriptor to read from.
-        answers: Descriptor to write to.
-    """
-    import json  # noqa: PLC0415 - the library uses the rest of this module, and not this
-
-    # Bound before any drop-in can replace them.
-    write, encode = os.write, json.JSONEncoder().encode
-    child = _Child()
-    with open(requests, encoding="ascii") as lines:
-        for line in lines:
-            answer = memoryview(encode(child.answer(json.loads(line))).encode("ascii") + b"\n")
-            while answer:
-                answer = answer[write(answers, answer) :]
-
-
-def main() -> NoReturn:
-    """Run as the child: keep the requests from the drop-ins, serve, and leave without clean-up."""
-    requests = os.dup(0)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    serve(requests, int(sys.argv[1]))
-    # Threads and exit handlers of drop-ins have no say in when this ends.
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache._model import CachedPlugin
+from dropin_cache._model import CachedDropin, CachedPlugin
 from dropin_cache.update.probe import Probe
 from dropin_cache.update.report import Request
 from dropin_cache.update.targets import (
@@ -62,21 +63,21 @@ def rows(request: Request, interface: str | None) -> list[Row]:
 
 
 def _rows_of(package: str, directory: str) -> Iterator[Row]:
-    for place in [directory, *_packages_in(directory)]:
-        file = read_cache_file(place)
-        dropins = file.dropins() if file is not None else None
-        for dropin in (dropins or {}).values():
-            for plugin in dropin.plugins:
+    for dropin in _dropins_in(directory).values():
+        for plugin in dropin.plugins:
+            yield _row(package, directory, plugin)
+    # A drop-in that is a package has its cache inside.
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(directory)):
+            place = os.path.join(directory, name)
+            own = _dropins_in(place).get(name)
+            for plugin in own.plugins if own is not None else ():
                 yield _row(package, place, plugin)
 
 
-def _packages_in(directory: str) -> list[str]:
-    """List the directories below; drop-ins that are packages have their caches there."""
-    try:
-        with os.scandir(directory) as entries:
-            return sorted(entry.path for entry in entries if entry.is_dir())
-    except OSError:
-        return []
+def _dropins_in(directory: str) -> dict[str, CachedDropin]:
+    file = read_cache_file(directory)
+    return (file.dropins() if file is not None else None) or {}
 
 
 def _row(package: str, directory: str, plugin: CachedPlugin) -> Row:

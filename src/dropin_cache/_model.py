@@ -164,11 +164,12 @@ class CachedPlugin:
             default: What to return where the plugin has nothing to do with `interface`.
         """
         offer = _conform.offer(self, interface)
-        if offer is _conform.Offer.PROVIDES:
-            return self.load()
-        if offer is _conform.Offer.ADAPTS:
-            return interface(self.load(), default)
-        return default
+        if offer is _conform.Offer.NOTHING:
+            return default
+        plugin = self.load()
+        # The cache may be wrong about it, since what the module imports may have changed.
+        provides = offer is _conform.Offer.PROVIDES and interface.providedBy(plugin)
+        return plugin if provides else interface(plugin, default)
 
     # The name from before zope.interface; Twisted keeps it, so do we.
     getComponent = __conform__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Iterator
@@ -122,7 +123,9 @@ def _import(stale: list[_scan.Dropin]) -> list[_Import]:
     fingerprints = {dropin: _scan.fingerprint(dropin) for dropin in unknown}
     loaded = {dropin for dropin in unknown if dropin.module in sys.modules}
     if unknown:
-        importlib.invalidate_caches()  # the scan may have seen what the import system has not yet
+        # The scan may have seen what the import system has not yet; foreign finders may raise.
+        with contextlib.suppress(Exception):
+            importlib.invalidate_caches()
     for dropin in unknown:
         try:
             module = importlib.import_module(dropin.module)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
 from dropin_cache._listing import Row
+from dropin_cache._text import one_line
 from dropin_cache.errors import (
     DropinCacheError,
     ImportRootError,
@@ -58,15 +59,21 @@ _ADVICE: dict[type, Callable[[Any], str]] = {
 
 def message(kind: str, text: str) -> None:
     """Print a line for a person on standard error."""
-    print(f"dropin-cache: {kind}: {text}", file=sys.stderr)
+    print(f"dropin-cache: {kind}: {one_line(text)}", file=sys.stderr)
 
 
-def error(problem: DropinCacheError) -> None:
-    """Print an error and what to do about it."""
+def advice(text: str) -> None:
+    """Print a line that says what to do about the line before."""
+    print(f"  {one_line(text)}", file=sys.stderr)
+
+
+def error(problem: DropinCacheError, *, verbose: bool = False) -> None:
+    """Print an error and what to do about it; if verbose, with a traceback where there is one."""
     message("error", str(problem))
-    advice = _ADVICE.get(type(problem))
-    if advice is not None:
-        print(f"  {advice(problem)}", file=sys.stderr)
+    if verbose and isinstance(problem, PackageBrokenError):
+        _print_traceback(problem.traceback)
+    if type(problem) in _ADVICE:
+        advice(_ADVICE[type(problem)](problem))
 
 
 def report(result: Report, arguments: argparse.Namespace, *, conditional: bool = False) -> None:
@@ -83,20 +90,22 @@ def report(result: Report, arguments: argparse.Namespace, *, conditional: bool =
         for warning in () if arguments.quiet else directory.warnings:
             message("warning", warning)
         if directory.error is not None:
-            error(directory.error)
+            error(directory.error, verbose=arguments.verbose)
     if arguments.json:
         print(json.dumps(_as_json(result), indent=2))
     elif not arguments.quiet:
         for directory in result.directories:
-            print(_line(directory, conditional=conditional))
+            print(one_line(_line(directory, conditional=conditional)))
         if not result.directories:
-            print("no plugin package is installed, so there are no caches")
+            print("there are no drop-ins, so there are no caches")
 
 
-def predicted(result: Report) -> Report:
+def predicted(result: Report, *, force: bool) -> Report:
     """Turn what was found into what an update would make of it."""
     return result._replace(
-        directories=tuple(each._replace(state=_prediction(each)) for each in result.directories)
+        directories=tuple(
+            each._replace(state=_prediction(each, force=force)) for each in result.directories
+        )
     )
 
 
@@ -109,7 +118,10 @@ def rows(found: Sequence[Row], *, as_json: bool) -> None:
         message("warning", "no such plugins in any cache; to make the caches: dropin-cache update")
         return
     table = [("MODULE", "PLUGIN", "PROVIDES")]
-    table += [(row.module, row.plugin, ", ".join(row.provides)) for row in found]
+    table += [
+        (one_line(row.module), one_line(row.plugin), one_line(", ".join(row.provides)))
+        for row in found
+    ]
     widths = [max(len(line[column]) for line in table) for column in (0, 1)]
     for module, plugin, provides in table:
         print(f"{module:{widths[0]}}  {plugin:{widths[1]}}  {provides}".rstrip())
@@ -129,7 +141,7 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
         nonlocal shown
         if quiet or not sys.stderr.isatty() or time.monotonic() - started < _PROGRESS_DELAY:
             return
-        line = f"dropin-cache: {number + 1}/{count} {module}"
+        line = one_line(f"dropin-cache: {number + 1}/{count} {module}")
         print(f"\r{line:{shown}}", end="", file=sys.stderr, flush=True)
         shown = len(line)
 
@@ -142,8 +154,13 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
 
 def _print_broken(broken: Broken, *, verbose: bool) -> None:
     message("warning", f"{broken.module} is left out: {broken.error}")
-    if verbose and broken.traceback:
-        print("".join(f"  {line}\n" for line in broken.traceback.splitlines()), file=sys.stderr)
+    if verbose:
+        _print_traceback(broken.traceback)
+
+
+def _print_traceback(text: str) -> None:
+    for line in text.splitlines():
+        advice(line)
 
 
 def _line(directory: DirectoryReport, *, conditional: bool) -> str:
@@ -158,8 +175,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _prediction(directory: DirectoryReport) -> str:
-    if directory.found == FRESH:
+def _prediction(directory: DirectoryReport, *, force: bool) -> str:
+    if directory.found == FRESH and not (force and directory.modules):
         return UNCHANGED
     return WRITTEN if directory.modules else REMOVED
 

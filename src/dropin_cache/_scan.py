@@ -113,7 +113,9 @@ def scan(
         except FileNotFoundError:
             continue
         except OSError as error:
-            unreadable(directory, error)
+            # Below a directory that is closed to this process nobody knows whether it is there.
+            if os.path.lexists(directory):
+                unreadable(directory, error)
             continue
         except (TypeError, ValueError):  # no path at all; the import system passes over it too
             continue

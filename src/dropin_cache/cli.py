@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from dropin_cache import _listing, _render
+from dropin_cache import _listing, _render, _streams
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update import Report, Request, report, update
 
@@ -63,19 +62,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; the epilog of `--help` lists them.
     """
+    _streams.prepare()
     arguments = build_parser().parse_args(argv)
     try:
         with _signals_unwinding():
-            return int(arguments.run(arguments))
+            status = int(arguments.run(arguments))
+            sys.stdout.flush()
+            return status
     except DropinCacheError as error:
-        _render.error(error)
+        _render.error(error, verbose=getattr(arguments, "verbose", False))
         return error.exit_code
     except KeyboardInterrupt:
         _render.message("error", "interrupted; every cache is as it was, or new and whole")
+        _render.advice("Run the same command again to finish.")
         return _EXIT_SIGNAL + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _streams.discard_output()
         return _EXIT_SIGNAL + signal.SIGPIPE
+    except OSError as error:
+        _streams.discard_output()
+        _render.message("error", f"cannot go on: {error}")
+        _render.advice("No cache is half written. Mend that, and run the same command again.")
+        return DropinCacheError.exit_code
 
 
 def main_update() -> int:
@@ -87,6 +95,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "packages",
         nargs="*",
+        type=_dotted_name,
         metavar="PACKAGE",
         help="plugin package, such as twisted.plugins (default: the built-in ones)",
     )
@@ -110,7 +119,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=_positive_seconds,
         default=Request().timeout,
         metavar="S",
         help="seconds that the import of one drop-in may take (default: %(default)g)",
@@ -159,8 +168,22 @@ def _seconds(text: str) -> float:
     return value
 
 
-# argparse puts the function's name into its message.
-_seconds.__name__ = "number of seconds"
+def _positive_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value == 0:
+        raise ValueError
+    return value
+
+
+def _dotted_name(text: str) -> str:
+    if not all(text.split(".")):
+        raise ValueError
+    return text
+
+
+# argparse puts the functions' names into its messages.
+_seconds.__name__ = _positive_seconds.__name__ = "number of seconds"
+_dotted_name.__name__ = "dotted name"
 
 
 def _request(arguments: argparse.Namespace, *, write: bool) -> Request:
@@ -192,7 +215,7 @@ def _run_update(arguments: argparse.Namespace) -> int:
     with _render.progress(quiet=arguments.quiet) as progress:
         result = update(_request(arguments, write=not arguments.dry_run), progress)
     if arguments.dry_run:
-        result = _render.predicted(result)
+        result = _render.predicted(result, force=arguments.force)
     _render.report(result, arguments, conditional=arguments.dry_run)
     failures = [each.error.exit_code for each in result.directories if each.error is not None]
     if failures:
@@ -226,7 +249,11 @@ def _signals_unwinding() -> Iterator[None]:
     def unwind(number: int, _: object) -> NoReturn:
         raise SystemExit(_EXIT_SIGNAL + number)
 
-    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, unwind)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN  # nohup, or whoever started us, wants it so
+    }
     try:
         yield
     finally:

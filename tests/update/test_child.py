@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from commands import no_process_left
+from commands import no_process_left, wait_for
 from dropin_cache.update import child
 from dropin_cache.update.child import Child, ChildError
 from dropin_cache.update.sandbox import Launch
@@ -233,3 +233,68 @@ os._exit(0)
         subprocess.run([sys.executable, "-B", "-c", code], check=False, timeout=120)
         answer = (modules / "answer").read_bytes()
         assert ["found"] == list(json.loads(answer))
+
+
+class TestLifeline:
+    """What becomes of a child whose parent is gone."""
+
+    @pytest.mark.parametrize("text", ["while True: pass", "import time\ntime.sleep(999)"])
+    def test_parent_is_killed(self, modules: Path, text: str) -> None:
+        """It is killed, whatever it is doing."""
+        request = module(modules, f"open({str(modules / 'begun')!r}, 'w')\n{text}")
+        code = f"""
+import json
+from dropin_cache.update.child import Child
+from dropin_cache.update.sandbox import Launch
+child = Child(Launch({LAUNCH.arguments!r}, {{}}, "/"))
+child.ask(json.dumps({{"do": "start", "path": [{str(modules)!r}]}}).encode(), 60)
+child.ask(json.dumps({request!r}).encode(), 600)
+"""
+        parent = subprocess.Popen([sys.executable, "-B", "-c", code])
+        wait_for(modules / "begun")
+        parent.kill()
+        parent.wait()
+
+
+class TestSweep:
+    """Killing what carries the mark."""
+
+    def test_others_stay(self) -> None:
+        """A process without the mark, or with another, is left alone."""
+        with subprocess.Popen(["sleep", "999"], env={"DROPIN_CACHE_CHILD": "0" * 32}) as other:
+            child._sweep("DROPIN_CACHE_CHILD=" + "1" * 32)
+            assert None is other.poll()
+            other.kill()
+
+    def test_marked(self) -> None:
+        """One with the mark is killed."""
+        with subprocess.Popen(["sleep", "999"], env={"MARK": "1" * 32}) as other:
+            wait_for_environment(other.pid)
+            child._sweep("MARK=" + "1" * 32)
+            assert -signal.SIGKILL == other.wait()
+
+    def test_will_not_die(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that cannot be killed is given up."""
+        with subprocess.Popen(["sleep", "999"], env={"MARK": "1" * 32}) as other:
+            wait_for_environment(other.pid)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "kill", lambda *_: None)
+                child._sweep("MARK=" + "1" * 32)
+            other.kill()
+
+    def test_no_proc(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where processes cannot be listed, none are found."""
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "listdir", no_such_file)
+            assert [] == child._processes()
+
+
+def no_such_file(*_: object) -> None:
+    """Fail as a missing directory does."""
+    raise FileNotFoundError
+
+
+def wait_for_environment(pid: int) -> None:
+    """Wait until a process has become the program that it is to run."""
+    while b"MARK" not in Path(f"/proc/{pid}/environ").read_bytes():
+        time.sleep(0.01)

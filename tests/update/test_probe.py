@@ -18,6 +18,7 @@ from dropin_cache.errors import (
     PackageBrokenError,
     ZopeInterfaceMissingError,
 )
+from dropin_cache.update import probe as probe_module
 from dropin_cache.update.answers import Description, Failure
 from dropin_cache.update.probe import Probe
 
@@ -34,7 +35,7 @@ def fake(path: Path, answer: str) -> str:
     program = f"""\
         #!{sys.executable} -B
         import os, sys
-        os.write(int(sys.argv[-3]), {answer.encode()!r} + b"\\n")
+        os.write(int(sys.argv[-6]), {answer.encode()!r} + b"\\n")
         sys.stdin.read()
         """
     path.write_text(textwrap.dedent(program))
@@ -98,13 +99,17 @@ class TestStart:
         ("program", "reason"),
         [
             ("", "it ended the process with exit status 0"),
-            ("echo; printf 'one \\033[2J\\n'; echo two; exit 3", "one ?[2J"),
+            ("echo; printf 'one \\033[2J\\n'; echo two; exit 3", "one \\x1b[2J"),
             ("exec sleep 999", "it took longer than 0.5 s"),
         ],
         ids=["silent", "talks", "hangs"],
     )
-    def test_no_interpreter(self, tmp_path: Path, program: str, reason: str) -> None:
+    def test_no_interpreter(
+        self, tmp_path: Path, program: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A program that is no Python is refused with its first words."""
+        if "longer" in reason:
+            monkeypatch.setattr(probe_module, "_START_TIMEOUT", 0.5)
         python = tmp_path / "python"
         python.write_text(f"#!/bin/sh\n{program}\n")
         python.chmod(0o755)
@@ -169,7 +174,7 @@ class TestLocate:
             ("import sys; sys.exit(3)", "SystemExit: 3"),
             ("import missing", "ModuleNotFoundError: No module named 'missing'"),
             ("import ap", "ModuleNotFoundError: No module named 'ap'"),
-            ("def", "SyntaxError: invalid syntax"),
+            ("def", "SyntaxError: invalid syntax (__init__.py, line 1)"),
             ("import os; os._exit(3)", "it ended the process with exit status 3"),
             (
                 "import os; os.write(int(__import__('sys').argv[1]), b'{\\n')",

@@ -158,4 +158,5 @@ class TestCheckImportRoots:
         path.chmod(0)
         with unprivileged(), pytest.raises(ImportRootError) as caught:
             targets.check_import_roots([os.fspath(path)])
+        path.chmod(0o700)
         assert "Permission denied" == caught.value.reason

@@ -6,6 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
+from dropin_cache._text import one_line
 
 
 class AnswerError(Exception):
@@ -137,11 +138,6 @@ def module_from_untrusted(line: bytes) -> Any:
         plugins.append(Plugin(name, text, tuple(references), tuple(interfaces)))
     check.finish()
     return Description(description, tuple(plugins), tuple(map(one_line, warnings)))
-
-
-def one_line(text: str) -> str:
-    """Make text fit for a line of a report: what a drop-in says must not look like our words."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class _Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import inspect
 import os
 import selectors
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from dropin_cache import _describe
 from dropin_cache._wire import MAX_SIZE
+from dropin_cache.update import _program
 from dropin_cache.update.sandbox import Launch
 
 MAX_OUTPUT = 1 << 20
@@ -22,15 +24,26 @@ _TAIL = 4000  # bytes of output kept for the error report
 _CHUNK = 1 << 16
 _GRACE = 1.0  # seconds for a child to end by itself
 _POLL = 0.1  # seconds between looks at a child that is silent and may be dead
-# The source is handed over because the interpreter need not have this package, nor the child the
-# right to read it where it lies.
-_BOOTSTRAP = (
-    "import os, sys\n"
-    "code = b''\n"
-    "while len(code) < int(sys.argv[2]):\n"
-    "    code += os.read(0, int(sys.argv[2]) - len(code))\n"
-    "exec(compile(code, sys.argv[3], 'exec'))\n"
-)
+_SWEEPS = 10  # what is being killed may start something else
+_MARK = "DROPIN_CACHE_CHILD"
+# Runs on any Python, to tell one that is too old from what is no Python. Arguments: descriptor of
+# the answers and of the lifeline, then size and file name of the two sources.
+_BOOTSTRAP = r"""
+import os, sys, types
+def source(size, name):
+    code = b""
+    while len(code) < int(size):
+        code += os.read(0, int(size) - len(code))
+    return compile(code, name, "exec")
+if sys.version_info < (3, 9):
+    answer = '{"version": [%d, %d], "zope": true, "path": []}\n' % sys.version_info[:2]
+    os.write(int(sys.argv[1]), answer.encode("ascii"))
+    sys.exit()
+name = "dropin_cache._describe"
+sys.modules[name] = types.ModuleType(name)
+exec(source(*sys.argv[3:5]), sys.modules[name].__dict__)
+exec(source(*sys.argv[5:7]))
+"""
 
 
 class ChildError(Exception):
@@ -62,31 +75,35 @@ class Child:
         Raises:
             OSError: The interpreter cannot be executed.
         """
-        source = inspect.getsource(_describe).encode()
-        self._answers, self._output = _Pipe(*os.pipe()), _Pipe(*os.pipe())
+        sources = [
+            (inspect.getsource(part).encode(), str(part.__file__)) for part in (_describe, _program)
+        ]
+        self._answers, self._output, self._lifeline = _pipe(), _pipe(), _pipe()
+        self._mark = f"{_MARK}={os.urandom(16).hex()}"
         self._tail = b""
         self._ended = False
-        bootstrap = ["-c", _BOOTSTRAP, str(self._answers.write), str(len(source))]
+        handed_over = [self._answers.write, self._lifeline.read]
+        arguments = [str(descriptor) for descriptor in handed_over]
+        for source, name in sources:
+            arguments += [str(len(source)), name]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the interpreter was asked for
-                [*launch.arguments, *bootstrap, _describe.__file__],
+                [*launch.arguments, "-c", _BOOTSTRAP, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=self._output.write,
                 stderr=self._output.write,
-                pass_fds=[self._answers.write],
-                env=launch.environment,
+                pass_fds=handed_over,
+                env={**launch.environment, **dict([self._mark.split("=")])},
                 cwd=launch.directory,
                 start_new_session=True,  # a group of its own, so that it can be killed as one
             )
         except BaseException:
-            os.close(self._answers.read)
-            os.close(self._output.read)
+            self._close(self._answers.read, self._output.read, self._lifeline.write)
             raise
         finally:
-            os.close(self._answers.write)
-            os.close(self._output.write)
+            self._close(self._answers.write, self._output.write, self._lifeline.read)
         os.set_blocking(self._output.read, False)
-        self._send(source)
+        self._send(b"".join(source for source, _ in sources))
 
     def ask(self, request: bytes, timeout: float) -> bytes:
         """Send a line and return the line that comes back.
@@ -164,8 +181,8 @@ class Child:
         status = self._process.wait()
         with contextlib.suppress(BlockingIOError):
             self._tail = (self._tail + os.read(self._output.read, _CHUNK))[-_TAIL:]
-        os.close(self._answers.read)
-        os.close(self._output.read)
+        self._close(self._answers.read, self._output.read, self._lifeline.write)
+        _sweep(self._mark)
         if reason is None:
             reason = _exit_reason(status) if alone else "it closed the way back to the update"
         return ChildError(reason, self._tail.decode("utf-8", "backslashreplace"))
@@ -173,6 +190,47 @@ class Child:
     def _is_dead(self) -> bool:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is not None
+
+    @staticmethod
+    def _close(*descriptors: int) -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _pipe() -> _Pipe:
+    """Make a pipe, above the descriptors of a terminal also where those are closed."""
+    low = os.pipe()
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in low]
+    for descriptor in low:
+        os.close(descriptor)
+    return _Pipe(*high)
+
+
+def _sweep(mark: str) -> None:
+    """Kill what a drop-in has left running, wherever it went: it still carries our mark.
+
+    Code that wants to stay can remove the mark; only a sandbox is proof against that.
+    """
+    for _ in range(_SWEEPS):
+        left = [process for process in _processes() if mark.encode() in _environment(process)]
+        if not left:
+            return
+        for process in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+
+
+def _processes() -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    return []
+
+
+def _environment(process: int) -> bytes:
+    """Return the environment of a process, as far as this one may see it."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/environ", "rb") as file:
+        return file.read()
+    return b""
 
 
 def _exit_reason(status: int) -> str:

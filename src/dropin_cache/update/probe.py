@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Callable, Union
 
+from dropin_cache._text import one_line
 from dropin_cache.errors import InterpreterError, PackageBrokenError, ZopeInterfaceMissingError
 from dropin_cache.update import answers
 from dropin_cache.update.answers import AnswerError, Description, Failure
@@ -14,6 +15,8 @@ from dropin_cache.update.child import Child, ChildError
 from dropin_cache.update.sandbox import Unconfined
 
 OLDEST_PYTHON = (3, 9)
+
+_START_TIMEOUT = 30.0  # seconds; how long an import may take says nothing about an interpreter
 
 Outcome = Union[Description, Failure]
 
@@ -37,6 +40,8 @@ class Probe:
         self._paths = paths
         self._timeout = timeout
         self._child: Child | None = None
+        # Whether the child has imported a drop-in, and whether the last one was its first.
+        self._used = self._alone = False
         self.import_roots = self._start()
 
     def __enter__(self) -> Probe:  # noqa: PYI034 - typing has Self from Python 3.11
@@ -85,21 +90,33 @@ class Probe:
         outcomes: dict[str, Outcome] = {}
         for number, module in enumerate(modules):
             progress(number, len(modules), module)
-            request = {"do": "module", "name": module}
-            outcomes[module] = self._ask(request, answers.module_from_untrusted)
+            outcomes[module] = self._describe(module)
+            if isinstance(outcomes[module], Failure) and not self._alone:
+                # It may be another's doing, which has run in the same child before.
+                self.restart()
+                outcomes[module] = self._describe(module)
         return outcomes
 
+    def _describe(self, module: str) -> Outcome:
+        if self._child is None:
+            self._start()
+        self._alone, self._used = not self._used, True
+        request = {"do": "module", "name": module}
+        return self._ask(request, answers.module_from_untrusted)  # type: ignore[no-any-return]
+
     def _start(self) -> tuple[str, ...]:
+        self._used = False
         try:
             self._child = Child(Unconfined().launch(self.python))
             request = {"do": "start", "path": [os.path.abspath(path) for path in self._paths]}
-            line = self._child.ask(json.dumps(request).encode(), self._timeout)
+            timeout = max(self._timeout, _START_TIMEOUT)
+            line = self._child.ask(json.dumps(request).encode(), timeout)
             start = answers.start_from_untrusted(line)
         except OSError as error:
             raise InterpreterError(self.python, error.strerror or str(error)) from error
         except ChildError as error:
             self._child = None
-            first = answers.one_line(" ".join(error.output.strip().splitlines()[:1]))
+            first = one_line(" ".join(error.output.strip().splitlines()[:1]))
             reason = "it did not start as a Python interpreter"
             raise InterpreterError(self.python, f"{reason}: {first or error.reason}") from error
         except AnswerError as error:
@@ -123,7 +140,7 @@ class Probe:
             return validate(self._child.ask(json.dumps(request).encode(), self._timeout))
         except ChildError as error:
             self._child = None
-            return Failure(answers.one_line(error.reason), error.output)
+            return Failure(one_line(error.reason), error.output)
         except AnswerError as error:
             self.restart()  # it may be out of step, or worse
             return Failure(f"it tampered with its description: {error}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Callable, NamedTuple
 
 from dropin_cache import _scan
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._encoder import encode
 from dropin_cache._model import CachedDropin, Fingerprint
+from dropin_cache._wire import MAX_SIZE
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UnstableError
 from dropin_cache.update import report, write
 from dropin_cache.update.answers import Description, Failure
@@ -56,15 +57,23 @@ def refresh(target: Target, request: Request, progress: Progress) -> list[Direct
         A report for each directory that has a cache or should have one.
     """
     known: _Known = {}
+    written: dict[str, str] = {}
     for last in [False] * (_ATTEMPTS - 1) + [True]:
         buckets = _buckets(target)
         _learn(target, buckets, known, progress)
-        goals = [_goal(target, bucket, known) for bucket in buckets]
+        reports = []
         try:
-            return [_settle(target, goal, request, last=last) for goal in goals]
+            for bucket in buckets:
+                settled = _settle(target, _goal(target, bucket, known), request, last=last)
+                if settled.state in {report.WRITTEN, report.REMOVED}:
+                    written[settled.path] = settled.state
+                reports.append(settled._replace(state=written.get(settled.path, settled.state)))
+            break
         except UnstableError:
             target.probe.restart()  # a module that changed must be imported anew
-    raise AssertionError  # pragma: no cover - the last attempt does not raise UnstableError
+    if request.write:
+        _tidy({*target.search_path, *(bucket.directory for bucket in buckets)}, request)
+    return reports
 
 
 def _buckets(target: Target) -> list[_scan.Bucket]:
@@ -74,13 +83,14 @@ def _buckets(target: Target) -> list[_scan.Bucket]:
         for bucket in _scan.scan(target.package, target.search_path, _pass_over)
         if bucket.cacheable
     ]
-    occupied = {bucket.directory for bucket in buckets}
-    orphans = [
-        _scan.Bucket(directory, ())
-        for directory in _possible_orphans(target.search_path)
-        if directory not in occupied and os.path.lexists(os.path.join(directory, _scan.CACHE_NAME))
-    ]
-    return buckets + orphans
+    # One directory can have several names on the path.
+    occupied = {os.path.realpath(bucket.directory) for bucket in buckets}
+    for directory in _possible_orphans(target.search_path):
+        real = os.path.realpath(directory)
+        if real not in occupied and os.path.lexists(os.path.join(directory, _scan.CACHE_NAME)):
+            occupied.add(real)
+            buckets.append(_scan.Bucket(directory, ()))
+    return buckets
 
 
 def _pass_over(directory: str, error: OSError) -> None:
@@ -89,9 +99,10 @@ def _pass_over(directory: str, error: OSError) -> None:
 
 def _possible_orphans(search_path: Sequence[str]) -> list[str]:
     """List where a cache may have outlived its drop-ins: the path, and what was a package there."""
-    found = list(search_path)
+    found = []
     for directory in search_path:
         with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            found.append(directory)
             found += sorted(entry.path for entry in entries if _holds_only_a_cache(entry))
     return found
 
@@ -132,7 +143,7 @@ def _goal(target: Target, bucket: _scan.Bucket, known: _Known) -> _Goal:
             warnings += outcome.warnings
         else:
             broken.append(Broken(dropin.module, outcome.error, outcome.traceback))
-    data = encode(entries) if entries else None
+    data = _encoded(entries, cached, broken)
     newest = write.newest_of(cached)
     return _Goal(
         bucket,
@@ -150,6 +161,21 @@ def _goal(target: Target, bucket: _scan.Bucket, known: _Known) -> _Goal:
             warnings=tuple(warnings),
         ),
     )
+
+
+def _encoded(
+    entries: list[CachedDropin], cached: list[_scan.Dropin], broken: list[Broken]
+) -> bytes | None:
+    """Encode a cache; what makes it larger than readers accept goes from one list to the other."""
+    while entries:
+        data = encode(entries)
+        if len(data) <= MAX_SIZE:
+            return data
+        largest = max(range(len(entries)), key=lambda index: len(encode([entries[index]])))
+        cached.pop(largest)
+        reason = f"with it the cache would be larger than {MAX_SIZE >> 20} MiB"
+        broken.append(Broken(entries.pop(largest).moduleName, reason))
+    return None
 
 
 def _compare(bucket: _scan.Bucket, data: bytes | None, newest: _scan.Dropin | None) -> str:
@@ -175,7 +201,6 @@ def _settle(target: Target, goal: _Goal, request: Request, *, last: bool) -> Dir
     if not request.write:
         return goal.report._replace(state=found)
     if found == report.FRESH and (goal.data is None or not request.force):
-        _tidy(goal.bucket.directory, request)
         return goal.report._replace(state=report.UNCHANGED)
     try:
         return goal.report._replace(state=_write(target, goal, request))
@@ -187,20 +212,21 @@ def _settle(target: Target, goal: _Goal, request: Request, *, last: bool) -> Dir
         return goal.report._replace(state=report.FAILED, error=error)
 
 
-def _tidy(directory: str, request: Request) -> None:
-    """Remove what killed runs left behind, if that can be done."""
-    if write.leftovers(directory):
-        try:
-            with write.open_locked(directory, request.lock_timeout) as locked:
+def _tidy(directories: Iterable[str], request: Request) -> None:
+    """Remove what killed runs left behind, if that can be done; the caches are right anyway."""
+    for directory in directories:
+        if write.leftovers(directory):
+            with (
+                contextlib.suppress(NotWrittenError, LockTimeoutError),
+                write.open_locked(directory, request.lock_timeout) as locked,
+            ):
                 locked.remove_leftovers()
-        except (NotWrittenError, LockTimeoutError):
-            pass  # the cache is right, and that is what was asked for
 
 
 def _write(target: Target, goal: _Goal, request: Request) -> str:
     """Write or remove a cache and return the state it is then in."""
     with write.open_locked(goal.bucket.directory, request.lock_timeout) as directory:
-        if goal.bucket not in _buckets(target):
+        if not any(_is_same(goal, bucket) for bucket in _buckets(target)):
             raise UnstableError(goal.bucket.directory)
         if not request.force and _compare(*goal[:3]) == report.FRESH:
             return report.UNCHANGED  # somebody else was quicker
@@ -209,3 +235,13 @@ def _write(target: Target, goal: _Goal, request: Request) -> str:
             return report.REMOVED
         directory.replace(goal.data, goal.newest)
         return report.WRITTEN
+
+
+def _is_same(goal: _Goal, bucket: _scan.Bucket) -> bool:
+    """Tell whether a directory still is what was described, but for what never stands still."""
+    unstable = {each.module for each in goal.report.broken if each.error == _UNSTABLE.error}
+    before, now = (
+        [dropin for dropin in each.dropins if dropin.module not in unstable]
+        for each in (goal.bucket, bucket)
+    )
+    return goal.bucket.directory == bucket.directory and before == now

@@ -18,12 +18,12 @@ class Launch(NamedTuple):
     Attributes:
         arguments: The command line, without what the child itself is given.
         environment: The environment, whole.
-        directory: The working directory.
+        directory: The working directory; None for that of this process.
     """
 
     arguments: list[str]
     environment: dict[str, str]
-    directory: str
+    directory: str | None
 
 
 class Unconfined:
@@ -40,4 +40,4 @@ class Unconfined:
         """
         if os.geteuid() == 0:
             return Launch([python, "-I", "-B"], _SCRUBBED, "/")
-        return Launch([python, "-B"], dict(os.environ), os.getcwd())
+        return Launch([python, "-B"], dict(os.environ), None)

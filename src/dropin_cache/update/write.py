@@ -249,10 +249,12 @@ def _lock_directories() -> Iterator[str]:
     if os.geteuid() == 0:
         yield "/run/lock/dropin-cache"
         return
-    # The XDG Base Directory Specification says what is where.
-    if os.environ.get("XDG_RUNTIME_DIR"):
-        yield os.path.join(os.environ["XDG_RUNTIME_DIR"], "dropin-cache")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    # The XDG Base Directory Specification says what is where, and to ignore relative paths.
+    runtime, home = os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(runtime):
+        yield os.path.join(runtime, "dropin-cache")
+    if not os.path.isabs(home):
+        home = os.path.expanduser("~/.cache")
     yield os.path.join(home, "dropin-cache", "locks")
 
 

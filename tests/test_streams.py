@@ -1,0 +1,65 @@
+"""Standard input, output and error as they were inherited; closed ones are tested with the cli."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from dropin_cache import _streams
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class TestPrepare:
+    """Making it possible to print anything."""
+
+    def test_unencodable(self) -> None:
+        """What the encoding lacks is escaped."""
+        raw = io.BytesIO()
+        with contextlib.redirect_stdout(io.TextIOWrapper(raw, encoding="ascii")):
+            _streams.prepare()
+            print("größe \ud800", end="", flush=True)  # noqa: T201 - that is what is tested
+        assert b"gr\\xf6\\xdfe \\ud800" == raw.getvalue()
+
+    def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where Python found no stream there is one that swallows everything."""
+        monkeypatch.setattr(sys, "stdout", None)
+        _streams.prepare()
+        with sys.stdout as stream:
+            assert 1 == stream.write("x")
+
+    def test_something_else(self) -> None:
+        """A stream that somebody put there is left as it is."""
+        stream = io.StringIO()
+        with contextlib.redirect_stdout(stream):
+            _streams.prepare()
+            assert sys.stdout is stream
+
+    def test_leaves_descriptors(self) -> None:
+        """Descriptors that are open stay what they are."""
+        before = [os.fstat(descriptor) for descriptor in range(3)]
+        _streams.prepare()
+        assert [each.st_ino for each in before] == [os.fstat(each).st_ino for each in range(3)]
+
+
+class TestDiscardOutput:
+    """Throwing away what could not be printed."""
+
+    def test_nothing_is_tried_again(self) -> None:
+        """What is still in the buffer goes nowhere, and is no error."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        stream = os.fdopen(writer, "w")
+        stream.write("x")
+        with contextlib.redirect_stdout(stream):
+            _streams.discard_output()
+        stream.close()
+
+    def test_no_file(self) -> None:
+        """A stream without a file has nothing to throw away."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            _streams.discard_output()
