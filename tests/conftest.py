@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List, NoReturn, Optional
+from typing import Any, List, NoReturn, Optional
 
 import pytest
 
@@ -167,7 +168,7 @@ def run_python(
         environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
     if unprivileged and os.geteuid() == 0:
         options.update(user=NOBODY, group=NOBODY, extra_groups=[])
-    return subprocess.run(  # noqa: S603 - the tests' own code
+    return subprocess.run(
         [python, "-B", "-c", textwrap.dedent(code), *arguments],
         env=environment,
         capture_output=True,

@@ -20,7 +20,8 @@ class TestPrepare:
     def test_unencodable(self) -> None:
         """What the encoding lacks is escaped."""
         raw = io.BytesIO()
-        with contextlib.redirect_stdout(io.TextIOWrapper(raw, encoding="ascii")):
+        stream = io.TextIOWrapper(raw, encoding="ascii")
+        with contextlib.redirect_stdout(stream):
             _streams.prepare()
             print("größe \ud800", end="", flush=True)  # noqa: T201 - that is what is tested
         assert b"gr\\xf6\\xdfe \\ud800" == raw.getvalue()

@@ -160,7 +160,7 @@ class TestPackage:
             ({"found": []}, ()),
             ({"found": None}, None),
             ({"error": "E: e", "traceback": "t\n"}, Failure("E: e", "t\n")),
-            ({"error": "E: \x1b[2J\n", "traceback": ""}, Failure("E: \x1b[2J\n", "")),
+            ({"error": "E: \x1b[2J\n", "traceback": ""}, Failure("E: \\x1b[2J\\n", "")),
         ],
     )
     def test_valid(self, answer: Any, expected: Any) -> None:
@@ -195,7 +195,7 @@ class TestModule:
     def test_failure(self) -> None:
         """So does a failure."""
         answer = line({"error": "ValueError: \n", "traceback": "a\nb"})
-        assert Failure("ValueError: \n", "a\nb") == answers.module_from_untrusted(answer)
+        assert Failure("ValueError: \\n", "a\nb") == answers.module_from_untrusted(answer)
 
     @pytest.mark.parametrize(
         ("answer", "issue"),

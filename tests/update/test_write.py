@@ -250,12 +250,6 @@ class TestDate:
         write_one(directory)
         assert first == (directory / CACHE).stat().st_mtime_ns
 
-    def test_last_date_of_the_file_system(self, directory: Path) -> None:
-        """A drop-in with a date that has no successor is cached, once and for all."""
-        newest = write_one(directory, 2**60 * 10**9)
-        status = (directory / CACHE).stat()
-        assert write.is_canonical(0o644, status.st_mtime_ns, newest)
-
     def test_no_dropins(self, directory: Path) -> None:
         """Without drop-ins any date will do."""
         with write.open_locked(str(directory), 0) as target:

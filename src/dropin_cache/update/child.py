@@ -29,7 +29,9 @@ _MARK = "DROPIN_CACHE_CHILD"
 # Runs on any Python, to tell one that is too old from what is no Python. Arguments: descriptor of
 # the answers and of the lifeline, then size and file name of the two sources.
 _BOOTSTRAP = r"""
-import os, sys, types
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]  # without '', the working directory
+import os, types
 def source(size, name):
     code = b""
     while len(code) < int(size):

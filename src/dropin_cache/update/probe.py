@@ -108,10 +108,7 @@ class Probe:
         self._used = False
         try:
             self._child = Child(Unconfined().launch(self.python))
-            request = {"do": "start", "path": [os.path.abspath(path) for path in self._paths]}
-            timeout = max(self._timeout, _START_TIMEOUT)
-            line = self._child.ask(json.dumps(request).encode(), timeout)
-            start = answers.start_from_untrusted(line)
+            return self._fit_path(self._child)
         except OSError as error:
             raise InterpreterError(self.python, error.strerror or str(error)) from error
         except ChildError as error:
@@ -119,15 +116,22 @@ class Probe:
             first = one_line(" ".join(error.output.strip().splitlines()[:1]))
             reason = "it did not start as a Python interpreter"
             raise InterpreterError(self.python, f"{reason}: {first or error.reason}") from error
-        except AnswerError as error:
+        except BaseException:  # Ctrl-C included
             self.restart()
+            raise
+
+    def _fit_path(self, child: Child) -> tuple[str, ...]:
+        """Return the interpreter's `sys.path` if it is fit to import drop-ins."""
+        request = {"do": "start", "path": [os.path.abspath(path) for path in self._paths]}
+        line = child.ask(json.dumps(request).encode(), max(self._timeout, _START_TIMEOUT))
+        try:
+            start = answers.start_from_untrusted(line)
+        except AnswerError as error:
             raise InterpreterError(self.python, f"it answered nonsense: {error}") from error
         if start.version < OLDEST_PYTHON:
-            self.restart()
             version, oldest = (".".join(map(str, v)) for v in (start.version, OLDEST_PYTHON))
             raise InterpreterError(self.python, f"it is Python {version}, older than {oldest}")
         if not start.zope:
-            self.restart()
             raise ZopeInterfaceMissingError(self.python)
         return start.path
 
