@@ -12,7 +12,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, List, NoReturn, Optional
+from typing import Any, NoReturn
 
 import pytest
 
@@ -48,7 +48,7 @@ class Tree:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, name: str, text: str = "", mtime_ns: Optional[int] = None) -> Path:
+    def write(self, name: str, text: str = "", mtime_ns: int | None = None) -> Path:
         """Write a file below the tree, its directories too; optionally set its time."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class Tree:
         interface: str = "IGreeter",
         package: str = "app",
         root: str = "",
-        mtime_ns: Optional[int] = None,
+        mtime_ns: int | None = None,
     ) -> Path:
         """Write a drop-in with one plugin, called `plugin`, that provides an interface."""
         return self.write(
@@ -147,9 +147,9 @@ def run_python(
     code: str,
     *arguments: str,
     python: str = sys.executable,
-    path: Optional[List[Path]] = None,
+    path: list[Path] | None = None,
     unprivileged: bool = False,
-    env: Optional[dict[str, str]] = None,
+    env: dict[str, str] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter.

@@ -90,6 +90,12 @@ class TestResolve:
         found = resolve(GREETER)
         assert sys.modules["app.interfaces"].IGreeter is found
 
+    def test_program(self, tree: Tree, unloaded: None) -> None:
+        """A program is not imported, whatever the cache says: importing it would run it."""
+        tree.write("app/__main__.py", "from app.interfaces import IGreeter\n")
+        assert resolve(InterfaceName("app.__main__", "IGreeter")) is None
+        assert "app.__main__" not in sys.modules
+
     @pytest.mark.parametrize(
         "reference",
         [

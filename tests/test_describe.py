@@ -21,8 +21,8 @@ from dropin_cache._describe import (
     find_plugins,
     names_of,
     references_to,
-    serve,
 )
+from dropin_cache.update._program import serve
 from reader_support import LIBRARY, use
 
 if TYPE_CHECKING:

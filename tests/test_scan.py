@@ -229,6 +229,15 @@ class TestScan:
         assert keys(found) == [["one"]]
         assert [str(tree.path / "loop")] == reported
 
+    def test_directory_that_may_not_exist(self, tree: Tree) -> None:
+        """A directory is not reported if nobody can tell whether it is there."""
+        tree.write("one.py")
+        reported: list[str] = []
+        paths = [str(tree.path / ("x" * 300)), str(tree.path)]
+        found = scan("app.plugins", paths, lambda path, error: reported.append(path))
+        assert keys(found) == [["one"]]
+        assert not reported
+
     def test_unreadable_directory(self, public_path: Path) -> None:
         """A directory without permission is reported with its error, and the others are read."""
         (public_path / "secret").mkdir()

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zope.interface import Interface
 
-from dropin_cache import IPlugin, _wire
+from dropin_cache import IPlugin, _machine, _wire
 from dropin_cache._encoder import encode
 from dropin_cache._model import CachedDropin, Fingerprint, InterfaceName
 from dropin_cache._wire import checksum, decode
@@ -463,7 +463,7 @@ class TestBounds:
         """The worst that a file of the allowed size can take is some gigabyte."""
         # All scaled down, because it would take minutes.
         scale = 1024
-        monkeypatch.setattr(_wire, "_MAX_VALUES", _wire._MAX_VALUES // scale)
+        monkeypatch.setattr(_machine, "_MAX_OPCODES", _machine._MAX_OPCODES // scale)
         data = DROPIN_CLASS + b"q\x00" + unit * (_wire.MAX_SIZE // scale // len(unit)) + b"."
         tracemalloc.start()
         try:
@@ -472,6 +472,13 @@ class TestBounds:
         finally:
             tracemalloc.stop()
         assert peak * scale < 5 << 28
+
+    def test_opcodes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """More opcodes than any cache can need are refused."""
+        data = crafted()
+        assert decode(data) is not None
+        monkeypatch.setattr(_machine, "_MAX_OPCODES", 10)
+        assert decode(data) is None
 
     @pytest.mark.parametrize("opening", [b"(", b"]", b"}", b"]q\x00h\x00", b"N", b"NNN\x87"])
     def test_nesting(self, opening: bytes) -> None:

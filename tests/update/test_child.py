@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -260,27 +262,23 @@ class TestSweep:
     """Killing what carries the mark."""
 
     def test_others_stay(self) -> None:
-        """A process without the mark, or with another, is left alone."""
-        with subprocess.Popen(["sleep", "999"], env={"DROPIN_CACHE_CHILD": "0" * 32}) as other:
-            child._sweep("DROPIN_CACHE_CHILD=" + "1" * 32)
+        """A process with another mark is left alone."""
+        with sleeping("0") as other:
+            child._sweep("MARK=" + "1" * 32)
             assert None is other.poll()
-            other.kill()
 
     def test_marked(self) -> None:
         """One with the mark is killed."""
-        with subprocess.Popen(["sleep", "999"], env={"MARK": "1" * 32}) as other:
-            wait_for_environment(other.pid)
+        with sleeping("1") as other:
             child._sweep("MARK=" + "1" * 32)
-            assert -signal.SIGKILL == other.wait()
+            assert -signal.SIGKILL == other.wait(60)
 
     def test_will_not_die(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One that cannot be killed is given up."""
-        with subprocess.Popen(["sleep", "999"], env={"MARK": "1" * 32}) as other:
-            wait_for_environment(other.pid)
-            with monkeypatch.context() as patch:
-                patch.setattr(os, "kill", lambda *_: None)
-                child._sweep("MARK=" + "1" * 32)
-            other.kill()
+        with sleeping("1") as other, monkeypatch.context() as patch:
+            patch.setattr(os, "kill", lambda *_: None)
+            child._sweep("MARK=" + "1" * 32)
+            assert None is other.poll()
 
     def test_no_proc(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where processes cannot be listed, none are found."""
@@ -294,7 +292,14 @@ def no_such_file(*_: object) -> None:
     raise FileNotFoundError
 
 
-def wait_for_environment(pid: int) -> None:
-    """Wait until a process has become the program that it is to run."""
-    while b"MARK" not in Path(f"/proc/{pid}/environ").read_bytes():
-        time.sleep(0.01)
+@contextlib.contextmanager
+def sleeping(digit: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a process that carries a mark."""
+    with subprocess.Popen(["sleep", "999"], env={"MARK": digit * 32}) as process:
+        try:
+            # Before it becomes that program it has our environment.
+            while b"MARK=" not in Path(f"/proc/{process.pid}/environ").read_bytes():
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)

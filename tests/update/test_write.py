@@ -250,6 +250,13 @@ class TestDate:
         write_one(directory)
         assert first == (directory / CACHE).stat().st_mtime_ns
 
+    def test_last_date_of_the_file_system(self, directory: Path) -> None:
+        """A drop-in with a date that has no successor is cached all the same."""
+        write_one(directory, 2**60 * 10**9)
+        file = read_cache_file(str(directory))
+        assert file is not None
+        assert ["one"] == list(file.dropins() or {})
+
     def test_no_dropins(self, directory: Path) -> None:
         """Without drop-ins any date will do."""
         with write.open_locked(str(directory), 0) as target:

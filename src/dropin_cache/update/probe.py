@@ -98,11 +98,16 @@ class Probe:
         return outcomes
 
     def _describe(self, module: str) -> Outcome:
-        if self._child is None:
-            self._start()
+        self._running()
         self._alone, self._used = not self._used, True
         request = {"do": "module", "name": module}
         return self._ask(request, answers.module_from_untrusted)  # type: ignore[no-any-return]
+
+    def _running(self) -> Child:
+        """Return the child, a new one if there is none."""
+        if self._child is None:
+            self._start()
+        return self._child  # type: ignore[return-value]  # _start has set it
 
     def _start(self) -> tuple[str, ...]:
         self._used = False
@@ -137,11 +142,9 @@ class Probe:
 
     def _ask(self, request: dict[str, Any], validate: Callable[[bytes], Any]) -> Any:
         """Put a question to the child; whatever goes wrong with it is a `Failure`."""
-        if self._child is None:
-            self._start()
-        assert self._child is not None  # noqa: S101 - tells the type checker what _start does
+        child = self._running()
         try:
-            return validate(self._child.ask(json.dumps(request).encode(), self._timeout))
+            return validate(child.ask(json.dumps(request).encode(), self._timeout))
         except ChildError as error:
             self._child = None
             return Failure(one_line(error.reason), error.output)

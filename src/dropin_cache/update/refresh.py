@@ -58,13 +58,17 @@ def refresh(target: Target, request: Request, progress: Progress) -> list[Direct
     """
     known: _Known = {}
     written: dict[str, str] = {}
-    for last in [False] * (_ATTEMPTS - 1) + [True]:
+    attempt = 0
+    while True:
+        attempt += 1
         buckets = _buckets(target)
         _learn(target, buckets, known, progress)
         reports = []
         try:
             for bucket in buckets:
-                settled = _settle(target, _goal(target, bucket, known), request, last=last)
+                settled = _settle(
+                    target, _goal(target, bucket, known), request, last=attempt == _ATTEMPTS
+                )
                 if settled.state in {report.WRITTEN, report.REMOVED}:
                     written[settled.path] = settled.state
                 reports.append(settled._replace(state=written.get(settled.path, settled.state)))
