@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from zope.interface import Interface, directlyProvides, implementer
@@ -22,13 +21,7 @@ from dropin_cache._describe import (
     names_of,
     references_to,
 )
-from dropin_cache.update._program import serve
-from reader_support import LIBRARY, use
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Tree
+from reader_support import LIBRARY
 
 
 class IFound(Interface):
@@ -391,175 +384,6 @@ class TestDescribe:
         assert [["dropin_cache", "IPlugin"]] == [
             list(pair) for pair in record["plugins"][0]["provided"]
         ]
-
-
-@pytest.fixture
-def sample_package(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    """A plugin package on the path, which tests may ask the server for."""
-    use(tree, monkeypatch)
-    return tree
-
-
-class TestServe:
-    """Answering requests."""
-
-    @pytest.fixture(autouse=True)
-    def _path(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        yield
-        sys.modules.pop("sample_fork", None)
-
-    def ask(self, *requests: dict[str, Any]) -> list[dict[str, Any]]:
-        """Send requests and return the answers."""
-        ours, theirs = os.pipe()
-        answers, back = os.pipe()
-        os.write(theirs, b"".join(json.dumps(each).encode() + b"\n" for each in requests))
-        os.close(theirs)
-        serve(ours, back)
-        os.close(back)
-        with open(answers, encoding="ascii") as lines:
-            return [json.loads(line) for line in lines]
-
-    def test_nothing(self) -> None:
-        """Without requests there are no answers."""
-        assert self.ask() == []
-
-    def test_start(self, tmp_path: Any) -> None:
-        """Directories are put in front of the path, which is reported without odd entries."""
-        sys.path.append("")
-        sys.path.append(3)  # type: ignore[arg-type]
-        (answer,) = self.ask({"do": "start", "path": [str(tmp_path)]})
-        assert sys.path[0] == str(tmp_path)
-        assert "" not in sys.path
-        assert [entry for entry in sys.path if isinstance(entry, str)] == answer["path"]
-        assert [list(sys.version_info[:2]), True] == [answer["version"], answer["zope"]]
-
-    def test_start_without_zope(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """That zope.interface cannot be imported is an answer, not an error."""
-        monkeypatch.setitem(sys.modules, "zope.interface", None)
-        (answer,) = self.ask({"do": "start", "path": []})
-        assert answer["zope"] is False
-
-    def test_package(self, sample_package: Tree) -> None:
-        """A plugin package is answered with the directories it has."""
-        (answer,) = self.ask({"do": "package", "name": "app.plugins"})
-        assert answer["found"][0] == str(sample_package.path / "app/plugins")
-
-    @pytest.mark.parametrize("name", ["app.none", "none.at.all", "app.interfaces.plugins"])
-    def test_package_not_installed(self, sample_package: Tree, name: str) -> None:
-        """A package that is not there, or not all of it, is answered with null."""
-        assert self.ask({"do": "package", "name": name}) == [{"found": None}]
-
-    @pytest.mark.parametrize(
-        ("code", "error"),
-        [
-            ("import none_at_all", "ModuleNotFoundError: No module named 'none_at_all'"),
-            ("raise ModuleNotFoundError('odd')", "ModuleNotFoundError: odd"),
-            ("raise SystemExit(3)", "SystemExit: 3"),
-            ("1 / 0", "ZeroDivisionError: division by zero"),
-        ],
-    )
-    def test_package_broken(self, sample_package: Tree, code: str, error: str) -> None:
-        """A package that fails is answered with the error, whatever it misses."""
-        sample_package.write("app/broken/__init__.py", code)
-        (answer,) = self.ask({"do": "package", "name": "app.broken"})
-        assert error == answer["error"]
-        assert "app/broken/__init__.py" in answer["traceback"]
-
-    def test_package_that_is_a_module(self, sample_package: Tree) -> None:
-        """A module that is no package is answered with an error."""
-        (answer,) = self.ask({"do": "package", "name": "app.interfaces"})
-        assert answer["error"].startswith("AttributeError")
-
-    def test_module(self, sample_package: Tree) -> None:
-        """A drop-in is answered with its record."""
-        sample_package.dropin("friendly")
-        (answer,) = self.ask({"do": "module", "name": "app.plugins.friendly"})
-        assert answer["description"] == "The drop-in friendly."
-        assert [["dropin_cache", "IPlugin"], ["app.interfaces", "IGreeter"]] == answer["plugins"][
-            0
-        ]["provided"]
-
-    def test_module_broken(self, sample_package: Tree) -> None:
-        """One that fails is answered with the error within the limits, and the next one follows."""
-        sample_package.write("app/plugins/broken.py", "raise ValueError('x' * 9000 + '\\nend')")
-        sample_package.dropin("friendly")
-        broken, good = self.ask(
-            {"do": "module", "name": "app.plugins.broken"},
-            {"do": "module", "name": "app.plugins.friendly"},
-        )
-        assert {"error", "traceback"} == set(broken)
-        assert broken["error"].startswith("ValueError: xxx")
-        assert [500, 4000] == [len(broken["error"]), len(broken["traceback"])]
-        assert good["description"] == "The drop-in friendly."
-
-    def test_module_broken_beyond_words(self, sample_package: Tree) -> None:
-        """One whose error cannot be shown is answered with the error's name."""
-        sample_package.write(
-            "app/plugins/evil.py",
-            """
-            class Evil(Exception):
-                __cause__ = __context__ = property(lambda self: 1 / 0)
-
-            raise Evil
-            """,
-        )
-        (answer,) = self.ask({"do": "module", "name": "app.plugins.evil"})
-        assert answer == {"error": "Evil", "traceback": ""}
-
-    def test_module_with_a_syntax_error(self, sample_package: Tree) -> None:
-        """A syntax error is named as such."""
-        sample_package.write("app/plugins/broken.py", "def\n")
-        (answer,) = self.ask({"do": "module", "name": "app.plugins.broken"})
-        assert answer["error"].startswith("SyntaxError: ")
-
-    def test_module_that_forks(self, sample_package: Tree) -> None:
-        """One that forks is an error, its offspring answers nothing, and the next one follows."""
-        sample_package.write(
-            "app/plugins/forking.py",
-            """
-            import os, warnings
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                child = os.fork()
-            if child:
-                os.waitpid(child, 0)
-            """,
-        )
-        sample_package.dropin("friendly")
-        forking, good = self.ask(
-            {"do": "module", "name": "app.plugins.forking"},
-            {"do": "module", "name": "app.plugins.friendly"},
-        )
-        assert forking["error"] == "it forks when it is imported"
-        assert good["description"] == "The drop-in friendly."
-
-    def test_unknown(self) -> None:
-        """A request that nobody knows is answered with an error."""
-        (answer,) = self.ask({"do": "dance"})
-        assert answer["error"].startswith("AttributeError")
-
-    def test_undecodable_texts(self, sample_package: Tree) -> None:
-        """Texts that no encoding has are answered as they are."""
-        sample_package.write("app/plugins/odd.py", "__doc__ = '\\udc80\\n\\N{SNOWMAN}'")
-        (answer,) = self.ask({"do": "module", "name": "app.plugins.odd"})
-        assert answer["description"] == "\udc80\n\N{SNOWMAN}"
-
-    def test_replaced_functions(self, sample_package: Tree) -> None:
-        """A drop-in that replaces os.write or the json module cannot speak for the child."""
-        sample_package.write(
-            "app/plugins/greedy.py",
-            """
-            import json, os
-            before = os.write, json.dumps
-            os.write = json.dumps = None
-            """,
-        )
-        try:
-            (answer,) = self.ask({"do": "module", "name": "app.plugins.greedy"})
-        finally:
-            os.write, json.dumps = sys.modules["app.plugins.greedy"].before
-        assert answer["plugins"] == []
 
 
 def test_stands_alone() -> None:
