@@ -142,7 +142,7 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
         if quiet or not sys.stderr.isatty() or time.monotonic() - started < _PROGRESS_DELAY:
             return
         line = one_line(f"dropin-cache: {number + 1}/{count} {module}")
-        print(f"\r{line:{shown}}", end="", file=sys.stderr, flush=True)
+        print(f"\r{line.ljust(shown)}", end="", file=sys.stderr, flush=True)
         shown = len(line)
 
     try:
