@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -18,9 +19,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from conftest import NOBODY, missing
+from environments import Environment, environment
 
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
 _PATIENCE = 5.0  # seconds until a process that was killed has to be gone
+
+SANDBOX = "namespace" if os.geteuid() == 0 else "none"
+"""The tier of the sandbox that the user of the tests gets, who has all that CI has."""
+
+IN_SANDBOX = "drop-ins are imported in the sandbox namespace\n" if os.geteuid() == 0 else ""
+"""What a report ends with, for that user."""
 
 
 class Outcome(NamedTuple):
@@ -108,6 +116,28 @@ def _children(*, zombies: bool = False) -> dict[int, str]:
     return found
 
 
+def opened_by_reader(path: Path) -> int:
+    """Wait until somebody opens a FIFO for reading; return a descriptor to write to.
+
+    That is how a drop-in tells that it is being imported: in a sandbox it can write nothing. It
+    goes on when the descriptor is closed.
+    """
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # that there is no reader
+                raise
+        assert time.monotonic() < deadline, f"nobody opens {path}"
+        time.sleep(0.02)
+
+
+def wait_for_reader(path: Path) -> None:
+    """Wait until somebody opens a FIFO for reading, and let him go on."""
+    os.close(opened_by_reader(path))
+
+
 def wait_for(path: Path) -> None:
     """Wait until a file exists."""
     deadline = time.monotonic() + 60
@@ -174,7 +204,8 @@ def account(directory: Path) -> Account:
         shutil.copytree(_top_level(name), site / name, ignore=shutil.ignore_patterns("tests"))
     information = Path(str(metadata.distribution("dropin-cache")._path))
     shutil.copytree(information, site / information.name)
-    env = {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
+    env = {"PYTHONPATH": str(site), "HOME": str(home)}
+    env.update(XDG_CACHE_HOME=str(home / "cache"), XDG_STATE_HOME=str(home / "state"))
     options: dict[str, Any] = {"env": env, "cwd": home}
     if os.geteuid() == 0:
         options.update(user=NOBODY, group=NOBODY, extra_groups=[])
@@ -201,6 +232,16 @@ def _top_level(name: str) -> Path:
     return Path(next(iter(module.__path__)))
 
 
+def bare_environment(path: Path) -> Environment:
+    """Make an environment that has this library and what it needs, and no plugins at all."""
+    made = environment(path)
+    (made.site / "project.pth").unlink()
+    ignored = shutil.ignore_patterns("tests", "dropin.cache", "__pycache__")
+    for name in ("zope", "dropin_cache"):
+        shutil.copytree(_top_level(name), made.site / name, ignore=ignored)
+    return made
+
+
 def in_mount_namespace(script: str, *arguments: Any, **options: Any) -> Outcome:
     """Run a shell script whose mounts nobody else sees and which vanish with it."""
     if os.geteuid() != 0:
@@ -224,6 +265,24 @@ def in_mount_namespace(script: str, *arguments: Any, **options: Any) -> Outcome:
         **options,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def mounted_image(path: Path) -> Iterator[Path]:
+    """Make the image of a system that has this one's programs, if this process may mount."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    (path / "usr").mkdir(parents=True)
+    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        if os.path.islink(f"/{name}"):
+            (path / name).symlink_to(os.readlink(f"/{name}"))
+    done = subprocess.run(["mount", "--bind", "/usr", path / "usr"], check=False)
+    if done.returncode != 0:
+        pytest.skip("this machine does not let root mount")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", path / "usr"], check=True)
 
 
 def strace(*options: str) -> list[str]:

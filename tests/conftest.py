@@ -20,15 +20,28 @@ from dropin_cache import _plugins
 
 NOBODY = 65534
 _CLONE_NEWNS = 0x20000  # unshare(2)
+_MNT_DETACH = 2  # umount2(2)
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000  # mount(2)
 
 
 def pytest_configure() -> None:
-    """Give root a /run/lock of its own, gone with this process: there is one for the machine."""
+    """Give root places of its own for locks and the ledger, gone with this process.
+
+    There is one of each for the machine. Below the ledger's place lie things that are needed,
+    such as dpkg's database, so there is a layer above what the machine has.
+    """
     libc = ctypes.CDLL(None)
     if os.geteuid() == 0 and os.path.isdir("/run/lock") and libc.unshare(_CLONE_NEWNS) == 0:
         libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None)
         libc.mount(b"tmpfs", b"/run/lock", b"tmpfs", 0, b"mode=1777")
+        with tempfile.TemporaryDirectory(prefix="dropin-cache-test-") as layer:
+            libc.mount(b"tmpfs", layer.encode(), b"tmpfs", 0, b"mode=0755")
+            for name in ("upper", "work"):
+                os.mkdir(os.path.join(layer, name), 0o755)
+            options = f"lowerdir=/var/lib,upperdir={layer}/upper,workdir={layer}/work"
+            libc.mount(b"overlay", b"/var/lib", b"overlay", 0, options.encode())
+            libc.umount2(layer.encode(), _MNT_DETACH)  # it stays below the other
+        shutil.rmtree("/var/lib/dropin-cache", ignore_errors=True)  # in that layer only
 
 
 def missing(what: str) -> NoReturn:
@@ -119,6 +132,15 @@ def tree(tmp_path: Path) -> Tree:
 
 
 @pytest.fixture
+def app(tree: Tree) -> Tree:
+    """A tree with the application `app` and two drop-ins, one for each kind of greeter."""
+    tree.application()
+    tree.dropin("hello")
+    tree.dropin("loud", "ILoudGreeter")
+    return tree
+
+
+@pytest.fixture
 def public_path() -> Iterator[Path]:
     """A temporary directory that other users can reach, unlike pytest's own."""
     path = Path(tempfile.mkdtemp(prefix="dropin-cache-test-"))
@@ -131,9 +153,12 @@ def public_path() -> Iterator[Path]:
 def _private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test a process that has imported and reported nothing, and its own lock place."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     modules, path = dict(sys.modules), list(sys.path)
     yield
+    if os.geteuid() == 0:
+        shutil.rmtree("/var/lib/dropin-cache", ignore_errors=True)
     for memory in (_plugins._imports, _plugins._unwritable, _plugins._reported):
         memory.clear()
     for name in set(sys.modules) - set(modules):

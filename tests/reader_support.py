@@ -145,9 +145,11 @@ def sample() -> list[CachedDropin]:
 SAMPLE = encode(sample())
 
 
-def refresh(tree: Tree, package: str = "app.plugins", **options: Any) -> Report:
-    """Run an update of one plugin package that lies in a tree."""
-    paths = (str(tree.path), str(LIBRARY))
+def refresh(
+    tree: Tree, package: str = "app.plugins", further: tuple[Path, ...] = (), **options: Any
+) -> Report:
+    """Run an update of one plugin package that lies in a tree, and in further import roots."""
+    paths = (str(tree.path), *map(str, further), str(LIBRARY))
     return update(Request(packages=(package,), paths=paths, **options), lambda *_: None)
 
 

@@ -61,6 +61,42 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         {"path": "/d"},
         "/d kept changing while it was being read",
     ),
+    (
+        errors.UnknownNameError("a.b"),
+        2,
+        {"name": "a.b"},
+        "no drop-in, plugin package or cache is known as a.b",
+    ),
+    (
+        errors.UntrustedError("/d/e/f", "/d/e", "can be written by others"),
+        4,
+        {"path": "/d/e/f", "component": "/d/e", "problem": "can be written by others"},
+        "refused /d/e/f: /d/e can be written by others",
+    ),
+    (
+        errors.ConfigurationError("/c", 3, "bad"),
+        2,
+        {"path": "/c", "line": 3, "reason": "bad"},
+        "/c:3: bad",
+    ),
+    (
+        errors.ConfigurationError("/c", 0, "bad"),
+        2,
+        {"path": "/c", "line": 0, "reason": "bad"},
+        "/c: bad",
+    ),
+    (
+        errors.NoSandboxError((("namespace", "no bwrap"), ("landlock", "no kernel"))),
+        5,
+        {"reasons": (("namespace", "no bwrap"), ("landlock", "no kernel"))},
+        "no sandbox to import drop-ins in: namespace: no bwrap; landlock: no kernel",
+    ),
+    (
+        errors.ConfinementError("landlock", ("it has a network", "it is root")),
+        5,
+        {"tier": "landlock", "promises": ("it has a network", "it is root")},
+        "the sandbox does not hold (landlock): it has a network; it is root",
+    ),
 ]
 
 

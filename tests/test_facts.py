@@ -9,12 +9,14 @@ import importlib
 import os
 import pickle
 import sys
+import threading
 import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from commands import opened_by_reader
 from conftest import run_python
 from dropin_cache import IPlugin, _plugins, getCache, getPlugins
 from dropin_cache._wire import decode
@@ -358,9 +360,20 @@ class TestSourceChangedMeanwhile:
         """The writer starts again, and caches what is there in the end."""
         path = tree.dropin("good")
         changed = path.read_text(encoding="utf-8")
-        code = f"import pathlib\npathlib.Path({str(path)!r}).write_text({changed!r})\n"
+        being_imported = tree.path / "being-imported"
+        os.mkfifo(being_imported)
+        code = f"open({str(being_imported)!r}).read()\n"
         path.write_text(changed.replace("IGreeter", "IOther") + code, encoding="utf-8")
+
+        def change() -> None:
+            descriptor = opened_by_reader(being_imported)
+            path.write_text(changed, encoding="utf-8")
+            os.close(descriptor)
+
+        somebody = threading.Thread(target=change)
+        somebody.start()
         (report,) = refresh(tree).directories
+        somebody.join()
         assert report.state == "written"
         assert fingerprint_of(path) == decode(cache_of(tree).read_bytes())["good"].fingerprint
         assert greeters(package) == ["good"]
@@ -465,8 +478,7 @@ class TestSameNameTwice:
 
     def test_writer(self, tree: Tree, package: ModuleType, second: Path) -> None:
         """The writer does as well."""
-        tree.write("app/plugins/__init__.py", f"__path__.append({str(second)!r})")
-        assert len(refresh(tree).directories) == 2
+        assert len(refresh(tree, further=(tree.path / "second",)).directories) == 2
         assert cached_names(tree) == ["good"]
         assert list(decode((second / "dropin.cache").read_bytes())) == ["other"]
 

@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
-from dropin_cache import cli
+from commands import IN_SANDBOX
+from dropin_cache import _arguments, cli
+from dropin_cache.update import config
+from dropin_cache.update.trust import Files
 
 DOCUMENTS = Path(__file__).resolve().parent.parent
 GUIDE = DOCUMENTS / "docs" / "plugins.md"
@@ -31,7 +34,7 @@ class Block(NamedTuple):
     """A piece of code in a document.
 
     Attributes:
-        language: What it is: python or console.
+        language: What it is: python, console, ini or toml.
         text: The code, or commands with their output.
         excuse: Why it is not run, or None.
     """
@@ -50,7 +53,8 @@ def blocks_of(document):
 class Workplace:
     """A directory in which somebody follows a document, with an environment of its own.
 
-    The documents call the directory /srv/example, and have Python 3.13.
+    The documents call the directory /srv/example, and have Python 3.13. Whoever follows them is an
+    ordinary user.
     """
 
     def __init__(self, path):
@@ -77,9 +81,13 @@ class Workplace:
 
     def follow(self, block):
         """Do what a block says and return the block as it would be with the real output."""
-        if block.language == "python":
-            return self._write(block.text)
-        return self._run(block.text)
+        act = {
+            "python": self._write,
+            "console": self._run,
+            "ini": self._configure,
+            "toml": str,  # part of a file that is another program's
+        }
+        return act[block.language](block.text)
 
     def _write(self, text):
         """Write a file, named in the first line."""
@@ -106,9 +114,21 @@ class Workplace:
             text=True,
             timeout=300,
         )
-        return done.stdout.replace(str(self.home), "/srv/example").replace(
-            f"python3.{sys.version_info.minor}", "python3.13"
+        return (
+            done.stdout.replace(str(self.home), "/srv/example")
+            .replace(f"python3.{sys.version_info.minor}", "python3.13")
+            .replace(IN_SANDBOX, "")
         )
+
+    def _configure(self, text):
+        """Write the configuration of an image, and read it."""
+        image = self.path / "image"
+        (image / "etc" / "dropin-cache").mkdir(parents=True)
+        (image / "etc" / "group").write_text("root:x:0:\nstaff:x:50:\n")
+        (image / "etc" / "dropin-cache" / "dropin-cache.conf").write_text(text)
+        with Files(enforced=False, root=str(image)) as files:
+            assert () == config.load(files).problems
+        return text
 
     def _environment(self):
         return {
@@ -166,14 +186,13 @@ class TestReadme:
 
     def test_options(self):
         """The tables name all options, and none that is not there."""
-        (actions,) = (
-            action.choices
-            for action in cli.build_parser()._actions
-            if isinstance(action.choices, dict)
+        main = _arguments.build_parser()
+        (commands,) = (
+            action.choices for action in main._actions if isinstance(action.choices, dict)
         )
         options = {
             option
-            for parser in actions.values()
+            for parser in (main, *commands.values())
             for option in parser._option_string_actions
             if option not in {"-h", "--help", "--quiet", "--verbose"}
         }
@@ -185,7 +204,7 @@ class TestReadme:
         """The table has the exit statuses that --help has."""
         rows = re.findall(r"^\| (\d) +\|", README.read_text(encoding="utf-8"), re.MULTILINE)
 
-        assert re.findall(r"^  (\d)  ", cli._EPILOG, re.MULTILINE) == rows
+        assert re.findall(r"^  (\d)  ", _arguments._EPILOG, re.MULTILINE) == rows
 
 
 class TestLinks:

@@ -22,15 +22,6 @@ def _nothing_left() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def app(tree: Tree) -> Tree:
-    """A tree with an application and two drop-ins."""
-    tree.application()
-    tree.dropin("hello")
-    tree.dropin("loud", "ILoudGreeter")
-    return tree
-
-
 def request_for(tree: Tree, **options: Any) -> Request:
     """Return a request for the caches of the application in a tree."""
     options = {"packages": ("app.plugins",), "paths": (str(tree.path),), **options}

@@ -47,7 +47,7 @@ class TestPrepare:
         assert [each.st_ino for each in before] == [os.fstat(each).st_ino for each in range(3)]
 
 
-class TestDiscardOutput:
+class TestDiscard:
     """Throwing away what could not be printed."""
 
     def test_nothing_is_tried_again(self) -> None:
@@ -57,10 +57,9 @@ class TestDiscardOutput:
         stream = os.fdopen(writer, "w")
         stream.write("x")
         with contextlib.redirect_stdout(stream):
-            _streams.discard_output()
+            _streams.discard(sys.stdout)
         stream.close()
 
     def test_no_file(self) -> None:
         """A stream without a file has nothing to throw away."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            _streams.discard_output()
+        _streams.discard(io.StringIO())

@@ -32,17 +32,20 @@ class CacheFile(NamedTuple):
         return _wire.decode(self.data)
 
 
-def read_cache_file(directory: str) -> CacheFile | None:
+def read_cache_file(directory: str | int) -> CacheFile | None:
     """Read the cache of a directory.
+
+    Args:
+        directory: Its path, or a descriptor. By path, symbolic links are followed.
 
     Returns:
         The file, or None where there is no regular file of acceptable size that this process may
         read.
     """
     try:
-        with open_regular(os.path.join(directory, CACHE_NAME)) as file:
+        with _open(directory) as file:
             status = os.fstat(file.fileno())
-            if status.st_size > _wire.MAX_SIZE:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _wire.MAX_SIZE:
                 return None
             data = _read_exactly(file, status.st_size)
     except (OSError, ValueError):
@@ -50,6 +53,16 @@ def read_cache_file(directory: str) -> CacheFile | None:
     if data is None:
         return None
     return CacheFile(data, status.st_mtime, status.st_mtime_ns, stat.S_IMODE(status.st_mode))
+
+
+def _open(directory: str | int) -> io.FileIO:
+    if isinstance(directory, str):
+        return open_regular(os.path.join(directory, CACHE_NAME))
+    # Who asks by descriptor does not want to be led elsewhere. A FIFO would block the open.
+    flags = os.O_NONBLOCK | os.O_NOFOLLOW
+    return io.FileIO(
+        CACHE_NAME, opener=lambda name, mode: os.open(name, mode | flags, dir_fd=directory)
+    )
 
 
 def _read_exactly(file: io.FileIO, size: int) -> bytes | None:

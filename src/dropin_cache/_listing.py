@@ -9,14 +9,9 @@ from typing import NamedTuple
 
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._model import CachedDropin, CachedPlugin
-from dropin_cache.update.probe import Probe
 from dropin_cache.update.report import Request
-from dropin_cache.update.targets import (
-    BUILT_IN_PACKAGES,
-    check_import_roots,
-    directories,
-    interpreters,
-)
+from dropin_cache.update.session import open_session
+from dropin_cache.update.targets import directories, open_probes, wanted_packages
 
 
 class Row(NamedTuple):
@@ -51,13 +46,12 @@ def rows(request: Request, interface: str | None) -> list[Row]:
     Raises:
         ImportRootError, InterpreterError, ZopeInterfaceMissingError: As for an update.
     """
-    check_import_roots(request.paths)
     found: list[Row] = []
-    for python in interpreters(request.pythons):
-        with Probe(python, request.paths, request.timeout) as probe:
-            roots = probe.import_roots
-        for package, directory in directories(request.packages or BUILT_IN_PACKAGES, roots):
-            found += _rows_of(package, directory)
+    with open_session(request) as session, open_probes(session, []) as probes:
+        for probe in probes:
+            roots = [session.shown(root) for root in probe.import_roots]
+            for package, directory in directories(wanted_packages(session, probes), roots):
+                found += _rows_of(package, directory)
     selected = (row for row in found if interface in (None, *row.provides, *row.inherits))
     return list(dict.fromkeys(selected))  # interpreters may share directories
 

@@ -10,21 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
+from dropin_cache._advice import advice, error, message
+from dropin_cache._explain import Explanation
 from dropin_cache._listing import Row
 from dropin_cache._text import one_line
-from dropin_cache.errors import (
-    DropinCacheError,
-    ImportRootError,
-    InterpreterError,
-    LockTimeoutError,
-    NotWrittenError,
-    PackageBrokenError,
-    PackageNotFoundError,
-    UnstableError,
-    ZopeInterfaceMissingError,
-)
 from dropin_cache.update.report import (
     FRESH,
+    REFUSED,
     REMOVED,
     UNCHANGED,
     WRITTEN,
@@ -32,48 +24,10 @@ from dropin_cache.update.report import (
     DirectoryReport,
     Report,
 )
+from dropin_cache.update.sandbox import CONFINED
 
+_LAST_LINES = 5  # of a traceback
 _PROGRESS_DELAY = 1.0  # seconds of silence that people take for normal
-
-_ADVICE: dict[type, Callable[[Any], str]] = {
-    PackageNotFoundError: lambda error: (
-        f"Check the spelling, or name the interpreter that has it: --python EXE. "
-        f"To see what {error.python} imports: {error.python} -c 'import {error.package}'"
-    ),
-    PackageBrokenError: lambda error: (
-        f"The package itself fails, not a drop-in: repair or reinstall what owns {error.package}."
-    ),
-    InterpreterError: lambda _: "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
-    ZopeInterfaceMissingError: lambda error: (
-        f"Without it there are no plugins. To install it: {error.python} -m pip install "
-        "zope.interface (Debian: apt install python3-zope.interface)"
-    ),
-    ImportRootError: lambda _: "--path takes an existing directory, as PYTHONPATH does.",
-    NotWrittenError: lambda error: (
-        f"Nothing was changed. Mend that, or run this as the owner of {error.path}."
-    ),
-    LockTimeoutError: lambda _: "Try again when it is done, or wait longer: --lock-timeout S",
-    UnstableError: lambda _: "Try again when whatever installs software there is done.",
-}
-
-
-def message(kind: str, text: str) -> None:
-    """Print a line for a person on standard error."""
-    print(f"dropin-cache: {kind}: {one_line(text)}", file=sys.stderr)
-
-
-def advice(text: str) -> None:
-    """Print a line that says what to do about the line before."""
-    print(f"  {one_line(text)}", file=sys.stderr)
-
-
-def error(problem: DropinCacheError, *, verbose: bool = False) -> None:
-    """Print an error and what to do about it; if verbose, with a traceback where there is one."""
-    message("error", str(problem))
-    if verbose and isinstance(problem, PackageBrokenError):
-        _print_traceback(problem.traceback)
-    if type(problem) in _ADVICE:
-        advice(_ADVICE[type(problem)](problem))
 
 
 def report(result: Report, arguments: argparse.Namespace, *, conditional: bool = False) -> None:
@@ -84,11 +38,11 @@ def report(result: Report, arguments: argparse.Namespace, *, conditional: bool =
         arguments: The command line: `json`, `quiet` and `verbose` count.
         conditional: Whether it is about what would be done.
     """
+    for problem in result.problems:
+        error(problem, verbose=arguments.verbose)
     for directory in result.directories:
-        for broken in () if arguments.quiet else directory.broken:
-            _print_broken(broken, verbose=arguments.verbose)
-        for warning in () if arguments.quiet else directory.warnings:
-            message("warning", warning)
+        if not arguments.quiet:
+            _print_remarks(directory, verbose=arguments.verbose)
         if directory.error is not None:
             error(directory.error, verbose=arguments.verbose)
     if arguments.json:
@@ -96,8 +50,59 @@ def report(result: Report, arguments: argparse.Namespace, *, conditional: bool =
     elif not arguments.quiet:
         for directory in result.directories:
             print(one_line(_line(directory, conditional=conditional)))
-        if not result.directories:
+        if not result.directories and not result.problems:
             print("there are no drop-ins, so there are no caches")
+        if result.directories and result.sandbox in CONFINED:
+            print(f"drop-ins are imported in the sandbox {result.sandbox}")
+
+
+def news(result: Report) -> None:
+    """Print a line for each thing that a run has changed or found broken, and for nothing else."""
+    for problem in result.problems:
+        error(problem, brief=True)
+    for directory in result.directories:
+        for broken in directory.broken:
+            if broken.news:
+                _print_broken(broken, verbose=False)
+        if directory.error is not None:
+            error(directory.error, brief=True)
+        elif directory.state != UNCHANGED:
+            print(one_line(_line(directory, conditional=False)))
+
+
+def cleaned(result: Report, *, quiet: bool) -> None:
+    """Print what was removed."""
+    for problem in result.problems:
+        error(problem)
+    for directory in result.directories:
+        if directory.error is not None:
+            error(directory.error)
+        elif not quiet:
+            for path in (f"{directory.path}/dropin.cache", *directory.pruned):
+                print(one_line(f"removed: {path}"))
+
+
+def explanation(found: Explanation, *, as_json: bool) -> None:
+    """Print what there is to say about a drop-in or a directory."""
+    if as_json:
+        owner = found.owner and found.owner.name
+        print(json.dumps({**found._asdict(), "owner": owner}, indent=2))
+        return
+    owner = None if found.owner is None else f"{found.owner.name} ({found.owner.kind})"
+    print(one_line(f"{found.name}: {found.state}"))
+    for title, text in (
+        *(("because", reason) for reason in found.reasons),
+        ("error", found.error),
+        *(("", line) for line in found.traceback.splitlines()[-_LAST_LINES:]),
+        ("path", found.path),
+        ("cache", found.cache),
+        ("owner", owner or "unknown"),
+        ("python", found.python),
+        *(("plugin", f"{name}: {', '.join(names)}") for name, names in found.provides),
+        *(("changed", f"{module}: {why}") for module, why in found.changes),
+    ):
+        if text is not None:
+            print(f"  {title:8} {one_line(text)}".rstrip())
 
 
 def predicted(result: Report, *, force: bool) -> Report:
@@ -152,8 +157,18 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
             print("\r" + " " * shown + "\r", end="", file=sys.stderr, flush=True)
 
 
+def _print_remarks(directory: DirectoryReport, *, verbose: bool) -> None:
+    for module, why in directory.changes if verbose else ():
+        message("info", f"{module}: {why}")
+    for broken in directory.broken:
+        _print_broken(broken, verbose=verbose)
+    for warning in directory.warnings:
+        message("warning", warning)
+
+
 def _print_broken(broken: Broken, *, verbose: bool) -> None:
-    message("warning", f"{broken.module} is left out: {broken.error}")
+    owner = f" (of {broken.owner})" if broken.owner else ""
+    message("warning", f"{broken.module}{owner} is left out: {broken.error}")
     if verbose:
         _print_traceback(broken.traceback)
 
@@ -176,6 +191,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _prediction(directory: DirectoryReport, *, force: bool) -> str:
+    if directory.found == REFUSED:
+        return REFUSED
     if directory.found == FRESH and not (force and directory.modules):
         return UNCHANGED
     return WRITTEN if directory.modules else REMOVED

@@ -84,7 +84,10 @@ def pluginPackagePaths(name: str) -> list[str]:
 
 
 def scan(
-    package: str, search_path: Iterable[Any], unreadable: Callable[[str, OSError], object]
+    package: str,
+    search_path: Iterable[Any],
+    unreadable: Callable[[str, OSError], object],
+    status: Callable[[str], os.stat_result] = os.stat,
 ) -> list[Bucket]:
     """Find the drop-ins of a plugin package.
 
@@ -96,6 +99,7 @@ def scan(
         package: Dotted name of the plugin package.
         search_path: Its `__path__`.
         unreadable: Called with path and error for each directory that exists and cannot be read.
+        status: Called in the place of `os.stat` for files, and for symbolic links to directories.
 
     Returns:
         The buckets, in the order in which Twisted would yield them.
@@ -106,7 +110,7 @@ def scan(
     for entry in search_path:
         try:
             directory = os.fspath(entry)
-            found = list(_in_directory(package, directory))
+            found = list(_in_directory(package, directory, status))
         except NotADirectoryError:
             found = list(_in_archive(package, directory))
             archived.update(os.path.dirname(dropin.path) for dropin in found)
@@ -174,7 +178,7 @@ def is_unchanged(dropin: Dropin) -> bool:
         status = os.stat(dropin.path)
     except OSError:
         return False
-    return _with_status(dropin, status) == dropin
+    return with_status(dropin, status) == dropin
 
 
 def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -> bool:
@@ -194,16 +198,18 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -
     return recorded.mtime_ns == dropin.mtime_ns or recorded.digest == content_digest(dropin.path)
 
 
-def _in_directory(package: str, directory: str) -> Iterator[Dropin]:
+def _in_directory(
+    package: str, directory: str, status: Callable[[str], os.stat_result]
+) -> Iterator[Dropin]:
     with os.scandir(directory) as entries:
         names = sorted((entry.name, entry) for entry in entries)
     for name, entry in names:
         stem, extension = os.path.splitext(name)
         if extension in _SOURCES:
             if _is_module_name(stem) and stem != "__init__":
-                yield from _regular(stem, f"{package}.{stem}", entry.path)
-        elif not extension and _is_directory(entry):
-            yield from _package(name, f"{package}.{name}", entry.path)
+                yield from _regular(stem, f"{package}.{stem}", entry.path, status)
+        elif not extension and _is_directory(entry, status):
+            yield from _package(name, f"{package}.{name}", entry.path, status)
 
 
 def _in_archive(package: str, archive: str) -> Iterator[Dropin]:
@@ -217,9 +223,11 @@ def _in_archive(package: str, archive: str) -> Iterator[Dropin]:
             )
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
+def _is_directory(entry: os.DirEntry[str], status: Callable[[str], os.stat_result]) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=False) or (
+            entry.is_symlink() and stat.S_ISDIR(status(entry.path).st_mode)
+        )
     except OSError:  # a loop of symbolic links
         return False
 
@@ -229,25 +237,30 @@ def _is_module_name(stem: str) -> bool:
     return not any(character in stem for character in " .-")
 
 
-def _package(key: str, module: str, directory: str) -> Iterator[Dropin]:
+def _package(
+    key: str, module: str, directory: str, status: Callable[[str], os.stat_result]
+) -> Iterator[Dropin]:
     for extension in _SOURCES:
-        found = list(_regular(key, module, os.path.join(directory, "__init__" + extension)))
+        found = list(_regular(key, module, os.path.join(directory, "__init__" + extension), status))
         if found:
             yield from found
             return
 
 
-def _regular(key: str, module: str, path: str) -> Iterator[Dropin]:
+def _regular(
+    key: str, module: str, path: str, status: Callable[[str], os.stat_result]
+) -> Iterator[Dropin]:
     """Yield the drop-in in `path` if a regular file is there: opening a FIFO would hang."""
     try:
-        status = os.stat(path)
+        found = status(path)
     except OSError:
         return
-    if stat.S_ISREG(status.st_mode):
-        yield _with_status(Dropin(key, module, path), status)
+    if stat.S_ISREG(found.st_mode):
+        yield with_status(Dropin(key, module, path), found)
 
 
-def _with_status(dropin: Dropin, status: os.stat_result) -> Dropin:
+def with_status(dropin: Dropin, status: os.stat_result) -> Dropin:
+    """Return a drop-in with what the system says of its file."""
     return dropin._replace(
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,

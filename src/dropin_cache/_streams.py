@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from typing import TextIO
 
 
 def prepare() -> None:
@@ -28,9 +29,9 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def discard_output() -> None:
+def discard(stream: TextIO) -> None:
     """Throw away what could not be printed, so that leaving does not try it again."""
     null = os.open(os.devnull, os.O_WRONLY)
     with contextlib.suppress(OSError):
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
     os.close(null)

@@ -48,12 +48,17 @@ def decode(data: bytes) -> dict[str, CachedDropin] | None:
         return None
 
 
+def is_sealed(data: bytes) -> bool:
+    """Tell whether this project has written a cache: Twisted's have no checksum."""
+    seal = data[-SEAL_SIZE:]
+    return seal.startswith(SEAL_START) and seal.endswith(SEAL_END)
+
+
 def _unsealed(data: bytes) -> bytes:
     """Check and remove the checksum; Twisted's caches have none."""
-    seal = data[-SEAL_SIZE:]
-    if not (seal.startswith(SEAL_START) and seal.endswith(SEAL_END)):
+    if not is_sealed(data):
         return data
-    body = data[:-SEAL_SIZE]
+    body, seal = data[:-SEAL_SIZE], data[-SEAL_SIZE:]
     if seal[len(SEAL_START) : -len(SEAL_END)] != checksum(body):
         raise MalformedError
     return body + b"."

@@ -4,53 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from dropin_cache import _listing, _render, _streams
+from dropin_cache import _advice, _listing, _render, _streams
+from dropin_cache._arguments import build_parser
+from dropin_cache._explain import explain
 from dropin_cache.errors import DropinCacheError
-from dropin_cache.update import Report, Request, report, update
+from dropin_cache.update import Report, Request, clean, report, update
+
+__all__ = ["build_parser", "main", "main_update"]
 
 EXIT_DONE, EXIT_STALE, EXIT_BROKEN = 0, 1, 3
 _EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
-
-_EPILOG = """exit status:
-  0  done; for check: every cache is fresh
-  1  check: a cache is stale, missing or corrupt
-  2  usage: no such option, package, directory or interpreter
-  3  drop-ins are broken (check, and update --strict)
-  5  it could not be done: no permission, read-only or full disk, lock timeout
-
-A command ended by a signal exits with 128 plus its number (130 for Ctrl-C); caches are never
-left half written."""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `dropin-cache`."""
-    parser = argparse.ArgumentParser(
-        prog="dropin-cache",
-        description="Keep the plugin caches (dropin.cache) of Python sites fresh.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, add_arguments, purpose in (
-        ("update", _add_update, "bring caches up to date"),
-        ("check", _add_check, "tell whether caches are up to date"),
-        ("list", _add_list, "show what is in the caches, importing nothing"),
-    ):
-        command = commands.add_parser(
-            name,
-            help=purpose,
-            description=f"{purpose.capitalize()}.",
-            epilog=_EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        add_arguments(command)
-    return parser
+_TRIGGER = "--trigger"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as login(1) sets it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,27 +34,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status; the epilog of `--help` lists them.
     """
     _streams.prepare()
-    arguments = build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if _TRIGGER not in arguments:
+        return _main(arguments)
+    # A package manager that runs this must not fail because of it, not even because of a mistake
+    # in the command line or in here. What went wrong is in its log.
     try:
-        with _signals_unwinding():
-            status = int(arguments.run(arguments))
-            sys.stdout.flush()
-            return status
-    except DropinCacheError as error:
-        _render.error(error, verbose=getattr(arguments, "verbose", False))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _render.message("error", "interrupted; every cache is as it was, or new and whole")
-        _render.advice("Run the same command again to finish.")
-        return _EXIT_SIGNAL + signal.SIGINT
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        _streams.discard_output()
-        return _EXIT_SIGNAL + signal.SIGPIPE
-    except OSError as error:
-        _streams.discard_output()
-        _render.message("error", f"cannot go on: {error}")
-        _render.advice("No cache is half written. Mend that, and run the same command again.")
-        return DropinCacheError.exit_code
+        status = _main(arguments)
+    except SystemExit as leaving:  # argparse, or a signal
+        status = leaving.code if isinstance(leaving.code, int) else EXIT_DONE
+    except Exception as error:  # noqa: BLE001 - see above
+        _advice.message(
+            "error", f"this is a mistake in dropin-cache: {type(error).__name__}: {error}"
+        )
+        return EXIT_DONE
+    return status if status > _EXIT_SIGNAL else EXIT_DONE
 
 
 def main_update() -> int:
@@ -91,142 +56,84 @@ def main_update() -> int:
     return main(["update", *sys.argv[1:]])
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "packages",
-        nargs="*",
-        type=_dotted_name,
-        metavar="PACKAGE",
-        help="plugin package, such as twisted.plugins (default: the built-in ones)",
-    )
-    parser.add_argument(
-        "--python",
-        action="append",
-        default=[],
-        metavar="EXE",
-        help="interpreter whose packages are meant (default: the one running this); repeatable",
-    )
-    parser.add_argument(
-        "--path",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="directory to import from besides, before the others; repeatable",
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+def _main(argv: Sequence[str]) -> int:
+    arguments = build_parser().parse_args(argv)
+    if os.geteuid() == 0:
+        _settle_down(arguments)
+    brief = getattr(arguments, "trigger", False)
+    try:
+        with _signals_unwinding():
+            status = _RUN[arguments.command](arguments)
+            sys.stdout.flush()
+            return status
+    except DropinCacheError as error:
+        _advice.error(error, verbose=getattr(arguments, "verbose", False), brief=brief)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _advice.message("error", "interrupted; every cache is as it was, or new and whole")
+        _advice.advice("Run the same command again to finish.")
+        return _EXIT_SIGNAL + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        _streams.discard(sys.stdout)
+        return EXIT_DONE if brief else _EXIT_SIGNAL + signal.SIGPIPE
+    except OSError as error:
+        _streams.discard(sys.stdout)
+        _advice.message("error", f"cannot go on: {error}")
+        _advice.advice("No cache is half written. Mend that, and run the same command again.")
+        return DropinCacheError.exit_code
 
 
-def _add_import_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--timeout",
-        type=_positive_seconds,
-        default=Request().timeout,
-        metavar="S",
-        help="seconds that the import of one drop-in may take (default: %(default)g)",
-    )
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    loudness.add_argument(
-        "-v", "--verbose", action="store_true", help="print tracebacks of broken drop-ins"
-    )
-
-
-def _add_update(parser: argparse.ArgumentParser) -> None:
-    _add_common(parser)
-    _add_import_options(parser)
-    parser.add_argument(
-        "--lock-timeout",
-        type=_seconds,
-        default=Request().lock_timeout,
-        metavar="S",
-        help="seconds to wait for another writer (default: %(default)g)",
-    )
-    parser.add_argument("--force", action="store_true", help="write caches that are right already")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--strict", action="store_true", help="exit with 3 if drop-ins are broken")
-    parser.set_defaults(run=_run_update)
-
-
-def _add_check(parser: argparse.ArgumentParser) -> None:
-    _add_common(parser)
-    _add_import_options(parser)
-    parser.set_defaults(run=_run_check)
-
-
-def _add_list(parser: argparse.ArgumentParser) -> None:
-    _add_common(parser)
-    parser.add_argument(
-        "--interface", metavar="DOTTED", help="only plugins that provide this interface"
-    )
-    parser.set_defaults(run=_run_list)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
-def _positive_seconds(text: str) -> float:
-    value = _seconds(text)
-    if value == 0:
-        raise ValueError
-    return value
-
-
-def _dotted_name(text: str) -> str:
-    if not all(text.split(".")):
-        raise ValueError
-    return text
-
-
-# argparse puts the functions' names into its messages.
-_seconds.__name__ = _positive_seconds.__name__ = "number of seconds"
-_dotted_name.__name__ = "dotted name"
+def _settle_down(arguments: argparse.Namespace) -> None:
+    """Depend no more on what whoever called root has left it: file mode mask, directory, PATH."""
+    os.umask(0o022)
+    arguments.path = [os.path.abspath(path) for path in arguments.path]
+    arguments.root = arguments.root and os.path.abspath(arguments.root)
+    arguments.python = [
+        os.path.abspath(python) if os.sep in python else python for python in arguments.python
+    ]
+    name = getattr(arguments, "name", "")
+    if os.sep in name or os.path.exists(name):
+        arguments.name = os.path.abspath(arguments.name)
+    os.environ["PATH"] = _PATH
+    with contextlib.suppress(OSError):  # where it was is no worse for what this does
+        os.chdir("/")
 
 
 def _request(arguments: argparse.Namespace, *, write: bool) -> Request:
+    packages = [*getattr(arguments, "packages", ()), *getattr(arguments, "package", ())]
     return Request(
-        packages=tuple(dict.fromkeys(arguments.packages)),
+        packages=tuple(dict.fromkeys(packages)),
         pythons=tuple(arguments.python),
         paths=tuple(arguments.path),
+        root=arguments.root,
         write=write,
         force=getattr(arguments, "force", False),
-        timeout=getattr(arguments, "timeout", Request().timeout),
-        lock_timeout=getattr(arguments, "lock_timeout", 0.0),
+        sandbox=arguments.sandbox,
+        timeout=getattr(arguments, "timeout", None),
+        lock_timeout=getattr(arguments, "lock_timeout", None),
     )
 
 
-class _Version(argparse.Action):
-    """Look the version up only when somebody asks: it takes installed metadata."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's name
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from importlib import metadata  # noqa: PLC0415 - slow to import
-
-        print(metadata.version("dropin-cache"))
-        parser.exit()
-
-
 def _run_update(arguments: argparse.Namespace) -> int:
-    with _render.progress(quiet=arguments.quiet) as progress:
+    with _render.progress(quiet=arguments.quiet or arguments.trigger) as progress:
         result = update(_request(arguments, write=not arguments.dry_run), progress)
     if arguments.dry_run:
         result = _render.predicted(result, force=arguments.force)
-    _render.report(result, arguments, conditional=arguments.dry_run)
-    failures = [each.error.exit_code for each in result.directories if each.error is not None]
-    if failures:
-        return max(failures)
-    return EXIT_BROKEN if arguments.strict and _any_broken(result) else EXIT_DONE
+    if arguments.trigger:
+        _render.news(result)
+    else:
+        _render.report(result, arguments, conditional=arguments.dry_run)
+    failed = _failed(result)
+    return failed or (EXIT_BROKEN if arguments.strict and _any_broken(result) else EXIT_DONE)
 
 
 def _run_check(arguments: argparse.Namespace) -> int:
     with _render.progress(quiet=arguments.quiet) as progress:
         result = update(_request(arguments, write=False), progress)
     _render.report(result, arguments)
+    failed = _failed(result)
+    if failed:
+        return failed
     if any(each.state != report.FRESH for each in result.directories):
         return EXIT_STALE
     return EXIT_BROKEN if _any_broken(result) else EXIT_DONE
@@ -238,8 +145,35 @@ def _run_list(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _run_explain(arguments: argparse.Namespace) -> int:
+    explanation = explain(_request(arguments, write=False), arguments.name)
+    _render.explanation(explanation, as_json=arguments.json)
+    return EXIT_DONE
+
+
+def _run_clean(arguments: argparse.Namespace) -> int:
+    result = clean(_request(arguments, write=True))
+    _render.cleaned(result, quiet=arguments.quiet)
+    return _failed(result)
+
+
+_RUN = {
+    "update": _run_update,
+    "check": _run_check,
+    "list": _run_list,
+    "explain": _run_explain,
+    "clean": _run_clean,
+}
+
+
 def _any_broken(result: Report) -> bool:
     return any(each.broken for each in result.directories)
+
+
+def _failed(result: Report) -> int:
+    """Return the exit status for what could not be done; 0 if there is nothing of the kind."""
+    errors = [each.error for each in result.directories if each.error is not None]
+    return max((error.exit_code for error in (*errors, *result.problems)), default=EXIT_DONE)
 
 
 @contextlib.contextmanager

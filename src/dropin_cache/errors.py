@@ -96,8 +96,23 @@ class ImportRootError(DropinCacheError):
         self.reason = reason
 
 
+class UnknownNameError(DropinCacheError):
+    """There is no drop-in, plugin, directory or cache of a name.
+
+    Attributes:
+        name: The dotted name, or the path.
+    """
+
+    exit_code = 2
+
+    def __init__(self, name: str) -> None:
+        """Keep the fact."""
+        super().__init__(f"no drop-in, plugin package or cache is known as {name}")
+        self.name = name
+
+
 class NotWrittenError(DropinCacheError):
-    """A cache could not be written or removed; what was there before is untouched.
+    """A cache could not be written or removed; it is what it was, unless the reason says otherwise.
 
     Attributes:
         path: The cache file.
@@ -139,3 +154,70 @@ class UnstableError(DropinCacheError):
         """Keep the facts."""
         super().__init__(f"{path} kept changing while it was being read")
         self.path = path
+
+
+class UntrustedError(DropinCacheError):
+    """A privileged process would have to rely on something that others can change.
+
+    Attributes:
+        path: What was to be opened.
+        component: The directory, link or file on the way that cannot be relied on.
+        problem: What is wrong with it, in words.
+    """
+
+    exit_code = 4
+
+    def __init__(self, path: str, component: str, problem: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"refused {path}: {component} {problem}")
+        self.path = path
+        self.component = component
+        self.problem = problem
+
+
+class ConfigurationError(DropinCacheError):
+    """A configuration file cannot be understood.
+
+    Attributes:
+        path: The file.
+        line: The number of the line, from 1; 0 for the file as a whole.
+        reason: What is wrong with it, in words.
+    """
+
+    exit_code = 2
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        """Keep the facts."""
+        super().__init__(f"{path}:{line}: {reason}" if line else f"{path}: {reason}")
+        self.path = path
+        self.line = line
+        self.reason = reason
+
+
+class NoSandboxError(DropinCacheError):
+    """Drop-ins cannot be imported safely here.
+
+    Attributes:
+        reasons: Why not, by tier: pairs of its name and a line of text.
+    """
+
+    def __init__(self, reasons: tuple[tuple[str, str], ...]) -> None:
+        """Keep the facts."""
+        told = "; ".join(f"{tier}: {reason}" for tier, reason in reasons)
+        super().__init__(f"no sandbox to import drop-ins in: {told}")
+        self.reasons = reasons
+
+
+class ConfinementError(DropinCacheError):
+    """A child found that its sandbox does not hold, and imported nothing.
+
+    Attributes:
+        tier: The sandbox.
+        promises: What it found, in words.
+    """
+
+    def __init__(self, tier: str, promises: tuple[str, ...]) -> None:
+        """Keep the facts."""
+        super().__init__(f"the sandbox does not hold ({tier}): {'; '.join(promises)}")
+        self.tier = tier
+        self.promises = promises

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import no_process_left
 from conftest import Tree
 from dropin_cache.errors import (
+    ConfinementError,
     InterpreterError,
+    NoSandboxError,
     PackageBrokenError,
     ZopeInterfaceMissingError,
 )
 from dropin_cache.update import probe as probe_module
-from dropin_cache.update.answers import Description, Failure
+from dropin_cache.update.ledger import Ledger
+from dropin_cache.update.memory import Memory
 from dropin_cache.update.probe import Probe
+from dropin_cache.update.records import Description, Failure
+from dropin_cache.update.sandbox import Confinement, Unconfined
+from dropin_cache.update.trust import Files
+from dropin_cache.update.view import Entry, View
+
+# What else an answer to "start" has.
+REST = '"path": [], "files": [], "packages": [], "imports": {}, "token": TOKEN}'
 
 
 @pytest.fixture(autouse=True)
@@ -30,17 +43,42 @@ def _nothing_left() -> Iterator[None]:
         yield
 
 
+def probe_of(  # noqa: PLR0913 - as many as there are
+    python: str,
+    paths: list[str],
+    timeout: float,
+    *,
+    more: tuple[str, ...] = (),
+    ledger: Ledger | None = None,
+    confinement: Confinement | None = None,
+    view: View | None = None,
+) -> Probe:
+    """Return a probe, by default one that knows nothing yet and confines nothing."""
+    memory = Memory(ledger or Ledger(None, Files(enforced=False)), python, paths)
+    confinement = confinement or Confinement(Unconfined)
+    return Probe(python, paths, more, timeout, confinement, memory, view)
+
+
 def fake(path: Path, answer: str) -> str:
     """Write an interpreter that gives one answer, whatever the question."""
     program = f"""\
         #!{sys.executable} -B
-        import os, sys
-        os.write(int(sys.argv[-6]), {answer.encode()!r} + b"\\n")
+        import json, os, sys
+        arguments = sys.argv[sys.argv.index("-c") + 2:]
+        sys.stdin.buffer.read(sum(map(int, arguments[2::3])))
+        token = json.dumps(json.loads(sys.stdin.readline())["token"])
+        answer = {answer!r}.replace("TOKEN", token)
+        os.write(int(arguments[0]), answer.encode() + b"\\n")
         sys.stdin.read()
         """
     path.write_text(textwrap.dedent(program))
     path.chmod(0o755)
     return str(path)
+
+
+def zope_file() -> str:
+    """Return the file of zope.interface."""
+    return str(importlib.import_module("zope.interface").__file__)
 
 
 def nothing(*_: object) -> None:
@@ -51,7 +89,7 @@ def nothing(*_: object) -> None:
 def probe(tree: Tree) -> Iterator[Probe]:
     """An interpreter that imports from the tree."""
     tree.application()
-    with Probe(sys.executable, [str(tree.path)], 60) as found:
+    with probe_of(sys.executable, [str(tree.path)], 60) as found:
         yield found
 
 
@@ -64,35 +102,71 @@ class TestStart:
         assert "" not in probe.import_roots
         assert set(os.path.dirname(os.__file__).splitlines()) <= set(probe.import_roots)
 
-    def test_relative_path(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A relative path counts from here, not from where the child is."""
+    def test_two_ends(self, tree: Tree) -> None:
+        """Further paths come last."""
+        with probe_of(sys.executable, [str(tree.path)], 60, more=("/more",)) as probe:
+            assert (str(tree.path), "/more") == probe.import_roots[:: len(probe.import_roots) - 1]
+
+    def test_late(self, probe: Probe) -> None:
+        """Nothing is started before something is asked."""
+        with no_process_left():
+            assert None is probe._child
+        assert isinstance(probe.start.path, tuple)
+        assert None is not probe._child
+
+    def test_known(self, tree: Tree, probe: Probe) -> None:
+        """Nothing is started for what an earlier run has found out, either."""
+        ledger = Ledger(None, Files(enforced=False))
         tree.application()
-        monkeypatch.chdir(tree.path.parent)
-        with Probe(sys.executable, ["tree"], 60) as probe:
-            assert str(tree.path) == probe.import_roots[0]
+        for path in (*tree.path.rglob("*"), tree.path):
+            os.utime(path, (1, 1))
+        time.sleep(0.05)  # what is newer than that is looked at again
+        with probe_of(sys.executable, [str(tree.path)], 60, ledger=ledger) as first:
+            found = first.import_roots, first.locate("app.plugins"), first.locate("missing")
+            first.memory.keep([])
+        with (
+            probe_of("/nonexistent", [str(tree.path)], 60, ledger=ledger) as other,
+            pytest.raises(InterpreterError),
+        ):
+            assert other.import_roots
+        with probe_of(sys.executable, [str(tree.path)], 60, ledger=ledger) as second:
+            assert found == (
+                second.import_roots,
+                second.locate("app.plugins"),
+                second.locate("missing"),
+            )
+            assert None is second._child
 
     @pytest.mark.parametrize(
         ("answer", "reason"),
         [
-            ('{"version": [3, 8], "zope": true, "path": []}', "it is Python 3.8, older than 3.9"),
-            ('{"version": [2, 7], "zope": false, "path": []}', "it is Python 2.7, older than 3.9"),
-            ("{}", "it answered nonsense: version is not a list; path is not a list"),
+            ('{"version": [3, 8], "zope": true, ' + REST, "it is Python 3.8, older than 3.9"),
+            ('{"version": [2, 7], "zope": false, ' + REST, "it is Python 2.7, older than 3.9"),
+            (
+                '{"token": TOKEN}',
+                "it answered nonsense: version is not a list; path is not a list",
+            ),
+            (
+                '{"version": [3, 11], "zope": true, ' + REST.replace("{}", "[]"),
+                "it answered nonsense: imports is not a dict",
+            ),
+            ('{"token": "other"}', "it answered nonsense: not the answer to what was asked"),
             ("hello", "it answered nonsense: not JSON: JSONDecodeError"),
         ],
     )
     def test_unfit(self, tmp_path: Path, answer: str, reason: str) -> None:
         """An interpreter that is too old, or none, is refused with the reason."""
         python = fake(tmp_path / "python", answer)
-        with pytest.raises(InterpreterError) as caught:
-            Probe(python, [], 60)
+        with probe_of(python, [], 60) as probe, pytest.raises(InterpreterError) as caught:
+            assert probe.start
         assert caught.value.reason.startswith(reason)
         assert python == caught.value.python
 
     def test_without_zope_interface(self, tmp_path: Path) -> None:
         """So is one that cannot have plugins."""
-        python = fake(tmp_path / "python", '{"version": [3, 9], "zope": false, "path": []}')
-        with pytest.raises(ZopeInterfaceMissingError) as caught:
-            Probe(python, [], 60)
+        python = fake(tmp_path / "python", '{"version": [3, 9], "zope": false, ' + REST)
+        with probe_of(python, [], 60) as probe, pytest.raises(ZopeInterfaceMissingError) as caught:
+            assert probe.start
         assert python == caught.value.python
 
     @pytest.mark.parametrize(
@@ -113,8 +187,12 @@ class TestStart:
         python = tmp_path / "python"
         python.write_text(f"#!/bin/sh\n{program}\n")
         python.chmod(0o755)
-        with pytest.raises(InterpreterError) as caught:
-            Probe(str(python), [], 0.5 if "longer" in reason else 60)
+        timeout = 0.5 if "longer" in reason else 60
+        with (
+            probe_of(str(python), [], timeout) as probe,
+            pytest.raises(InterpreterError) as caught,
+        ):
+            assert probe.start
         assert f"it did not start as a Python interpreter: {reason}" == caught.value.reason
 
     @pytest.mark.parametrize(
@@ -124,8 +202,9 @@ class TestStart:
     def test_cannot_be_executed(self, tmp_path: Path, name: str, reason: str) -> None:
         """A program that does not even start is refused with the system's reason."""
         (tmp_path / "file").touch()
-        with pytest.raises(InterpreterError) as caught:
-            Probe(str(tmp_path / name), [], 60)
+        python = str(tmp_path / name)
+        with probe_of(python, [], 60) as probe, pytest.raises(InterpreterError) as caught:
+            assert probe.start
         assert reason == caught.value.reason
 
     def test_interrupted(self, tmp_path: Path) -> None:
@@ -135,10 +214,16 @@ class TestStart:
         python.chmod(0o755)
         code = (
             "import signal, sys\n"
+            "from dropin_cache.update.ledger import Ledger\n"
+            "from dropin_cache.update.memory import Memory\n"
             "from dropin_cache.update.probe import Probe\n"
+            "from dropin_cache.update.sandbox import Confinement, Unconfined\n"
+            "from dropin_cache.update.trust import Files\n"
+            "memory = Memory(Ledger(None, Files(enforced=False)), sys.argv[1], [])\n"
+            "confinement = Confinement(Unconfined)\n"
             "signal.alarm(1)\n"
             "signal.signal(signal.SIGALRM, lambda *_: sys.exit(7))\n"
-            "Probe(sys.argv[1], [], 60)\n"
+            "Probe(sys.argv[1], [], [], 60, confinement, memory, None).start\n"
         )
         done = subprocess.run([sys.executable, "-B", "-c", code, str(python)], check=False)
         assert 7 == done.returncode
@@ -146,8 +231,80 @@ class TestStart:
     def test_short_timeout(self, tree: Tree) -> None:
         """The limit for an import does not limit the start of an interpreter."""
         tree.application()
-        with Probe(sys.executable, [str(tree.path)], 0.001) as probe:
+        with probe_of(sys.executable, [str(tree.path)], 0.001) as probe:
             assert str(tree.path) == probe.import_roots[0]
+
+
+class TestConfinement:
+    """The sandbox of a probe."""
+
+    def test_chosen_once(self) -> None:
+        """It is chosen when it is first needed, and then kept."""
+        confinement = Confinement(Unconfined)
+        assert None is confinement.tier
+        assert confinement.chosen() is confinement.chosen()
+        assert "none" == confinement.tier
+
+    def test_none(self) -> None:
+        """Where there is none, nothing is started."""
+
+        def choose() -> Any:
+            raise NoSandboxError((("namespace", "no"),))
+
+        with (
+            probe_of(sys.executable, [], 60, confinement=Confinement(choose)) as probe,
+            pytest.raises(NoSandboxError),
+        ):
+            assert probe.start
+
+    def test_broken_promises(self, tmp_path: Path) -> None:
+        """One that does not hold is found out before anything is imported."""
+
+        class Pretended(Unconfined):
+            tier = "namespace"
+
+        confinement = Confinement(Pretended, [str(tmp_path)])
+        with (
+            probe_of(sys.executable, [], 60, confinement=confinement) as probe,
+            pytest.raises(ConfinementError) as caught,
+        ):
+            assert probe.start
+        assert "namespace" == caught.value.tier
+        assert f"it can write in {tmp_path}" in caught.value.promises
+
+    def test_other_user(self) -> None:
+        """So is one that has not become the user it should be."""
+
+        class Pretended(Unconfined):
+            tier = "landlock"
+            user = 54321  # nobody
+
+        with (
+            probe_of(sys.executable, [], 60, confinement=Confinement(Pretended)) as probe,
+            pytest.raises(ConfinementError) as caught,
+        ):
+            assert probe.start
+        assert any(line.endswith(", not 54321") for line in caught.value.promises)
+
+    def test_view(self, tree: Tree) -> None:
+        """What its children cannot see is nothing to import from, or to look at."""
+        tree.application()
+        tree.write("hidden/other.py")
+        tree.write(
+            "app/plugins/one.py", f"import sys; sys.path.append('{tree.path}/hidden')\nimport other"
+        )
+        shown = [os.path.dirname(os.__file__), str(tree.path / "app"), os.path.dirname(zope_file())]
+        view = View(tuple(Entry(path, path) for path in shown), (), (), ())
+        more = (str(tree.path / "hidden"),)
+        with probe_of(sys.executable, [str(tree.path)], 60, more=more, view=view) as probe:
+            assert shown[0] in probe.import_roots
+            assert {str(tree.path), *more} & set(probe.import_roots) == set()
+            assert isinstance(
+                probe.describe(["app.plugins.one"], nothing)["app.plugins.one"], Description
+            )
+            modules = {**probe.memory._record["modules"], **probe.memory._new}
+        assert str(tree.path / "app" / "plugins" / "one.py") == modules["app.plugins.one"][0]
+        assert None is modules["other"][0]
 
 
 class TestLocate:

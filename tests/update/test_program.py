@@ -23,8 +23,15 @@ RUN = (
 )
 
 
-def talk(*requests: dict[str, Any], cwd: Path | None = None) -> list[dict[str, Any]]:
-    """Run the program, send requests, and return the answers."""
+def starting(*path: Path) -> dict[str, Any]:
+    """Return the request "start" for a child that may do what this process may."""
+    directories = [str(each) for each in path]
+    nothing = {"more": [], "tier": "none", "user": None, "closed": []}
+    return {"do": "start", "path": directories, **nothing}
+
+
+def exchange(*requests: dict[str, Any], cwd: Path | None = None) -> list[dict[str, Any]]:
+    """Run the program, send requests, and return the answers as they are."""
     answers, back = os.pipe()
     lifeline, held = os.pipe()
     with no_process_left():
@@ -38,7 +45,7 @@ def talk(*requests: dict[str, Any], cwd: Path | None = None) -> list[dict[str, A
         )
         os.close(back)
         os.close(lifeline)
-        lines = "".join(json.dumps(request) + "\n" for request in requests)
+        lines = "".join(json.dumps({"token": "t", **request}) + "\n" for request in requests)
         with os.fdopen(answers, "rb") as file:
             process.stdin.write(lines.encode())
             process.stdin.close()
@@ -50,11 +57,16 @@ def talk(*requests: dict[str, Any], cwd: Path | None = None) -> list[dict[str, A
     return found
 
 
+def talk(*requests: dict[str, Any], cwd: Path | None = None) -> list[dict[str, Any]]:
+    """Do what `exchange` does; leave out of the answers what all of them have."""
+    found = exchange(*requests, cwd=cwd)
+    return [{key: each[key] for key in each if key not in ("token", "imports")} for each in found]
+
+
 def imported(directory: Path, text: str, name: str = "bad", do: str = "module") -> dict[str, Any]:
     """Return the answer for a module with a text."""
     (directory / f"{name}.py").write_text(text)
-    start = {"do": "start", "path": [str(directory)]}
-    _, answer = talk(start, {"do": do, "name": name})
+    _, answer = talk(starting(directory), {"do": do, "name": name})
     return answer
 
 
@@ -63,17 +75,78 @@ class TestStart:
 
     def test_answer(self, tmp_path: Path) -> None:
         """It puts directories on the path and tells what the interpreter is."""
-        (answer,) = talk({"do": "start", "path": [str(tmp_path)]})
+        (answer,) = talk(starting(tmp_path))
         assert list(sys.version_info[:2]) == answer["version"]
         assert True is answer["zope"]
         assert str(tmp_path) == answer["path"][0]
         assert "" not in answer["path"]
 
+    def test_two_ends(self, tmp_path: Path) -> None:
+        """Some directories come in front of the interpreter's own, others behind them."""
+        (answer,) = talk({**starting(tmp_path), "more": ["/more"]})
+        assert str(tmp_path) == answer["path"][0]
+        assert "/more" == answer["path"][-1]
+        assert os.path.dirname(os.__file__) in answer["path"][1:-1]
+
+    def test_files(self) -> None:
+        """It tells what the interpreter has loaded by itself, from files only."""
+        (answer,) = talk(starting())
+        assert os.__file__ in answer["files"]
+        assert [os.path.abspath(file) for file in answer["files"]] == answer["files"]
+
+    def test_token(self, tmp_path: Path) -> None:
+        """Each answer repeats what its request says."""
+        requests = [{**starting(), "token": "one"}, {"do": "module", "name": "os", "token": "two"}]
+        assert ["one", "two"] == [answer["token"] for answer in exchange(*requests)]
+
+    def test_broken_promises(self, tmp_path: Path) -> None:
+        """Where the sandbox does not hold, that is all it tells, and nothing is imported."""
+        request = {**starting(tmp_path), "tier": "namespace", "user": 1, "closed": [str(tmp_path)]}
+        (answer,) = talk(request)
+        assert ["promises"] == list(answer)
+        assert f"it can write in {tmp_path}" in answer["promises"]
+        assert any(line.endswith(", not 1") for line in answer["promises"])
+        assert [] == os.listdir(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("[dropin_cache.packages]\none = a.b\ntwo=c.d", ["a.b", "c.d"]),
+            ("[dropin_cache.packages]\none = a.b:name [extra]\ntwo = a.b", ["a.b"]),
+            ("[console_scripts]\na = b\n[dropin_cache.packages]\n%(x)s = c\n", ["c"]),
+            ("[dropin_cache.packages]\n", []),
+            ("[console_scripts]\ndropin_cache.packages = b", []),
+            ("[dropin_cache.packages]\nnonsense", []),
+            ("[dropin_cache.packages]\na = b\na = c", []),
+            ("dropin_cache.packages", []),
+            ("\udcff[dropin_cache.packages]", []),
+            ("[other]\na = b", []),
+        ],
+        ids=[
+            *("two", "object", "other groups", "none", "other group", "no value", "twice"),
+            *("no group", "no text", "without"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["dist-info", "egg-info"])
+    def test_declared_packages(
+        self, tmp_path: Path, text: str, names: list[str], kind: str
+    ) -> None:
+        """Plugin packages are declared by entry points; nothing of them is imported."""
+        metadata = tmp_path / f"project-1.{kind}"
+        metadata.mkdir()
+        (metadata / "entry_points.txt").write_bytes(text.encode("utf-8", "surrogateescape"))
+        (tmp_path / "empty-1.dist-info").mkdir()
+        (tmp_path / "old-1.egg-info").touch()
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "__init__.py").write_text("1/0")
+        (answer,) = talk(starting(tmp_path, tmp_path / "missing"))
+        assert names == answer["packages"]
+
     def test_without_zope_interface(self, tmp_path: Path) -> None:
         """It tells that zope.interface is missing, here because it does not import."""
         (tmp_path / "zope").mkdir()
         (tmp_path / "zope" / "__init__.py").touch()
-        with_site = {"do": "start", "path": [str(tmp_path)]}
+        with_site = {**starting(tmp_path), "token": "t"}
         code = RUN.replace("runpy.run_path", "sys.modules['zope.interface'] = None\nrunpy.run_path")
         answers, back = os.pipe()
         lifeline, held = os.pipe()
@@ -98,8 +171,7 @@ class TestPackage:
         """A package has a path, of which text counts."""
         (tmp_path / "pack").mkdir()
         (tmp_path / "pack" / "__init__.py").write_text("__path__.append(1)")
-        start = {"do": "start", "path": [str(tmp_path)]}
-        answer = talk(start, {"do": "package", "name": "pack"})[1]
+        answer = talk(starting(tmp_path), {"do": "package", "name": "pack"})[1]
         assert {"found": [str(tmp_path / "pack")]} == answer
 
     @pytest.mark.parametrize("name", ["missing", "missing.x", "os.x", "json.decoder", "", "a..b"])
@@ -148,6 +220,26 @@ class TestModule:
         """An answer that does not fit into a pipe is written in parts."""
         answer = imported(tmp_path, "__doc__ = 'x' * 300_000")
         assert "x" * 300_000 == answer["description"]
+
+    def test_imports(self, tmp_path: Path) -> None:
+        """Each answer tells who imports whom, as far as that has not been told."""
+        (tmp_path / "one.py").write_text("import other")
+        (tmp_path / "two.py").write_text("import other")
+        (tmp_path / "other.py").write_text("")
+        names = ("one", "two", "three")
+        known = (*names, "other")
+        _, *answers = exchange(
+            starting(tmp_path), *({"do": "module", "name": name} for name in names)
+        )
+        one, two, other = (str(tmp_path / f"{name}.py") for name in ("one", "two", "other"))
+        assert [
+            {"one": [one, ["other"]], "other": [other, []]},
+            {"two": [two, ["other"]]},
+            {"three": [False, []]},
+        ] == [
+            {name: answer["imports"][name] for name in answer["imports"] if name in known}
+            for answer in answers
+        ]
 
     def test_own_copy(self, tmp_path: Path) -> None:
         """A module gets the package's own modules, not what the child was handed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shutil
 import sys
@@ -17,7 +16,12 @@ import commands
 from conftest import Tree
 from dropin_cache import _wire
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache.errors import LockTimeoutError, NotWrittenError, UnstableError
+from dropin_cache.errors import (
+    LockTimeoutError,
+    NotWrittenError,
+    UnstableError,
+    UntrustedError,
+)
 from dropin_cache.update import Report, Request, update, write
 
 CACHE = "dropin.cache"
@@ -43,10 +47,31 @@ def nothing(*_: object) -> None:
     """Show no progress."""
 
 
-def run(tree: Tree, *further: str, **options: Any) -> Report:
+def run(
+    tree: Tree, *further: str, progress: Callable[..., object] = nothing, **options: Any
+) -> Report:
     """Update the caches of the application in a tree."""
     request = Request(packages=("app.plugins",), paths=(str(tree.path), *further), **options)
-    return update(request, nothing)
+    return update(request, progress)
+
+
+def at_import(module: str, act: Callable[[], object], *, once: bool = True) -> Callable[..., None]:
+    """Return a progress function that does something when a module is about to be imported."""
+    left = [act]
+
+    def progress(number: int, count: int, name: str) -> None:
+        if name == f"app.plugins.{module}" and left:
+            left[0]()
+            if once:
+                left.clear()
+
+    return progress
+
+
+def grow(file: Path) -> None:
+    """Add a line to a file."""
+    with file.open("a") as stream:
+        stream.write("#\n")
 
 
 def states(report: Report) -> dict[str, str]:
@@ -65,10 +90,10 @@ def before_lock(monkeypatch: pytest.MonkeyPatch, act: Callable[[str, int], objec
     real, locked = write.open_locked, []
 
     @contextlib.contextmanager
-    def open_locked(directory: str, timeout: float) -> Iterator[write.CacheDirectory]:
+    def open_locked(directory: str, *options: Any) -> Iterator[write.CacheDirectory]:
         locked.append(directory)
         act(directory, len(locked))
-        with real(directory, timeout) as opened:
+        with real(directory, *options) as opened:
             yield opened
 
     monkeypatch.setattr(write, "open_locked", open_locked)
@@ -244,7 +269,11 @@ class TestOrphans:
         (other / "three.py").unlink()
         report = run(app, str(app.path / "other"))
         assert ["removed", "unchanged"] == sorted(each.state for each in report.directories)
-        assert [] == os.listdir(other)
+        # Nor is a directory kept for its sake.
+        assert [(), (str(other), str(other.parent))] == [
+            each.pruned for each in sorted(report.directories, key=lambda each: each.state)[::-1]
+        ]
+        assert [] == os.listdir(app.path / "other")
 
     def test_told_once(self, app: Tree) -> None:
         """A directory that is on the path twice is one directory."""
@@ -266,14 +295,6 @@ class TestOrphans:
         (app.path / "app" / "plugins" / "link").symlink_to("data")
         assert {"plugins": "written"} == states(run(app))
         assert (app.path / "app" / "plugins" / "data" / CACHE).exists()
-
-    def test_vanishes(self, app: Tree) -> None:
-        """A directory that goes away meanwhile holds nothing."""
-        (app.path / "gone").mkdir()
-        (entry,) = (each for each in os.scandir(app.path) if each.name == "gone")
-        (app.path / "gone").rmdir()
-        refresh = importlib.import_module("dropin_cache.update.refresh")
-        assert not refresh._holds_only_a_cache(entry)
 
     def test_directory_that_cannot_be_read(self, app: Tree, public_path: Path) -> None:
         """A directory that this user cannot look into is passed over."""
@@ -391,46 +412,67 @@ class TestRaces:
 
     def test_during_its_import(self, app: Tree) -> None:
         """A drop-in that changed while it was imported is imported again."""
-        app.write(
-            "app/plugins/three.py",
-            """
-            import os
-            if not os.path.exists(__file__ + ".once"):
-                open(__file__ + ".once", "w").close()
-                with open(__file__, "a") as file:
-                    file.write("__doc__ = 'Changed.'\\n")
-            """,
-        )
-        assert {"plugins": "written"} == states(run(app))
+        file = app.write("app/plugins/three.py")
+        progress = at_import("three", lambda: file.write_text("__doc__ = 'Changed.'"))
+        assert {"plugins": "written"} == states(run(app, progress=progress))
         found = read_cache_file(str(app.path / "app" / "plugins")).dropins()
         assert "Changed." == found["three"].description
         assert {"plugins": "fresh"} == states(run(app, write=False))
 
     def test_during_the_import_of_another(self, app: Tree) -> None:
         """So is one that changed after its import, before the others were done."""
-        app.write(
-            "app/plugins/two.py",
-            """
-            import os
-            if not os.path.exists(__file__ + ".once"):
-                open(__file__ + ".once", "w").close()
-                with open(os.path.join(os.path.dirname(__file__), "one.py"), "a") as file:
-                    file.write("other = Plugin()\\n")
-            """,
-        )
-        run(app)
+
+        def act() -> None:
+            with (app.path / "app" / "plugins" / "one.py").open("a") as file:
+                file.write("other = Plugin()\n")
+
+        run(app, progress=at_import("two", act))
         found = read_cache_file(str(app.path / "app" / "plugins")).dropins()
         assert ["plugin", "other"] == [each.name for each in found["one"].plugins]
 
     def test_check_does_not_wait_for_ever(self, app: Tree) -> None:
         """A check of a drop-in that never stands still ends, and says so."""
-        text = "import os\nwith open(__file__, 'a') as file: file.write('#\\n')\n"
-        app.write("app/plugins/three.py", text)
-        (directory,) = run(app, write=False).directories
+        file = app.write("app/plugins/three.py")
+        progress = at_import("three", lambda: grow(file), once=False)
+        (directory,) = run(app, write=False, progress=progress).directories
         assert ["its file kept changing while it was being read"] == [
             each.error for each in directory.broken
         ]
+        assert "missing" == directory.state
 
+    @pytest.mark.parametrize(
+        "act",
+        [
+            os.utime,
+            grow,
+            lambda file: file.unlink(),
+            lambda file: os.replace(file.with_suffix(".new"), file),
+        ],
+        ids=["touched", "grows", "removed", "replaced"],
+    )
+    def test_never_stands_still(self, app: Tree, act: Callable[[Path], object]) -> None:
+        """A drop-in that changes at each import is given up soon; the others are cached."""
+        file = app.write("app/plugins/three.py")
+        attempts = []
+
+        def change() -> None:
+            attempts.append(1)
+            app.write("app/plugins/three.new")
+            act(file)
+
+        report = run(app, progress=at_import("three", change, once=False))
+        assert {"plugins": "written"} == states(report)
+        assert ["one", "two"] == cached(app.path / "app" / "plugins")
+        if file.exists():
+            assert 3 == len(attempts)
+            (broken,) = report.directories[0].broken
+            assert ("app.plugins.three", "its file kept changing while it was being read") == (
+                broken.module,
+                broken.error,
+            )
+            assert str(file) == broken.path
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root's drop-ins cannot write")
     @pytest.mark.parametrize(
         "text",
         [
@@ -440,7 +482,7 @@ class TestRaces:
         ],
         ids=["touches", "grows", "removes"],
     )
-    def test_never_stands_still(self, app: Tree, text: str) -> None:
+    def test_changes_itself(self, app: Tree, text: str) -> None:
         """A drop-in that changes itself at each import is broken; the others are cached."""
         app.write("app/plugins/three.py", text)
         assert {"plugins": "written"} == states(run(app))
@@ -480,6 +522,32 @@ class TestRaces:
         assert 3 == len(locked)
         assert "old" == cache.read_text()
         assert {CACHE, "__init__.py", "one.py", "two.py"} == set(os.listdir(cache.parent))
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="users rely on what they may")
+    def test_opened_to_others(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A directory that others get to write in before it is locked is refused."""
+        plugins = app.path / "app" / "plugins"
+        before_lock(monkeypatch, lambda *_: plugins.chmod(0o777))
+        (directory,) = run(app).directories
+        assert "refused" == directory.state
+        assert isinstance(directory.error, UntrustedError)
+        assert not (plugins / CACHE).exists()
+
+    def test_replaced(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A directory that another takes the place of is looked at again."""
+        plugins = app.path / "app" / "plugins"
+
+        def act(directory: str, number: int) -> None:
+            if number == 1:
+                shutil.copytree(plugins, app.path / "new")
+                plugins.rename(app.path / "old")
+                (app.path / "new").rename(plugins)
+                (plugins / "one.py").unlink()
+
+        before_lock(monkeypatch, act)
+        assert {"plugins": "written"} == states(run(app))
+        assert ["two"] == cached(plugins)
+        assert not (app.path / "old" / CACHE).exists()
 
     def test_second_directory(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         """A directory that was written stays "written" when another had to be done again."""

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import give_away, no_process_left, unprivileged
-from conftest import Tree
-from dropin_cache.errors import ImportRootError, InterpreterError, PackageNotFoundError
-from dropin_cache.update import targets
+from conftest import NOBODY, Tree
+from dropin_cache.errors import (
+    DropinCacheError,
+    ImportRootError,
+    InterpreterError,
+    NoSandboxError,
+    PackageBrokenError,
+    PackageNotFoundError,
+    UntrustedError,
+)
+from dropin_cache.update import targets, update
+from dropin_cache.update.config import PackageLine
 from dropin_cache.update.report import Request
+from dropin_cache.update.session import Session, open_session
+from dropin_cache.update.targets import Targets
+from environments import environment
+
+ROOT = os.geteuid() == 0
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +40,31 @@ def _nothing_left() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def opened(request: Request, **settings: Any) -> Iterator[Targets]:
+    """Open the targets of a request, where other settings than the system's may hold."""
+    with open_session(request) as session:
+        changed = session._replace(settings=session.settings._replace(**settings))
+        with targets.open_targets(changed) as found:
+            yield found
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """A run that was asked for nothing special."""
+    with open_session(Request()) as found:
+        yield found
+
+
+def nothing(*_: object) -> None:
+    """Show no progress."""
+
+
+def names(found: Targets) -> list[str]:
+    """Return the names of the packages."""
+    return [target.package for (target, *_) in found.packages]
+
+
 class TestOpenTargets:
     """Interpreters and packages."""
 
@@ -30,23 +72,25 @@ class TestOpenTargets:
         """A package that is named is found, with its path."""
         tree.application()
         request = Request(packages=("app.plugins",), paths=(str(tree.path),))
-        with targets.open_targets(request) as (target,):
+        with opened(request) as found:
+            ((target,),) = found.packages
             assert "app.plugins" == target.package
             assert str(tree.path / "app" / "plugins") == target.search_path[0]
             assert sys.executable == target.probe.python
 
     def test_built_in(self) -> None:
         """Without names, the built-in packages that are installed are meant."""
-        with targets.open_targets(Request()) as found:
-            packages = [target.package for target in found]
-        assert "dropin_cache.plugins" in packages
-        assert set(packages) <= set(targets.BUILT_IN_PACKAGES)
+        with opened(Request()) as found:
+            packages = names(found)
+            paths = {target.package: target.search_path for (target,) in found.packages}
+        assert paths["dropin_cache.plugins"]
+        assert list(targets.BUILT_IN_PACKAGES) == packages[:2]
 
     def test_missing(self, tree: Tree) -> None:
         """One that is named and nowhere to be found is an error."""
         tree.application()
         request = Request(packages=("app.plugins", "missing.x"), paths=(str(tree.path),))
-        with pytest.raises(PackageNotFoundError) as caught, targets.open_targets(request):
+        with pytest.raises(PackageNotFoundError) as caught, opened(request):
             pass
         assert ("missing.x", sys.executable) == (caught.value.package, caught.value.python)
 
@@ -56,30 +100,184 @@ class TestOpenTargets:
         request = Request(
             packages=("app.plugins",), pythons=(sys.executable,) * 2, paths=(str(tree.path),)
         )
-        with targets.open_targets(request) as found:
-            assert 2 == len(found)
-            assert found[0].probe is not found[1].probe
+        with opened(request) as found:
+            assert 1 == len(found.packages[0])
+        other = environment(tree.path / "other")
+        request = request._replace(pythons=(sys.executable, other.python))
+        with opened(request) as found:
+            ((one, two),) = found.packages
+            assert one.probe is not two.probe
+            assert [sys.executable, other.python] == [each.python for each in found.probes]
 
     def test_one_interpreter_has_it(self, tree: Tree) -> None:
         """A package need only be installed for one of the interpreters."""
-        tree.application()
-        other = tree.write("python", f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-        other.chmod(0o755)
-        zope = Path(next(iter(__import__("zope").__path__)))
-        (tree.path / "zope").symlink_to(zope)
-        request = Request(
-            packages=("filelock",),
-            pythons=(str(other), sys.executable),
-            paths=(str(tree.path),),
+        first, second = (environment(tree.path / name) for name in ("first", "second"))
+        Tree(second.site).application()
+        request = Request(packages=("app.plugins",), pythons=(first.python, second.python))
+        with opened(request) as found:
+            ((one, two),) = found.packages
+        assert (None, (str(second.site / "app" / "plugins"),)) == (
+            one.search_path,
+            two.search_path[:1],
         )
-        with targets.open_targets(request) as found:
-            assert [sys.executable] == [target.probe.python for target in found]
+
+    def test_relative_path(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A relative path counts from here, not from where the child is."""
+        tree.application()
+        monkeypatch.chdir(tree.path.parent)
+        request = Request(packages=("app.plugins",), paths=("tree",))
+        with opened(request) as found:
+            assert str(tree.path) == found.probes[0].import_roots[0]
 
     def test_bad_path(self, tmp_path: Path) -> None:
         """A path that is none is told before any interpreter starts."""
         request = Request(pythons=("/nonexistent",), paths=(str(tmp_path / "missing"),))
-        with pytest.raises(ImportRootError), targets.open_targets(request):
+        with pytest.raises(ImportRootError), opened(request):
             pass
+
+    def test_interpreter_is_missing(self) -> None:
+        """An interpreter that is not there is an error."""
+        with (
+            pytest.raises(InterpreterError) as caught,
+            opened(Request(pythons=("/nonexistent",))),
+        ):
+            pass
+        assert "No such file or directory" == caught.value.reason
+
+    @pytest.mark.parametrize(
+        ("configured", "expected"),
+        [((), "/usr/bin/python3"), (("/opt/one", "/opt/two"), "/opt/one")],
+    )
+    def test_interpreter_of_an_image(
+        self, public_path: Path, configured: tuple[str, ...], expected: str
+    ) -> None:
+        """In another root it is that of its configuration or of its system; never a running one."""
+        if not ROOT:
+            expected = "/usr/bin/python3"  # users have no configured interpreters
+        with (
+            pytest.raises(InterpreterError) as caught,
+            opened(Request(root=str(public_path)), interpreters=configured),
+        ):
+            pass
+        assert (expected, "No such file or directory") == (
+            caught.value.python,
+            caught.value.reason,
+        )
+
+    @pytest.mark.skipif(not ROOT, reason="users need no sandbox")
+    def test_without_sandbox(self) -> None:
+        """Root never imports without one."""
+        with (
+            pytest.raises(NoSandboxError) as caught,
+            opened(Request(sandbox="none")),
+        ):
+            pass
+        assert [("none", "drop-ins never run with the rights of root")] == list(
+            caught.value.reasons
+        )
+
+    def test_package_is_broken(self, tree: Tree) -> None:
+        """A package that does not import is a problem, and the others go on."""
+        tree.application()
+        tree.write("bad/__init__.py", "1/0")
+        request = Request(packages=("bad", "app.plugins"), paths=(str(tree.path),))
+        with opened(request) as found:
+            assert [0, 1] == [len(package) for package in found.packages]
+            (problem,) = found.problems
+        assert isinstance(problem, PackageBrokenError)
+        assert ("bad", "ZeroDivisionError: division by zero") == (problem.package, problem.reason)
+
+    def test_declared(self, tree: Tree) -> None:
+        """Installed distributions say which plugin packages they have."""
+        tree.application()
+        tree.application("second")
+        for name, package in (("app", "app.plugins"), ("second", "second.plugins:name [x]")):
+            metadata = f"{name}-1.dist-info/entry_points.txt"
+            tree.write(metadata, f"[dropin_cache.packages]\n{name} = {package}\n")
+        with opened(Request(paths=(str(tree.path),))) as found:
+            assert {"app.plugins", "second.plugins"} <= set(names(found))
+            paths = {target.package: target.search_path for (target,) in found.packages}
+        assert str(tree.path / "app" / "plugins") == paths["app.plugins"][0]
+
+    def test_configured(self, tree: Tree) -> None:
+        """The configuration says so, too, and where they may be."""
+        tree.application()
+        roots = (str(tree.path), str(tree.path / "missing"))
+        lines = (PackageLine("app.plugins", roots), PackageLine("missing.plugins"))
+        with opened(Request(), packages=lines) as found:
+            paths = {target.package: target.search_path for (target,) in found.packages}
+            assert str(tree.path) == found.probes[0].import_roots[-1]
+            assert str(tree.path / "missing") not in found.probes[0].import_roots
+        assert str(tree.path / "app" / "plugins") == paths["app.plugins"][0]
+        assert None is paths["missing.plugins"]
+        assert [] == found.problems
+
+    @pytest.mark.skipif(not ROOT, reason="users rely on what they may")
+    def test_configured_root_of_others(self, tree: Tree, public_path: Path) -> None:
+        """Where others can write, nothing is imported from for root."""
+        (public_path / "root").mkdir()
+        (public_path / "root").chmod(0o777)
+        line = PackageLine("app.plugins", (str(public_path / "root"),))
+        with opened(Request(), packages=(line,)) as found:
+            (problem,) = found.problems
+            assert line.import_roots[0] not in found.probes[0].import_roots
+        assert isinstance(problem, UntrustedError)
+
+    @pytest.mark.skipif(not ROOT, reason="users have no configured interpreters")
+    def test_configured_interpreters(self, tree: Tree, public_path: Path) -> None:
+        """Further interpreters count, too; one that cannot be used is a problem, no more."""
+        other = environment(tree.path / "other")
+        public = public_path / "python"
+        public.symlink_to(sys.executable)
+        os.lchown(public, NOBODY, NOBODY)
+        wanted = (sys.executable, other.python, "/nonexistent", str(public))
+        problems: list[DropinCacheError]
+        with opened(Request(), interpreters=wanted) as found:
+            assert [sys.executable, other.python] == [probe.python for probe in found.probes]
+            problems = found.problems
+        assert [InterpreterError, UntrustedError] == [type(problem) for problem in problems]
+
+    @pytest.mark.skipif(not ROOT, reason="users have no configured interpreters")
+    def test_named_interpreters(self, tree: Tree) -> None:
+        """Who names interpreters means no others."""
+        request = Request(pythons=(sys.executable,))
+        with opened(request, interpreters=("/nonexistent",)) as found:
+            assert [sys.executable] == [probe.python for probe in found.probes]
+            assert [] == found.problems
+
+    @pytest.mark.skipif(ROOT, reason="root has configured interpreters")
+    def test_interpreters_of_a_user(self) -> None:
+        """The configured ones are those of the system."""
+        with opened(Request(), interpreters=("/nonexistent",)) as found:
+            assert [sys.executable] == [probe.python for probe in found.probes]
+            assert [] == found.problems
+
+
+class TestGone:
+    """Packages that are not there any more."""
+
+    def test_named(self, tree: Tree) -> None:
+        """One that is named and has left a directory is no error."""
+        tree.write("app/__init__.py")
+        tree.write("app/plugins/dropin.cache")
+        shutil.rmtree(tree.path / "app" / "plugins" / "__pycache__", ignore_errors=True)
+        (tree.path / "app" / "__init__.py").unlink()
+        tree.write("app.py")  # hides what is left
+        with opened(Request(packages=("app.plugins",), paths=(str(tree.path),))) as found:
+            ((target,),) = found.packages
+        assert None is target.search_path
+
+    @pytest.mark.parametrize("there", [False, True])
+    def test_known_from_earlier(self, tree: Tree, there: bool) -> None:
+        """One that nobody declares any more is looked after only if it is gone."""
+        tree.application()
+        tree.dropin("one")
+        request = Request(packages=("app.plugins",), paths=(str(tree.path),))
+        assert ["written"] == [each.state for each in update(request, nothing).directories]
+        if not there:
+            shutil.rmtree(tree.path / "app")
+        with opened(request._replace(packages=())) as found:
+            assert (not there) == ("app.plugins" in names(found))
 
 
 class TestInterpreters:
@@ -135,28 +333,33 @@ class TestDirectories:
         assert expected == list(targets.directories(["app.plugins"], roots))
 
 
+def asking(session: Session, path: Path) -> Session:
+    """Return a run that was asked to import from a path."""
+    return session._replace(request=Request(paths=(str(path),)))
+
+
 class TestCheckImportRoots:
     """Directories to import from."""
 
-    def test_directory(self, tmp_path: Path) -> None:
+    def test_directory(self, session: Session, tmp_path: Path) -> None:
         """A directory will do."""
-        targets.check_import_roots([str(tmp_path)])
+        targets.check_import_roots(asking(session, tmp_path))
 
     @pytest.mark.parametrize(
         ("name", "reason"), [("missing", "No such file or directory"), ("file", "Not a directory")]
     )
-    def test_no_directory(self, tmp_path: Path, name: str, reason: str) -> None:
+    def test_no_directory(self, session: Session, tmp_path: Path, name: str, reason: str) -> None:
         """Nothing else will."""
         (tmp_path / "file").touch()
         with pytest.raises(ImportRootError) as caught:
-            targets.check_import_roots([str(tmp_path / name)])
+            targets.check_import_roots(asking(session, tmp_path / name))
         assert (str(tmp_path / name), reason) == (caught.value.path, caught.value.reason)
 
-    def test_unreadable(self, public_path: Path) -> None:
+    def test_unreadable(self, session: Session, public_path: Path) -> None:
         """Nor will one that this user cannot read."""
         path = give_away(public_path / "private")
         path.chmod(0)
         with unprivileged(), pytest.raises(ImportRootError) as caught:
-            targets.check_import_roots([os.fspath(path)])
+            targets.check_import_roots(asking(session, path))
         path.chmod(0o700)
         assert "Permission denied" == caught.value.reason

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +13,7 @@ from commands import no_process_left, snapshot
 from conftest import Tree
 from dropin_cache.errors import PackageNotFoundError
 from dropin_cache.update import Report, Request, update
+from environments import environment
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +21,9 @@ def _nothing_left() -> Iterator[None]:
     """Check after each test that no process is left."""
     with no_process_left():
         yield
+
+
+SANDBOXES = ("namespace", "landlock") if os.geteuid() == 0 else ("none",)
 
 
 def nothing(*_: object) -> None:
@@ -34,7 +40,7 @@ class TestUpdate:
             tree.dropin("one", package=name)
         request = Request(packages=("other.plugins", "app.plugins"), paths=(str(tree.path),))
         report = update(request, nothing)
-        assert "none" == report.sandbox
+        assert report.sandbox in SANDBOXES
         assert [("other.plugins", "written"), ("app.plugins", "written")] == [
             (each.package, each.state) for each in report.directories
         ]
@@ -43,7 +49,8 @@ class TestUpdate:
         """A package without drop-ins has no directories to report."""
         tree.application()
         request = Request(packages=("app.plugins",), paths=(str(tree.path),))
-        assert Report("none", ()) == update(request, nothing)
+        report = update(request, nothing)
+        assert Report(report.sandbox, ()) == report
 
     def test_bad_request(self, tree: Tree) -> None:
         """A request that cannot be met writes nothing at all."""
@@ -55,12 +62,37 @@ class TestUpdate:
         assert before == snapshot(tree.path)
 
     def test_two_interpreters(self, tree: Tree) -> None:
-        """A directory that two interpreters share is reported for each, and written once."""
+        """A directory that two interpreters share is reported and written once."""
         tree.application()
         tree.dropin("one")
-        request = Request(
-            packages=("app.plugins",), pythons=(sys.executable,) * 2, paths=(str(tree.path),)
-        )
-        assert ["written", "unchanged"] == [
-            each.state for each in update(request, nothing).directories
+        pythons = (sys.executable, environment(tree.path / "other").python)
+        request = Request(packages=("app.plugins",), pythons=pythons, paths=(str(tree.path),))
+        imported: list[str] = []
+        report = update(request, lambda *each: imported.append(each[2]))
+        assert [("written", sys.executable)] == [
+            (each.state, each.python) for each in report.directories
         ]
+        assert ["app.plugins.one"] * 2 == imported
+
+    def test_broken_package(self, tree: Tree) -> None:
+        """A package that does not import is a problem, and the others go on."""
+        tree.application()
+        tree.dropin("one")
+        tree.write("bad/__init__.py", "1/0")
+        request = Request(packages=("bad", "app.plugins"), paths=(str(tree.path),))
+        report = update(request, nothing)
+        assert [("app.plugins", "written")] == [
+            (each.package, each.state) for each in report.directories
+        ]
+        assert ["bad"] == [problem.package for problem in report.problems]
+
+    def test_sandbox_of_an_earlier_run(self, tree: Tree) -> None:
+        """Where nothing has to be imported, the sandbox is the one in which it was."""
+        tree.application()
+        tree.dropin("one")
+        request = Request(packages=("app.plugins",), paths=(str(tree.path),))
+        time.sleep(0.05)  # what is newer than that is imported again
+        first = update(request, nothing)
+        second = update(request, nothing)
+        assert first.sandbox == second.sandbox
+        assert ["unchanged"] == [each.state for each in second.directories]

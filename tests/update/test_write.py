@@ -16,21 +16,23 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
-import filelock
 import pytest
 
 from commands import give_away, in_mount_namespace, strace, unprivileged
 from conftest import NOBODY, run_python
 from dropin_cache import _scan, _wire
-from dropin_cache._cachefile import read_cache_file
+from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._encoder import encode
 from dropin_cache._model import CachedDropin
-from dropin_cache.errors import LockTimeoutError, NotWrittenError
+from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update import write
+from dropin_cache.update.trust import Files
 
 CACHE = "dropin.cache"
 OLD = b"what was there before"
+NEWEST = _scan.Dropin("one", "app.plugins.one", "one.py", 1, 10**18, 1e9)
 
 # What a child needs to write the cache of the directory that is its first argument.
 WRITE = """
@@ -53,7 +55,8 @@ def entry(name: str = "one", description: str | None = None) -> CachedDropin:
 
 def dropin(path: Path) -> _scan.Dropin:
     """Return what the scan finds out about a file."""
-    return next(_scan._regular(path.stem, f"app.plugins.{path.stem}", str(path)))
+    named = _scan.Dropin(path.stem, f"app.plugins.{path.stem}", str(path))
+    return _scan.with_status(named, path.stat())
 
 
 def write_one(directory: Path, mtime_ns: int = 10**18, timeout: float = 0) -> _scan.Dropin:
@@ -174,7 +177,7 @@ class TestReplace:
         (directory / CACHE).write_bytes(OLD)
         huge = entry(description="x" * _wire.MAX_SIZE)
         with pytest.raises(NotWrittenError) as caught:
-            write.write_cache(str(directory), [huge], [], lock_timeout=0)
+            write.write_cache(str(directory), [huge], [NEWEST], lock_timeout=0)
         assert errno.EFBIG == caught.value.errno
         assert [CACHE] == os.listdir(directory)
         assert OLD == (directory / CACHE).read_bytes()
@@ -189,7 +192,7 @@ class TestReplace:
             try:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
                 with pytest.raises(NotWrittenError) as caught:
-                    target.replace(data, None)
+                    target.replace(data, NEWEST)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
                 signal.signal(signal.SIGXFSZ, before)
@@ -197,6 +200,85 @@ class TestReplace:
         assert str(directory / CACHE) == caught.value.path
         assert [CACHE] == os.listdir(directory)
         assert OLD == (directory / CACHE).read_bytes()
+
+    def test_times_of_the_directory(self, directory: Path) -> None:
+        """The directory of an image gets its times back, when all goes well and when not."""
+        litter = directory / f".{CACHE}.0123456789abcdef.new"
+        for data in (encode([entry()]), b"no cache"):
+            litter.touch()
+            os.utime(directory, ns=(10**18, 10**18 + 1))
+            with (
+                write.open_locked(str(directory), 0) as target,
+                contextlib.suppress(NotWrittenError),
+            ):
+                target.replace(data, NEWEST, keep_time=True)
+            status = directory.stat()
+            assert (10**18, 10**18 + 1) == (status.st_atime_ns, status.st_mtime_ns)
+            assert [CACHE] == os.listdir(directory)
+
+    def test_times_are_not_kept_unasked(self, directory: Path) -> None:
+        """Elsewhere the time of a directory tells that something in it has changed."""
+        os.utime(directory, ns=(10**18, 10**18))
+        write_one(directory)
+        assert directory.stat().st_mtime_ns != 10**18
+
+    def test_no_cache(self, directory: Path) -> None:
+        """What no reader would decode never becomes the cache."""
+        (directory / CACHE).write_bytes(OLD)
+        with write.open_locked(str(directory), 0) as target, pytest.raises(NotWrittenError):
+            target.replace(b"no cache", NEWEST)
+        assert [CACHE] == os.listdir(directory)
+        assert OLD == (directory / CACHE).read_bytes()
+
+
+class TestRead:
+    """Reading the cache of a directory that is open for writing."""
+
+    def read(self, directory: Path) -> CacheFile | None:
+        """Return what there is to read, and check that nothing stays open."""
+        before = len(os.listdir("/proc/self/fd"))
+        with write.open_locked(str(directory), 0) as target:
+            file = target.read()
+        assert before == len(os.listdir("/proc/self/fd"))
+        return file
+
+    def test_cache(self, directory: Path) -> None:
+        """It is the same as by path."""
+        write_one(directory)
+        assert None is not self.read(directory)
+        assert read_cache_file(str(directory)) == self.read(directory)
+
+    def test_none(self, directory: Path) -> None:
+        """There need not be one."""
+        assert None is self.read(directory)
+
+    def test_same_directory(self, directory: Path) -> None:
+        """What was opened is read, whatever has its name by now."""
+        write_one(directory)
+        other = directory.parent / "other"
+        with write.open_locked(str(directory), 0) as target:
+            directory.rename(other)
+            directory.mkdir()
+            file = target.read()
+        assert read_cache_file(str(other)) == file
+
+    def test_symbolic_link(self, directory: Path) -> None:
+        """A link is not followed, not even to a cache."""
+        write_one(directory)
+        (directory / CACHE).rename(directory / "cache")
+        (directory / CACHE).symlink_to("cache")
+        assert None is not read_cache_file(str(directory))
+        assert None is self.read(directory)
+
+    def test_fifo(self, directory: Path) -> None:
+        """Nothing waits for a writer of a FIFO."""
+        os.mkfifo(directory / CACHE)
+        assert None is self.read(directory)
+
+    def test_directory(self, directory: Path) -> None:
+        """A directory is no cache."""
+        (directory / CACHE).mkdir()
+        assert None is self.read(directory)
 
 
 class TestRemove:
@@ -216,6 +298,30 @@ class TestRemove:
         with write.open_locked(str(directory), 0) as target:
             target.remove()
         assert ["one.py"] == os.listdir(directory)
+
+    @pytest.mark.parametrize("keep_time", [False, True])
+    def test_times_of_the_directory(self, directory: Path, keep_time: bool) -> None:
+        """The directory of an image gets its times back."""
+        (directory / CACHE).write_bytes(OLD)
+        os.utime(directory, ns=(10**18, 10**18))
+        with write.open_locked(str(directory), 0) as target:
+            target.remove(keep_time=keep_time)
+        assert keep_time == (directory.stat().st_mtime_ns == 10**18)
+        assert [] == os.listdir(directory)
+
+    def test_not_synced(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When only the directory cannot be synced, the cache is gone, and that is told."""
+        (directory / CACHE).write_bytes(OLD)
+
+        def fsync(descriptor: int) -> NoReturn:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        with write.open_locked(str(directory), 0) as target, pytest.raises(NotWrittenError) as e:
+            target.remove()
+        assert [] == os.listdir(directory)
+        expected = "the cache is removed, but that may not survive a power failure"
+        assert f"{expected}: {os.strerror(errno.EIO)}" == e.value.reason
 
     def test_directory(self, directory: Path) -> None:
         """A directory by the name of the cache is not removed."""
@@ -256,12 +362,6 @@ class TestDate:
         file = read_cache_file(str(directory))
         assert file is not None
         assert ["one"] == list(file.dropins() or {})
-
-    def test_no_dropins(self, directory: Path) -> None:
-        """Without drop-ins any date will do."""
-        with write.open_locked(str(directory), 0) as target:
-            target.replace(encode([]), None)
-        assert write.is_canonical(0o644, (directory / CACHE).stat().st_mtime_ns, None)
 
     def test_coarse_file_system(self, tmp_path: Path) -> None:
         """Where only whole seconds are kept, the cache is still newer than the drop-in."""
@@ -304,8 +404,6 @@ class TestDate:
 class TestIsCanonical:
     """Whether mode and date of a cache are as they should be."""
 
-    NEWEST = _scan.Dropin("one", "app.plugins.one", "one.py", 1, 10**18, 1e9)
-
     @pytest.mark.parametrize(
         ("mode", "mtime_ns", "expected"),
         [
@@ -320,7 +418,7 @@ class TestIsCanonical:
     )
     def test_limits(self, mode: int, mtime_ns: int, expected: bool) -> None:
         """Only 0644 and a little newer than the newest drop-in will do."""
-        assert expected == write.is_canonical(mode, mtime_ns, self.NEWEST)
+        assert expected == write.is_canonical(mode, mtime_ns, NEWEST)
 
 
 class TestNewestOf:
@@ -412,7 +510,7 @@ class TestSystemCalls:
         return [
             line.partition(" ")[2].strip()
             for line in log.read_text().splitlines()
-            if str(directory) in line and "O_DIRECTORY" not in line
+            if str(directory) in line and not re.search("O_DIRECTORY|O_PATH", line)
         ]
 
     def test_order(self, directory: Path) -> None:
@@ -451,10 +549,13 @@ class TestSystemCalls:
         assert OLD == (directory / CACHE).read_bytes()
 
     def test_failure_of_the_last_step(self, directory: Path) -> None:
-        """When only the directory cannot be synced, the new cache is whole, and it is told."""
+        """When only the directory cannot be synced, the new cache is there, and that is told."""
         (directory / CACHE).write_bytes(OLD)
         self.trace(directory, "-e", "inject=fsync:error=EIO:when=2")
-        assert "NotWrittenError" in self.errors
+        assert (
+            f"cannot write {directory / CACHE}: the new cache is in place, "
+            "but that may not survive a power failure: Input/output error\n"
+        ) in self.errors
         assert [CACHE] == os.listdir(directory)
         assert encode([entry()]) == (directory / CACHE).read_bytes()
 
@@ -481,23 +582,35 @@ except write.NotWrittenError as error:
 class TestOpenLocked:
     """Opening a plugin directory for writing."""
 
-    def test_lock_is_elsewhere(self, directory: Path) -> None:
-        """While the lock is held there is nothing in the plugin directory that was not before."""
-        with write.open_locked(str(directory), 0):
-            assert [] == os.listdir(directory)
-            assert self.lock(directory).is_file()
+    def test_untrusted(self, public_path: Path) -> None:
+        """A directory that `files` refuses is not opened."""
+        if os.geteuid() != 0:
+            pytest.skip("root trusts itself only; nobody else refuses anything")
+        plugins = give_away(public_path / "plugins")
+        with (
+            Files(enforced=True) as files,
+            pytest.raises(UntrustedError),
+            write.open_locked(str(plugins), 0, files),
+        ):
+            pass
 
-    def test_lock_stays(self, directory: Path) -> None:
-        """The lock is never unlinked: somebody might be waiting for it."""
-        with write.open_locked(str(directory), 0):
-            inode = self.lock(directory).stat().st_ino
-        with write.open_locked(str(directory), 0):
-            assert inode == self.lock(directory).stat().st_ino
+    def test_below_a_root(self, directory: Path) -> None:
+        """With `files` that have a root, the path begins there."""
+        with (
+            Files(enforced=False, root=str(directory.parent)) as files,
+            write.open_locked("/plugins", 0, files) as target,
+        ):
+            target.replace(encode([entry()]), NEWEST)
+            assert None is not target.read()
+        assert [CACHE] == os.listdir(directory)
 
-    def lock(self, directory: Path) -> Path:
-        """Return the lock of a directory."""
-        status = directory.stat()
-        return Path(write._lock_directory(), f"{status.st_dev:x}-{status.st_ino:x}.lock")
+    def test_is_same(self, directory: Path) -> None:
+        """A path leads to the directory that is open, or to another that has its name by now."""
+        with write.open_locked(str(directory), 0) as target:
+            assert target.is_same(str(directory))
+            directory.rename(directory.parent / "other")
+            directory.mkdir()
+            assert not target.is_same(str(directory))
 
     def test_excludes(self, directory: Path) -> None:
         """While another process holds the lock nothing is written, by whatever path."""
@@ -579,148 +692,3 @@ class TestOpenLocked:
         with locked_by_another_process(directory), pytest.raises(LockTimeoutError):
             write_one(directory)
         assert before == set(os.listdir("/proc/self/fd"))
-
-
-class TestLockDirectory:
-    """The place for locks, which nobody else may enter."""
-
-    @pytest.fixture
-    def home(self, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A directory of the ordinary user, with its variables set."""
-        home = give_away(public_path / "home")
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(give_away(home / "runtime")))
-        monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-        monkeypatch.setenv("HOME", str(home))
-        return home
-
-    def directory(self) -> str:
-        """Return the place for locks of an ordinary user."""
-        with unprivileged():
-            return write._lock_directory()
-
-    def test_of_root(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Root's locks are in a place where only root is, whatever the environment says."""
-        monkeypatch.setattr(os, "geteuid", lambda: 0)
-        assert ["/run/lock/dropin-cache"] == list(write._lock_directories())
-
-    def test_of_root_is_private(self) -> None:
-        """And indeed nobody else can enter it."""
-        if os.geteuid() != 0:
-            pytest.skip("needs root")
-        status = os.stat(write._lock_directory())
-        assert (0, 0o700) == (status.st_uid, stat.S_IMODE(status.st_mode))
-
-    def test_in_the_runtime_directory(self, home: Path) -> None:
-        """An ordinary user's locks are where they vanish at the end of the session."""
-        found = self.directory()
-        assert str(home / "runtime" / "dropin-cache") == found
-        assert 0o700 == stat.S_IMODE(Path(found).stat().st_mode)
-
-    @pytest.mark.parametrize("runtime", [None, ""], ids=["unset", "empty"])
-    def test_in_the_cache_home(
-        self, home: Path, runtime: str | None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Without a session they are in the user's cache."""
-        monkeypatch.delenv("XDG_RUNTIME_DIR")
-        if runtime is not None:
-            monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        assert str(home / "cache" / "dropin-cache" / "locks") == self.directory()
-
-    def test_in_the_default_cache_home(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without any variable they are below ~/.cache."""
-        monkeypatch.delenv("XDG_RUNTIME_DIR")
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        assert str(home / ".cache" / "dropin-cache" / "locks") == self.directory()
-
-    def test_variables_that_are_no_absolute_paths(
-        self, home: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Relative paths are passed over, as the XDG specification demands."""
-        monkeypatch.chdir(home)
-        monkeypatch.setenv("XDG_RUNTIME_DIR", "relative")
-        monkeypatch.setenv("XDG_CACHE_HOME", "also-relative")
-        assert str(home / ".cache" / "dropin-cache" / "locks") == self.directory()
-        assert {"runtime", ".cache"} == set(os.listdir(home))
-
-    def test_runtime_directory_of_somebody_else(self, home: Path) -> None:
-        """After su, XDG_RUNTIME_DIR is where this user cannot go."""
-        runtime = home / "runtime"
-        runtime.chmod(0)
-        if os.geteuid() == 0:
-            os.chown(runtime, 0, 0)
-        try:
-            assert str(home / "cache" / "dropin-cache" / "locks") == self.directory()
-        finally:
-            runtime.chmod(0o700)
-
-    @pytest.mark.parametrize("mode", [0o750, 0o701, 0o770])
-    def test_others_may_enter(self, home: Path, mode: int) -> None:
-        """A directory that is open to others is not used."""
-        place = home / "runtime" / "dropin-cache"
-        give_away(place).chmod(mode)
-        assert str(home / "cache" / "dropin-cache" / "locks") == self.directory()
-
-    def test_symbolic_link(self, home: Path) -> None:
-        """A symbolic link is not followed, not even to a directory that would do."""
-        give_away(home / "elsewhere").chmod(0o700)
-        (home / "runtime" / "dropin-cache").symlink_to(home / "elsewhere")
-        assert str(home / "cache" / "dropin-cache" / "locks") == self.directory()
-
-    def test_file(self, home: Path) -> None:
-        """A file is no place for locks."""
-        (home / "runtime" / "dropin-cache").touch(mode=0o600)
-        assert str(home / "cache" / "dropin-cache" / "locks") == self.directory()
-
-    def test_belongs_to_somebody_else(self, home: Path) -> None:
-        """A directory of another user is not used, even one that has let us in."""
-        if os.geteuid() != 0:
-            pytest.skip("needs root to make one")
-        (home / "runtime" / "dropin-cache").mkdir(mode=0o700)
-        assert str(home / "cache" / "dropin-cache" / "locks") == self.directory()
-
-    def test_nowhere(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without any place for locks nothing is written, and the place is named."""
-        monkeypatch.delenv("XDG_RUNTIME_DIR")
-        plugins = give_away(home / "plugins")
-        place = home / "cache" / "dropin-cache" / "locks"
-        give_away(home / "cache")
-        give_away(place.parent)
-        give_away(place).chmod(0o755)
-        with unprivileged(), pytest.raises(NotWrittenError) as caught:
-            write.write_cache(str(plugins), [], [], lock_timeout=0)
-        assert (
-            f"cannot write {plugins}/{CACHE}: no place for a lock: "
-            f"not a directory of this user alone ({place})"
-        ) == str(caught.value)
-        assert errno.EPERM == caught.value.errno
-        assert [] == os.listdir(plugins)
-
-    def test_nothing_is_truncated(self, home: Path) -> None:
-        """A file linked to where the lock would go keeps its content."""
-        plugins = give_away(home / "plugins")
-        victim = home / "victim"
-        victim.write_bytes(OLD)
-        status = plugins.stat()
-        place = home / "runtime" / "dropin-cache"
-        place.mkdir(mode=0o777)
-        place.chmod(0o777)
-        os.link(victim, place / f"{status.st_dev:x}-{status.st_ino:x}.lock")
-        with unprivileged():
-            write.write_cache(str(plugins), [entry()], [], lock_timeout=0)
-        assert OLD == victim.read_bytes()
-        assert read_cache_file(str(plugins)) is not None
-
-
-class TestNewLock:
-    """The lock itself."""
-
-    def test_old_filelock(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A filelock that knows no other kind of lock is taken as it is."""
-
-        class OldLock(filelock.FileLock):  # as before 3.30
-            def __init__(self, lock_file: str) -> None:
-                super().__init__(lock_file)
-
-        monkeypatch.setattr(filelock, "FileLock", OldLock)
-        with write._new_lock(str(tmp_path / "lock")) as lock:
-            assert lock.is_locked

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dropin_cache.update.refresh import Progress, refresh
+from dropin_cache.update.clean import clean, forget
+from dropin_cache.update.knowledge import Progress
+from dropin_cache.update.owners import Owners
+from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
-from dropin_cache.update.sandbox import Unconfined
-from dropin_cache.update.targets import open_targets
+from dropin_cache.update.session import Session, open_session
+from dropin_cache.update.targets import Targets, open_targets
 
-__all__ = ["Report", "Request", "update"]
+__all__ = ["Report", "Request", "clean", "update"]
 
 
 def update(request: Request, progress: Progress) -> Report:
@@ -24,7 +27,30 @@ def update(request: Request, progress: Progress) -> Report:
         DropinCacheError: The request cannot be met; nothing was written.
     """
     directories: list[DirectoryReport] = []
-    with open_targets(request) as targets:
-        for target in targets:
-            directories += refresh(target, request, progress)
-    return Report(Unconfined.tier, tuple(directories))
+    with open_session(request) as session:
+        owners = Owners(session.request.root)
+        with open_targets(session) as targets:
+            for package in targets.packages:
+                if package:
+                    directories += refresh(session, package, owners, progress)
+            if request.write and not request.packages:
+                directories += forget(session, {each.path for each in directories})
+            _remember(session, targets)
+        problems = (*session.settings.problems, *targets.problems)
+        return Report(session.ledger.sandbox, tuple(directories), problems)
+
+
+def _remember(session: Session, targets: Targets) -> None:
+    """Hand on what this run has found out."""
+    ledger = session.ledger
+    ledger.sandbox = session.confinement.tier or ledger.sandbox
+    if session.request.write:
+        for probe in targets.probes:
+            modules = [
+                module
+                for record in ledger.directories.values()
+                if probe.memory.key in record.pythons
+                for module in record.dropins
+            ]
+            probe.memory.keep(modules)
+        ledger.save()

@@ -7,22 +7,39 @@ Protocol
     Requests come on standard input, answers go to the descriptor given as first argument; both
     are lines of ASCII JSON, one answer for each request, in order. Descriptors 0, 1 and 2 of the
     code it imports are the null device for input and whatever it was started with for output, so
-    nothing that code prints can get among the answers.
+    nothing that code prints can get among the answers. Each request has a "token", a random text
+    that its answer repeats, so that an answer that a drop-in has prepared fits no request.
 
-    {"do": "start", "path": [DIR...]}
-        Put the directories in front of sys.path.
-        -> {"version": [3, 11], "zope": true, "path": [DIR...]}   (sys.path as it is then)
+    {"do": "start", "path": [DIR...], "more": [DIR...], "tier": TIER, "user": UID or null,
+     "closed": [DIR...]}
+        Prove that the promises of the sandbox hold, among them that this is that user, and that
+        nothing can be written in the last directories; then put the first in front of sys.path,
+        the second behind it.
+        -> {"version": [3, 11], "zope": true, "path": [DIR...], "files": [FILE...],
+            "packages": [NAME...]}      sys.path as it is then; what has been loaded so far;
+                                        the entry points of the group dropin_cache.packages
+        -> {"promises": [TEXT...]}      what does not hold
+    {"do": "warm", "name": NAME}
+        Import a plugin package, for those of its drop-ins that are asked about next.
+        -> {"imports": GRAPH}
     {"do": "package", "name": NAME}
         Import a plugin package.
-        -> {"found": [DIR...]}       its __path__
-        -> {"found": null}           not installed: neither it nor a package above it
-        -> {"error": LINE, "traceback": TEXT}
+        -> {"found": [DIR...], "imports": GRAPH}      its __path__
+        -> {"found": null, "imports": GRAPH}          neither it nor a package above it is there
+        -> {"error": LINE, "traceback": TEXT, "imports": GRAPH}
     {"do": "module", "name": NAME}
         Import a drop-in.
-        -> {"description": TEXT or null, "warnings": [LINE...],
+        -> {"description": TEXT or null, "warnings": [LINE...], "imports": GRAPH,
             "plugins": [{"name": TEXT, "description": TEXT or null,
                          "provided": [[MODULE, NAME]...], "interfaces": [DOTTED...]}...]}
-        -> {"error": LINE, "traceback": TEXT}
+        -> {"error": LINE, "traceback": TEXT, "imports": GRAPH}
+
+    A GRAPH is what has become known of who imports whom since the last answer, as `_trace` has
+    it: {MODULE: [FILE or null or false, [MODULE...]]...}.
+
+    In a sandbox, "package" and "module" are done in a process that is forked for them and has
+    neither the requests nor the way back: what one drop-in does to its process, another does not
+    see. The child cannot be looked into by those processes, and passes on their line as it is.
 
     The child exits with status 0 when its standard input ends. A line of error is at most 500
     characters, a traceback 4,000. A module that forks is an error; its offspring is ended where
@@ -32,22 +49,40 @@ Protocol
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 import traceback
 
 from dropin_cache._describe import describe, one_line
+from dropin_cache.update._apart import apart, shut
+from dropin_cache.update._confinement import broken_promises
+from dropin_cache.update._trace import (
+    ImportGraph,
+    files_of_loaded_modules,
+    without_frames_of_ours,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
     from typing import Any, NoReturn
 
 _MAX_TRACEBACK = 4000
+_ENTRY_POINTS = "dropin_cache.packages"
+_MAX_LINE = 4 << 20  # bytes of an answer; the update takes no more
+_OURS = (
+    "dropin_cache._describe",
+    "dropin_cache.update._apart",
+    "dropin_cache.update._confinement",
+    "dropin_cache.update._trace",
+)
 
 
 class ForkError(Exception):
@@ -56,7 +91,8 @@ class ForkError(Exception):
 
 def _failure(error: BaseException) -> dict[str, Any]:
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        report = traceback.TracebackException.from_exception(error)
+        lines = list(without_frames_of_ours(report).format())
     except BaseException:  # noqa: BLE001 - the error's own methods are called for it
         lines = []
     return {"error": one_line(error), "traceback": "".join(lines)[-_MAX_TRACEBACK:]}
@@ -65,30 +101,70 @@ def _failure(error: BaseException) -> dict[str, Any]:
 class _Child:
     """Answers requests, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *private: int) -> None:
+        self.private = private  # descriptors
+        self.apart = self.alone = False
+        # Bound before any drop-in can replace them.
+        self.encode = json.JSONEncoder().encode
         self.forked = False
         self.pid = os.getpid()
+        self.graph = ImportGraph()
         os.register_at_fork(before=self._note_fork)
 
+    def line(self, request: dict[str, Any]) -> bytes:
+        """Return the answer to a request."""
+        if not (self.apart and request["do"] in {"package", "module"}):
+            return self.encode(self.answer(request)).encode("ascii") + b"\n"
+        self.apart = False  # in the other process, and in this one until it is back
+        line = apart(lambda: self.line(request), self.private, _MAX_LINE, alone=self.alone)
+        self.apart = True
+        if isinstance(line, bytes):
+            return line
+        failure = {"error": line, "traceback": "", "token": request["token"], "imports": {}}
+        return self.encode(failure).encode("ascii") + b"\n"
+
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.pid = os.getpid()
         try:
-            return getattr(self, "do_" + request["do"])(request)  # type: ignore[no-any-return]
+            answer = getattr(self, "do_" + request["do"])(request)
         except ForkError:
-            return {"error": "it forks when it is imported", "traceback": ""}
+            answer = {"error": "it forks when it is imported", "traceback": ""}
         except BaseException as error:  # noqa: BLE001 - a drop-in may raise anything
-            return _failure(error)
+            answer = _failure(error)
+        return {**answer, "token": request["token"], "imports": self.graph.report()}
 
     def do_start(self, request: dict[str, Any]) -> dict[str, Any]:
         # Without -I, the first entry is '' for the working directory: nothing to import from.
-        sys.path[:] = request["path"] + [entry for entry in sys.path if entry]
+        sys.path[:] = [entry for entry in sys.path if entry]
+        promises = broken_promises(request["tier"], request["closed"], request["user"])
+        if promises:
+            return {"promises": promises}
+        if request["tier"] != "none":
+            self.apart, self.alone = True, request["alone"]
+            shut()
+        sys.path[:] = [*request["path"], *sys.path, *request["more"]]
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        packages = sorted(set(_declared_packages(path)))
+        files = files_of_loaded_modules()
+        self.graph.install()
         try:
             import zope.interface  # noqa: PLC0415 - whether it is there is the answer
         except ImportError:
             zope = False
         else:
             zope = True
-        path = [entry for entry in sys.path if isinstance(entry, str)]
-        return {"version": list(sys.version_info[:2]), "zope": zope, "path": path}
+        return {
+            "version": list(sys.version_info[:2]),
+            "zope": zope,
+            "path": path,
+            "files": files,
+            "packages": packages,
+        }
+
+    def do_warm(self, request: dict[str, Any]) -> dict[str, Any]:
+        with contextlib.suppress(BaseException):  # each drop-in will fail for the same reason
+            self._imported(request["name"])
+        return {}
 
     def do_package(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["name"]
@@ -112,11 +188,13 @@ class _Child:
     def _imported(self, name: str) -> ModuleType:
         """Import a module; one that forks is refused, and ended where it comes back twice."""
         self.forked = False
+        before = set(sys.modules)
         try:
             module = importlib.import_module(name)
         finally:
             if os.getpid() != self.pid:
                 os._exit(1)
+            self.graph.attribute(name, before)
         if self.forked:
             raise ForkError
         return module
@@ -125,19 +203,57 @@ class _Child:
         self.forked = True
 
 
-def serve(requests: int, answers: int) -> None:
+def _declared_packages(path: list[str]) -> Iterator[str]:
+    """List the plugin packages that installed distributions declare, importing nothing of them."""
+    for entry in path:
+        for name in _names_in(entry):
+            if name.endswith((".dist-info", ".egg-info")):
+                text = _text_of(os.path.join(entry, name, "entry_points.txt"))
+                if _ENTRY_POINTS in text:
+                    yield from _entry_points_in(text)
+
+
+def _entry_points_in(text: str) -> list[str]:
+    """Return the modules that a file declares; its format is in PyPA's "Entry points"."""
+    import configparser  # noqa: PLC0415 - slow to import, and rarely wanted
+
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    try:
+        parser.read_string(text)
+        values = [value for _, value in parser.items(_ENTRY_POINTS)]
+    except configparser.Error:
+        return []
+    return [re.split(r"[:\[\s]", value, maxsplit=1)[0] for value in values]
+
+
+def _names_in(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:  # an archive, or not there
+        return []
+
+
+def _text_of(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as text:
+            return text.read()
+    except OSError:
+        return ""
+
+
+def serve(requests: int, answers: int, *private: int) -> None:
     """Answer requests until there are no more.
 
     Args:
         requests: Descriptor to read from.
         answers: Descriptor to write to.
+        private: Other descriptors that drop-ins have no business with.
     """
-    # Bound before any drop-in can replace them.
-    write, encode = os.write, json.JSONEncoder().encode
-    child = _Child()
+    write = os.write  # bound before any drop-in can replace it
+    child = _Child(requests, answers, *private)
     with open(requests, encoding="ascii") as lines:
         for line in lines:
-            answer = memoryview(encode(child.answer(json.loads(line))).encode("ascii") + b"\n")
+            answer = memoryview(child.line(json.loads(line)))
             while answer:
                 answer = answer[write(answers, answer) :]
 
@@ -152,13 +268,15 @@ def _die_with(lifeline: int) -> None:
 
 def main() -> NoReturn:
     """Run as the child: keep the requests from the drop-ins, serve, and leave without clean-up."""
-    # The bootstrap has put our copy there; a drop-in shall get the package's own.
-    sys.modules.pop("dropin_cache._describe", None)
-    _die_with(int(sys.argv[2]))
+    # The bootstrap has put our copies there; a drop-in shall get the package's own.
+    for name in _OURS:
+        sys.modules.pop(name, None)
+    answers, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    _die_with(lifeline)
     requests = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    serve(requests, int(sys.argv[1]))
+    serve(requests, answers, lifeline)
     # Threads and exit handlers of drop-ins have no say in when this ends.
     os._exit(0)
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+import os
+from typing import Any
 
-from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
+from dropin_cache._model import InterfaceName
 from dropin_cache._text import one_line
+from dropin_cache.update.records import Description, Failure, Module, Plugin, Start
+
+MAX_MODULES = 20_000
+"""Modules that one answer may speak of, and that one module may import."""
+
+MAX_VALUES = 200_000
+"""Lists and objects in an answer, brackets in its texts included."""
+
+_MAX_NAME = 4096  # characters of a dotted name or a path, PATH_MAX of limits.h
 
 
 class AnswerError(Exception):
@@ -22,80 +32,78 @@ class AnswerError(Exception):
         self.issues = issues
 
 
-class Failure(NamedTuple):
-    """An import failed.
+def from_untrusted(line: bytes, token: str) -> dict[str, Any]:
+    """Parse an answer.
 
-    Attributes:
-        error: The exception, in one line.
-        traceback: The end of its traceback.
+    Args:
+        line: What the child wrote.
+        token: What the request told it to repeat.
+
+    Raises:
+        AnswerError: It is no answer to that request.
     """
+    if line.count(b"[") + line.count(b"{") > MAX_VALUES:
+        raise AnswerError(["too many values"])  # an empty list takes 28 times as much as its text
+    try:
+        answer = json.loads(line.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise AnswerError([f"not JSON: {type(error).__name__}"]) from None
+    if type(answer) is not dict:
+        raise AnswerError(["not an object"])
+    if answer.get("token") != token:
+        raise AnswerError(["not the answer to what was asked"])
+    return answer
 
-    error: str
-    traceback: str = ""
 
+def promises_from_untrusted(answer: dict[str, Any]) -> tuple[str, ...]:
+    """Return what the child says does not hold of its sandbox, a line each.
 
-class Start(NamedTuple):
-    """What an interpreter is.
-
-    Attributes:
-        version: Major and minor version number.
-        zope: Whether it has zope.interface.
-        path: Its `sys.path`.
+    Raises:
+        AnswerError: It is not valid.
     """
-
-    version: tuple[int, int]
-    zope: bool
-    path: tuple[str, ...]
-
-
-class Plugin(NamedTuple):
-    """One plugin of a drop-in; the fields are those of `CachedPlugin`."""
-
-    name: str
-    description: str | None
-    references: tuple[InterfaceName, ...]
-    interfaces: tuple[str, ...]
+    if "promises" not in answer:
+        return ()
+    check = _Check(answer)
+    promises = check.list_of(str, "promises")
+    check.finish()
+    return tuple(map(one_line, promises))
 
 
-class Description(NamedTuple):
-    """What a drop-in consists of.
-
-    Attributes:
-        description: The module's docstring, or None.
-        plugins: Its plugins, in the order of definition.
-        warnings: Lines about what had to be left out.
-    """
-
-    description: str | None
-    plugins: tuple[Plugin, ...]
-    warnings: tuple[str, ...]
-
-    def entry(self, module: str, fingerprint: Fingerprint) -> CachedDropin:
-        """Return the cache's entry for the drop-in `module`."""
-        entry = CachedDropin(module, self.description)
-        entry.fingerprint = fingerprint
-        for each in self.plugins:
-            CachedPlugin.from_references(entry, *each)
-        return entry
-
-
-def start_from_untrusted(line: bytes) -> Start:
+def start_from_untrusted(answer: dict[str, Any]) -> Start:
     """Validate the answer to "start".
 
     Raises:
         AnswerError: It is not valid.
     """
-    check = _Check(line)
+    check = _Check(answer)
     version = check.list_of(int, "version")
     path = check.list_of(str, "path")
     zope = check.field("zope", bool)
+    files = [file for file in check.list_of(str, "files") if _is_path(file)]
+    packages = [name for name in check.list_of(str, "packages") if is_dotted(name)]
     if len(version) != 2:  # noqa: PLR2004 - major and minor
         check.issues.append("version is not two numbers")
     check.finish()
-    return Start((version[0], version[1]), zope, tuple(path))
+    return Start((version[0], version[1]), zope, tuple(path), tuple(files), tuple(packages))
 
 
-def package_from_untrusted(line: bytes) -> Any:
+def imports_from_untrusted(answer: dict[str, Any]) -> dict[str, Module]:
+    """Validate the import graph of an answer: modules by their dotted names.
+
+    Raises:
+        AnswerError: It is not valid.
+    """
+    check = _Check(answer)
+    graph = check.field("imports", dict)
+    if len(graph) > MAX_MODULES:
+        check.issues.append(f"imports are of more than {MAX_MODULES} modules")
+        graph = {}
+    modules = {name: check.module(name, value) for name, value in graph.items()}
+    check.finish()
+    return modules
+
+
+def package_from_untrusted(answer: dict[str, Any]) -> Any:
     """Validate the answer to "package".
 
     Returns:
@@ -104,7 +112,7 @@ def package_from_untrusted(line: bytes) -> Any:
     Raises:
         AnswerError: It is not valid.
     """
-    check = _Check(line)
+    check = _Check(answer)
     if "error" in check.answer:
         return check.failure()
     if check.answer.get("found", ...) is None:
@@ -114,7 +122,7 @@ def package_from_untrusted(line: bytes) -> Any:
     return tuple(found)
 
 
-def module_from_untrusted(line: bytes) -> Any:
+def module_from_untrusted(answer: dict[str, Any]) -> Any:
     """Validate the answer to "module".
 
     Returns:
@@ -123,7 +131,7 @@ def module_from_untrusted(line: bytes) -> Any:
     Raises:
         AnswerError: It is not valid.
     """
-    check = _Check(line)
+    check = _Check(answer)
     if "error" in check.answer:
         return check.failure()
     description = check.text_or_none("description")
@@ -140,23 +148,27 @@ def module_from_untrusted(line: bytes) -> Any:
     return Description(description, tuple(plugins), tuple(map(one_line, warnings)))
 
 
+def is_dotted(name: str) -> bool:
+    """Tell whether a text can be the dotted name of a module."""
+    return len(name) <= _MAX_NAME and all(part.isidentifier() for part in name.split("."))
+
+
+def _is_path(text: str) -> bool:
+    """Tell whether a text is an absolute path without detours."""
+    return (
+        len(text) <= _MAX_NAME
+        and text.startswith("/")
+        and os.path.normpath(text) == text
+        and "\0" not in text
+    )
+
+
 class _Check:
     """Reads fields of an answer and collects what is wrong with them."""
 
-    def __init__(self, answer: Any, issues: list[str] | None = None) -> None:
+    def __init__(self, answer: dict[str, Any], issues: list[str] | None = None) -> None:
         self.issues: list[str] = [] if issues is None else issues
-        if isinstance(answer, bytes):
-            answer = self._parsed(answer)
         self.answer = answer
-
-    def _parsed(self, line: bytes) -> Any:
-        try:
-            answer = json.loads(line.decode("ascii"))
-        except (ValueError, RecursionError) as error:
-            raise AnswerError([f"not JSON: {type(error).__name__}"]) from None
-        if type(answer) is not dict:
-            raise AnswerError(["not an object"])
-        return answer
 
     def field(self, name: str, wanted: type) -> Any:
         value = self.answer.get(name)
@@ -170,6 +182,9 @@ class _Check:
 
     def list_of(self, wanted: type, name: str) -> list[Any]:
         values: list[Any] = self.field(name, list)
+        if len(values) > MAX_MODULES and wanted is str:
+            self.issues.append(f"{name} holds more than {MAX_MODULES} texts")
+            return []
         if any(type(value) is not wanted for value in values):
             self.issues.append(f"{name} holds something that is not a {wanted.__name__}")
             return []
@@ -180,6 +195,20 @@ class _Check:
             self.issues.append("an interface is not a module and a name")
             return InterfaceName("", "")
         return InterfaceName(pair[0], pair[1])
+
+    def module(self, name: str, value: Any) -> Module:
+        if len(name) > _MAX_NAME or type(value) is not list or len(value) != 2:  # noqa: PLR2004
+            self.issues.append("imports are not of modules")
+            return Module(None, ())
+        file, imports = value
+        if type(imports) is not list or any(type(each) is not str for each in imports):
+            self.issues.append("imports are not modules")
+            imports = []
+        if len(imports) > MAX_MODULES or any(len(each) > _MAX_NAME for each in imports):
+            self.issues.append("imports are too many, or their names too long")
+        if file is not False and not (type(file) is str and _is_path(file)):
+            file = None
+        return Module(file, tuple(imports))
 
     def failure(self) -> Failure:
         error, traceback = self.field("error", str), self.field("traceback", str)

@@ -13,38 +13,59 @@ import time
 from typing import NamedTuple
 
 from dropin_cache import _describe
-from dropin_cache._wire import MAX_SIZE
-from dropin_cache.update import _program
-from dropin_cache.update.sandbox import Launch
+from dropin_cache.update import _apart, _confinement, _program, _trace
+from dropin_cache.update.launch import FILTER, INFO, LIFELINE, Launch, readable
+from dropin_cache.update.processes import offspring_of
+
+MAX_ANSWER = 4 << 20
+"""Bytes of an answer: parsing takes up to thirty times as much."""
 
 MAX_OUTPUT = 1 << 20
 """Bytes that the code of one drop-in may print."""
 
 _TAIL = 4000  # bytes of output kept for the error report
 _CHUNK = 1 << 16
+_START_TIMEOUT = 30.0  # seconds for an interpreter to read the program
 _GRACE = 1.0  # seconds for a child to end by itself
 _POLL = 0.1  # seconds between looks at a child that is silent and may be dead
-_SWEEPS = 10  # what is being killed may start something else
-_MARK = "DROPIN_CACHE_CHILD"
+# What the child is handed; the last is its main program.
+_PARTS = (_describe, _apart, _confinement, _trace, _program)
 # Runs on any Python, to tell one that is too old from what is no Python. Arguments: descriptor of
-# the answers and of the lifeline, then size and file name of the two sources.
+# the answers and of the lifeline, then for each part its size, name and file name.
 _BOOTSTRAP = r"""
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]  # without '', the working directory
 import os, types
-def source(size, name):
+try:
+    # Where memory runs out, this is to be killed before anything else.
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+except (IOError, OSError):
+    pass
+def source(size, file):
     code = b""
     while len(code) < int(size):
-        code += os.read(0, int(size) - len(code))
-    return compile(code, name, "exec")
+        chunk = os.read(0, int(size) - len(code))
+        if not chunk:
+            sys.exit()
+        code += chunk
+    return compile(code, file, "exec")
 if sys.version_info < (3, 9):
-    answer = '{"version": [%d, %d], "zope": true, "path": []}\n' % sys.version_info[:2]
-    os.write(int(sys.argv[1]), answer.encode("ascii"))
+    import json
+    stream = os.fdopen(0, "rb")
+    stream.read(sum(int(size) for size in sys.argv[3::3]))
+    answer = {"version": sys.version_info[:2], "zope": True, "path": [], "files": []}
+    answer.update(packages=[], imports={}, token=json.loads(stream.readline().decode())["token"])
+    os.write(int(sys.argv[1]), (json.dumps(answer) + "\n").encode("ascii"))
     sys.exit()
-name = "dropin_cache._describe"
-sys.modules[name] = types.ModuleType(name)
-exec(source(*sys.argv[3:5]), sys.modules[name].__dict__)
-exec(source(*sys.argv[5:7]))
+parts = sys.argv[3:]
+while len(parts) > 3:
+    size, name, file = parts[:3]
+    del parts[:3]
+    sys.modules[name] = types.ModuleType(name)
+    exec(source(size, file), sys.modules[name].__dict__)
+size, name, file = parts
+exec(source(size, file))
 """
 
 
@@ -77,35 +98,46 @@ class Child:
         Raises:
             OSError: The interpreter cannot be executed.
         """
-        sources = [
-            (inspect.getsource(part).encode(), str(part.__file__)) for part in (_describe, _program)
-        ]
-        self._answers, self._output, self._lifeline = _pipe(), _pipe(), _pipe()
-        self._mark = f"{_MARK}={os.urandom(16).hex()}"
+        self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
+        filtering = readable(launch.filter)
+        self._offspring = offspring_of(launch.tier)
         self._tail = b""
         self._ended = False
         handed_over = [self._answers.write, self._lifeline.read]
         arguments = [str(descriptor) for descriptor in handed_over]
-        for source, name in sources:
-            arguments += [str(len(source)), name]
+        sources = [inspect.getsource(part).encode() for part in _PARTS]
+        for part, source in zip(_PARTS, sources):
+            arguments += [str(len(source)), part.__name__, str(part.__file__)]
+        wanted = {INFO: facts.write, FILTER: filtering, LIFELINE: self._lifeline.read}
+        command = [str(wanted.get(argument, argument)) for argument in launch.arguments]
+        handed_over += [wanted[argument] for argument in launch.arguments if argument in wanted]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the interpreter was asked for
-                [*launch.arguments, "-c", _BOOTSTRAP, *arguments],
+                [*command, "-c", _BOOTSTRAP, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=self._output.write,
                 stderr=self._output.write,
                 pass_fds=handed_over,
-                env={**launch.environment, **dict([self._mark.split("=")])},
+                env={**launch.environment, **self._offspring.environment},
                 cwd=launch.directory,
                 start_new_session=True,  # a group of its own, so that it can be killed as one
             )
         except BaseException:
-            self._close(self._answers.read, self._output.read, self._lifeline.write)
+            self._close(self._answers.read, self._output.read, self._lifeline.write, facts.read)
             raise
         finally:
             self._close(self._answers.write, self._output.write, self._lifeline.read)
+            self._close(facts.write, filtering)
         os.set_blocking(self._output.read, False)
-        self._send(b"".join(source for source, _ in sources))
+        try:
+            self._offspring.started(self._process, facts.read)
+            os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
+            self._send(b"".join(sources), time.monotonic() + _START_TIMEOUT)
+        except BaseException:  # Ctrl-C: nobody else knows of the child yet
+            self._end("")
+            raise
+        finally:
+            self._close(facts.read)
 
     def ask(self, request: bytes, timeout: float) -> bytes:
         """Send a line and return the line that comes back.
@@ -117,8 +149,9 @@ class Child:
         Raises:
             ChildError: The child died, or overstepped a limit and was killed.
         """
-        self._send(request + b"\n")
+        self._tail = b""
         deadline = time.monotonic() + timeout
+        self._send(request + b"\n", deadline)
         printed = 0
         answer = bytearray()
         with selectors.DefaultSelector() as selector:
@@ -144,20 +177,33 @@ class Child:
         if not self._ended:
             self._end("")
 
-    def _send(self, data: bytes) -> None:
+    def output(self) -> str:
+        """Return the end of what was printed since the last request."""
+        with contextlib.suppress(BlockingIOError):
+            self._tail = (self._tail + os.read(self._output.read, _CHUNK))[-_TAIL:]
+        return self._tail.decode("utf-8", "backslashreplace")
+
+    def _send(self, data: bytes, deadline: float) -> None:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 - it is a pipe; this tells the type checker
-        # That a child is dead already is found out when its answer is awaited.
-        with contextlib.suppress(BrokenPipeError):
-            stdin.write(data)
-            stdin.flush()
+        left = memoryview(data)
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdin, selectors.EVENT_WRITE)
+            while left:
+                # A drop-in of the same user can open the other end and fill the pipe.
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise self._end("it keeps the process from reading")
+                try:
+                    left = left[os.write(stdin.fileno(), left) :]
+                except BrokenPipeError:
+                    return  # that a child is dead is found out when its answer is awaited
 
     def _read_answer(self, so_far: int) -> bytes:
         chunk = os.read(self._answers.read, _CHUNK)
         if not chunk:
             raise self._end(None)
-        if so_far + len(chunk) > MAX_SIZE:
-            raise self._end(f"its description is larger than {MAX_SIZE >> 20} MiB")
+        if so_far + len(chunk) > MAX_ANSWER:
+            raise self._end(f"its description is larger than {MAX_ANSWER >> 20} MiB")
         return chunk
 
     def _read_output(self, selector: selectors.BaseSelector) -> int:
@@ -177,17 +223,12 @@ class Child:
         while not self._is_dead() and time.monotonic() < patience:
             time.sleep(_POLL / 10)
         alone = self._is_dead()
-        # The group may outlive the child. It still has its number, since nobody has reaped it.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        status = self._process.wait()
-        with contextlib.suppress(BlockingIOError):
-            self._tail = (self._tail + os.read(self._output.read, _CHUNK))[-_TAIL:]
+        status = self._offspring.kill(self._process)
+        printed = self.output()
         self._close(self._answers.read, self._output.read, self._lifeline.write)
-        _sweep(self._mark)
         if reason is None:
             reason = _exit_reason(status) if alone else "it closed the way back to the update"
-        return ChildError(reason, self._tail.decode("utf-8", "backslashreplace"))
+        return ChildError(reason, printed)
 
     def _is_dead(self) -> bool:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -206,33 +247,6 @@ def _pipe() -> _Pipe:
     for descriptor in low:
         os.close(descriptor)
     return _Pipe(*high)
-
-
-def _sweep(mark: str) -> None:
-    """Kill what a drop-in has left running, wherever it went: it still carries our mark.
-
-    Code that wants to stay can remove the mark; only a sandbox is proof against that.
-    """
-    for _ in range(_SWEEPS):
-        left = [process for process in _processes() if mark.encode() in _environment(process)]
-        if not left:
-            return
-        for process in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGKILL)
-
-
-def _processes() -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    return []
-
-
-def _environment(process: int) -> bytes:
-    """Return the environment of a process, as far as this one may see it."""
-    with contextlib.suppress(OSError), open(f"/proc/{process}/environ", "rb") as file:
-        return file.read()
-    return b""
 
 
 def _exit_reason(status: int) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dropin_cache.errors import DropinCacheError
 
 WRITTEN, UNCHANGED, REMOVED, FAILED = "written", "unchanged", "removed", "failed"
+REFUSED = "refused"
 FRESH, STALE, MISSING, CORRUPT = "fresh", "stale", "missing", "corrupt"
 
 
@@ -14,22 +15,26 @@ class Request(NamedTuple):
     """What to do.
 
     Attributes:
-        packages: Dotted names of plugin packages; empty for the built-in ones.
-        pythons: Interpreters; empty for the one that runs this.
+        packages: Dotted names of plugin packages; empty for those of the configuration.
+        pythons: Interpreters; empty for the one that runs this and those of the configuration.
         paths: Directories to import from besides, in front of the interpreter's own.
+        root: A directory to take for `/`, such as that of an image; None for this system.
         write: Whether to write at all; if not, the report tells what a run would find.
-        force: Write caches even where they are right already.
-        timeout: How long one import may take, seconds.
-        lock_timeout: How long to wait for other writers, seconds.
+        force: Import every drop-in and write every cache, even where nothing has changed.
+        sandbox: The tier to import drop-ins in, or `auto` for the best that works here.
+        timeout: How long one import may take, seconds; None for what is configured.
+        lock_timeout: How long to wait for other writers, seconds; None for what is configured.
     """
 
     packages: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    root: str | None = None
     write: bool = True
     force: bool = False
-    timeout: float = 30.0
-    lock_timeout: float = 30.0
+    sandbox: str = "auto"
+    timeout: float | None = None
+    lock_timeout: float | None = None
 
 
 class Broken(NamedTuple):
@@ -40,12 +45,16 @@ class Broken(NamedTuple):
         error: Why not, in one line.
         traceback: The end of the traceback or of what it printed; may be empty.
         owner: The package of the system or of Python that installed it, if known.
+        path: Its file.
+        news: Whether this run has found it out; if not, an earlier one did.
     """
 
     module: str
     error: str
     traceback: str = ""
     owner: str | None = None
+    path: str = ""
+    news: bool = True
 
 
 class DirectoryReport(NamedTuple):
@@ -56,12 +65,14 @@ class DirectoryReport(NamedTuple):
         package: Dotted name of the plugin package.
         python: The interpreter that imported the drop-ins.
         state: One of the words above; which, depends on whether the run was to write.
-        found: What lay there before: fresh, stale, missing or corrupt.
+        found: What lay there before: fresh, stale, missing, corrupt or refused.
         modules: How many drop-ins the cache holds.
         plugins: How many plugins.
         broken: The drop-ins it does not hold.
         warnings: Lines about single plugins and interfaces that had to be left out.
-        error: Why the state is failed.
+        changes: Pairs of a drop-in's dotted name and why it had to be imported or is gone.
+        pruned: Directories that were left empty and have been removed, too.
+        error: Why the state is failed or refused.
     """
 
     path: str
@@ -73,6 +84,8 @@ class DirectoryReport(NamedTuple):
     plugins: int = 0
     broken: tuple[Broken, ...] = ()
     warnings: tuple[str, ...] = ()
+    changes: tuple[tuple[str, str], ...] = ()
+    pruned: tuple[str, ...] = ()
     error: DropinCacheError | None = None
 
 
@@ -80,9 +93,12 @@ class Report(NamedTuple):
     """What a run did.
 
     Attributes:
-        sandbox: The tier in which drop-ins were imported.
+        sandbox: The tier in which drop-ins were imported, in an earlier run if not in this one;
+            None if nobody has imported any.
         directories: What became of each directory.
+        problems: What could not be used: configuration files, interpreters, plugin packages.
     """
 
-    sandbox: str
+    sandbox: str | None
     directories: tuple[DirectoryReport, ...]
+    problems: tuple[DropinCacheError, ...] = ()

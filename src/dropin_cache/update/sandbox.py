@@ -1,37 +1,36 @@
-"""How the child that imports drop-ins is started: command line and environment.
-
-So far there is one tier, `none`: the child has the rights of whoever runs the update.
-"""
+"""Which sandbox the child that imports drop-ins is started in."""
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Callable, Optional
 
-# The child needs no terminal, no home and no PATH; LC_ALL keeps its messages ASCII.
-_SCRUBBED = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
+from dropin_cache.errors import NoSandboxError
+from dropin_cache.update.landlock import Landlock
+from dropin_cache.update.launch import SCRUBBED, Launch, Sandbox
+from dropin_cache.update.limits import Limits
+from dropin_cache.update.namespace import Namespace
+from dropin_cache.update.view import View
 
+__all__ = ["CONFINED", "Confinement", "Launch", "Sandbox", "Unconfined", "choose"]
 
-class Launch(NamedTuple):
-    """What to start.
-
-    Attributes:
-        arguments: The command line, without what the child itself is given.
-        environment: The environment, whole.
-        directory: The working directory; None for that of this process.
-    """
-
-    arguments: list[str]
-    environment: dict[str, str]
-    directory: str | None
+CONFINED = ("namespace", "landlock")
+"""The tiers in which drop-ins can do no harm, best first."""
 
 
 class Unconfined:
-    """The tier without confinement."""
+    """The tier without confinement: the rights of whoever runs the update, and no limits."""
 
     tier = "none"
+    user = None
+    alone = False
 
-    def launch(self, python: str) -> Launch:
+    def works(self) -> str | None:
+        """Return None: whoever may run this process may run another."""
+        return None
+
+    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: ARG002, UP045
         """Say how to start an interpreter.
 
         Bytecode is never written: whose it would be and where depends on who runs this. For root
@@ -39,5 +38,76 @@ class Unconfined:
         working directory has a say in what is imported; users expect their PYTHONPATH to count.
         """
         if os.geteuid() == 0:
-            return Launch([python, "-I", "-B"], _SCRUBBED, "/")
+            return Launch([python, "-I", "-B"], SCRUBBED, "/")
         return Launch([python, "-B"], dict(os.environ), None)
+
+
+def choose(
+    allowed: Sequence[str], *, privileged: bool, limits: Limits, root: str | None = None
+) -> Sandbox:
+    """Return the first sandbox of some that works here.
+
+    Args:
+        allowed: Names of tiers, best first; nothing weaker than these is ever used.
+        privileged: Whether this process has rights that drop-ins must not have.
+        limits: What a child may use.
+        root: The directory that is taken for `/`, if it is another.
+
+    Raises:
+        NoSandboxError: None of them works.
+    """
+    reasons = []
+    for tier in allowed:
+        sandbox: Sandbox
+        if tier == Namespace.tier:
+            sandbox = Namespace(limits, privileged=privileged)
+        elif tier == Landlock.tier and root is None:
+            sandbox = Landlock(limits, privileged=privileged)
+        elif tier == Unconfined.tier and not privileged:
+            sandbox = Unconfined()
+        else:
+            reasons.append((tier, _impossible(tier)))
+            continue
+        reason = sandbox.works()
+        if reason is None:
+            return sandbox
+        reasons.append((tier, reason))
+    raise NoSandboxError(tuple(reasons))
+
+
+def _impossible(tier: str) -> str:
+    return {
+        Landlock.tier: "it cannot take another directory for the root",
+        Unconfined.tier: "drop-ins never run with the rights of root",
+    }.get(tier, "there is no such sandbox")
+
+
+class Confinement:
+    """The sandbox of a run: chosen when the first child is to be started.
+
+    Attributes:
+        tier: The name of the tier; None as long as none has been chosen.
+    """
+
+    def __init__(self, choose: Callable[[], Sandbox], closed: Sequence[str] = ()) -> None:
+        """Keep how to choose.
+
+        Args:
+            choose: Returns the sandbox, or raises NoSandboxError.
+            closed: Directories in which a child must not be able to write; it tries to.
+        """
+        self._choose = choose
+        self._sandbox: Sandbox | None = None
+        self.closed = tuple(closed)
+        self.tier: str | None = None
+
+    def chosen(self) -> Sandbox:
+        """Return the sandbox.
+
+        Raises:
+            NoSandboxError: None of those that are allowed works here.
+        """
+        if self._sandbox is None:
+            self._sandbox = self._choose()
+            self.tier = self._sandbox.tier
+        return self._sandbox

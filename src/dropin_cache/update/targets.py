@@ -9,52 +9,86 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from dropin_cache.errors import ImportRootError, InterpreterError, PackageNotFoundError
+from dropin_cache.errors import (
+    DropinCacheError,
+    ImportRootError,
+    InterpreterError,
+    PackageBrokenError,
+    PackageNotFoundError,
+    UntrustedError,
+    ZopeInterfaceMissingError,
+)
+from dropin_cache.update.answers import is_dotted
+from dropin_cache.update.memory import Memory
+from dropin_cache.update.places import Target
 from dropin_cache.update.probe import Probe
-from dropin_cache.update.report import Request
+from dropin_cache.update.sandbox import Unconfined
+from dropin_cache.update.session import Session
+from dropin_cache.update.view import View
 
 BUILT_IN_PACKAGES = ("twisted.plugins", "dropin_cache.plugins")
 
+_IMAGE_PYTHON = "/usr/bin/python3"
 
-class Target(NamedTuple):
-    """A plugin package as one interpreter sees it.
+
+class Targets(NamedTuple):
+    """Everything that there is to update.
 
     Attributes:
-        package: Its dotted name.
-        search_path: Its `__path__`.
-        probe: The interpreter.
+        probes: The interpreters.
+        packages: For each plugin package, how each interpreter sees it.
+        problems: Why others could not be found out.
     """
 
-    package: str
-    search_path: tuple[str, ...]
-    probe: Probe
+    probes: list[Probe]
+    packages: list[list[Target]]
+    problems: list[DropinCacheError]
 
 
 @contextlib.contextmanager
-def open_targets(request: Request) -> Iterator[list[Target]]:
-    """Start the interpreters and find the plugin packages.
+def open_targets(session: Session) -> Iterator[Targets]:
+    """Find the interpreters and the plugin packages.
 
     Raises:
         PackageNotFoundError: A package that the request names is not installed anywhere; the
-            built-in ones may be missing.
-        PackageBrokenError: A package cannot be imported.
+            configured ones may be missing.
         ImportRootError: A path to import from is not a directory.
-        InterpreterError, ZopeInterfaceMissingError: An interpreter cannot be used.
+        InterpreterError, ZopeInterfaceMissingError, UntrustedError: An interpreter of the
+            request, or the running one, cannot be used.
     """
-    check_import_roots(request.paths)
+    problems: list[DropinCacheError] = []
+    with open_probes(session, problems) as probes:
+        names = wanted_packages(session, probes)
+        packages = [_targets(name, probes, problems) for name in names]
+        if session.request.packages:
+            _require_present(session, packages)
+        else:
+            packages += _gone(session, probes, set(names))
+        yield Targets(probes, packages, problems)
+
+
+@contextlib.contextmanager
+def open_probes(session: Session, problems: list[DropinCacheError]) -> Iterator[list[Probe]]:
+    """Find the interpreters.
+
+    Args:
+        session: The run.
+        problems: Grows by the reasons why configured interpreters and import roots do not count.
+
+    Raises:
+        ImportRootError, InterpreterError, ZopeInterfaceMissingError, UntrustedError: As for
+            `open_targets`.
+    """
     with contextlib.ExitStack() as stack:
-        probes = [
-            stack.enter_context(Probe(python, request.paths, request.timeout))
-            for python in interpreters(request.pythons)
-        ]
-        targets = []
-        for package in request.packages or BUILT_IN_PACKAGES:
-            found = [(probe, probe.locate(package)) for probe in probes]
-            present = [(probe, path) for probe, path in found if path is not None]
-            if request.packages and not present:
-                raise PackageNotFoundError(package, probes[0].python)
-            targets += [Target(package, path, probe) for probe, path in present]
-        yield targets
+        yield _probes(session, stack, problems)
+
+
+def wanted_packages(session: Session, probes: Sequence[Probe]) -> list[str]:
+    """Return the names of the plugin packages that a run is about, installed or not."""
+    declared = [name for probe in probes for name in probe.start.packages]
+    configured = [line.package for line in session.settings.packages]
+    names = session.request.packages or (*BUILT_IN_PACKAGES, *configured, *declared)
+    return list(dict.fromkeys(names))
 
 
 def interpreters(pythons: Sequence[str]) -> list[str]:
@@ -68,6 +102,36 @@ def interpreters(pythons: Sequence[str]) -> list[str]:
     if not pythons:
         return [sys.executable]
     return [_found_interpreter(python) for python in pythons]
+
+
+def open_probe(
+    session: Session, python: str, more: Sequence[str], stack: contextlib.ExitStack
+) -> Probe:
+    """Make ready to ask an interpreter, until the stack is unwound.
+
+    Args:
+        session: The run.
+        python: Path of the interpreter.
+        more: Directories to import from, behind its own.
+        stack: Ends its children.
+
+    Raises:
+        InterpreterError: It is not there.
+        UntrustedError: Others can change it.
+        ImportRootError: A path to import from is not a directory.
+    """
+    try:
+        os.close(session.files.file(python))
+    except OSError as error:
+        raise InterpreterError(python, error.strerror or str(error)) from error
+    paths = [os.path.abspath(path) for path in session.request.paths]
+    # Who may do what this process may sees what this process sees.
+    view = None
+    if session.tiers != (Unconfined.tier,):
+        view = View.of(python, [*paths, *more], root=session.request.root, files=session.files)
+    memory = Memory(session.ledger, python, [*paths, "", *more])
+    probe = Probe(python, paths, more, session.timeout, session.confinement, memory, view)
+    return stack.enter_context(probe)
 
 
 def directories(packages: Iterable[str], import_roots: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -89,17 +153,93 @@ def directories(packages: Iterable[str], import_roots: Sequence[str]) -> Iterato
                 yield package, path
 
 
-def check_import_roots(paths: Iterable[str]) -> None:
-    """Check that directories to import from can be read.
+def check_import_roots(session: Session) -> None:
+    """Check that directories to import from are some.
 
     Raises:
-        ImportRootError: One cannot.
+        ImportRootError: One is not.
     """
-    for path in paths:
+    for path in session.request.paths:
         try:
-            os.scandir(path).close()
+            os.close(session.loose.directory(os.path.abspath(path)))
         except OSError as error:
             raise ImportRootError(path, error.strerror or str(error)) from error
+
+
+def _probes(
+    session: Session, stack: contextlib.ExitStack, problems: list[DropinCacheError]
+) -> list[Probe]:
+    """Return the interpreters; a configured one that cannot be used is a problem, no more."""
+    check_import_roots(session)
+    request = session.request
+    configured = list(session.settings.interpreters) if session.privileged else []
+    if request.pythons or not request.root:
+        wanted = list(request.pythons) if request.root else interpreters(request.pythons)
+    else:
+        wanted = configured[:1] or [_IMAGE_PYTHON]
+    more = list(_configured_roots(session, problems))
+    probes = [open_probe(session, python, more, stack) for python in dict.fromkeys(wanted)]
+    for probe in probes:
+        _ = probe.start
+    for python in () if request.pythons else configured:
+        if python not in wanted:
+            try:
+                probe = open_probe(session, python, more, stack)
+                _ = probe.start
+                probes.append(probe)
+            except (InterpreterError, ZopeInterfaceMissingError, UntrustedError) as error:
+                problems.append(error)
+    return probes
+
+
+def _configured_roots(session: Session, problems: list[DropinCacheError]) -> Iterator[str]:
+    """Yield the import roots of configured packages, without what others can change."""
+    for line in session.settings.packages:
+        for root in line.import_roots:
+            try:
+                os.close(session.files.directory(root))
+                yield root
+            except UntrustedError as error:
+                problems.append(error)
+            except OSError:  # what may have packages need not be there
+                continue
+
+
+def _targets(
+    package: str, probes: Sequence[Probe], problems: list[DropinCacheError]
+) -> list[Target]:
+    targets = []
+    for probe in probes:
+        try:
+            targets.append(Target(package, probe.locate(package), probe))
+        except PackageBrokenError as error:
+            problems.append(error)
+    return targets
+
+
+def _require_present(session: Session, packages: Iterable[Sequence[Target]]) -> None:
+    for targets in packages:
+        if targets and all(target.search_path is None for target in targets):
+            # Not dotted is what could name a directory of anything, such as "/etc".
+            with_remains = is_dotted(targets[0].package) and any(
+                os.path.isdir(session.shown(os.path.join(root, *target.package.split("."))))
+                for target in targets
+                for root in target.probe.import_roots
+            )
+            if not with_remains:
+                raise PackageNotFoundError(targets[0].package, targets[0].probe.python)
+
+
+def _gone(session: Session, probes: Sequence[Probe], names: set[str]) -> list[list[Target]]:
+    """Return the packages that nobody declares any more and that are not there any more."""
+    former = {record.package for record in session.ledger.directories.values()} - names
+    ignored: list[DropinCacheError] = []
+    found = [_targets(package, probes, ignored) for package in sorted(former)]
+    return [
+        targets
+        for targets in found
+        if targets and all(target.search_path is None for target in targets)
+    ]
 
 
 def _found_interpreter(python: str) -> str:

@@ -6,17 +6,18 @@ import contextlib
 import errno
 import os
 import re
-import stat
 import time
 from collections.abc import Iterable, Iterator
 
-import filelock
-
 from dropin_cache import _wire
+from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._encoder import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME, Dropin
-from dropin_cache.errors import LockTimeoutError, NotWrittenError
+from dropin_cache.errors import NotWrittenError
+from dropin_cache.update.entries import NotSyncedError, kept_times, replace_file, sync
+from dropin_cache.update.lock import lock
+from dropin_cache.update.trust import Files
 
 _MODE = 0o644
 _OUR_LEFTOVER = re.compile(r"\.dropin\.cache\.[0-9a-f]{16}\.new")
@@ -36,7 +37,15 @@ class CacheDirectory:
         self._path = os.path.join(path, CACHE_NAME)
         self._directory = descriptor
 
-    def replace(self, data: bytes, newest: Dropin | None) -> None:
+    def is_same(self, path: str) -> bool:
+        """Tell whether a path leads to this very directory."""
+        return os.path.samestat(os.fstat(self._directory), os.stat(path))
+
+    def read(self) -> CacheFile | None:
+        """Return the cache, or None if there is none; a symbolic link is none."""
+        return read_cache_file(self._directory)
+
+    def replace(self, data: bytes, newest: Dropin, *, keep_time: bool = False) -> None:
         """Put `data` in the place of the cache.
 
         The modification time is set just above that of the newest drop-in, because Twisted takes a
@@ -44,54 +53,46 @@ class CacheDirectory:
 
         Args:
             data: The encoded cache.
-            newest: The drop-in with the latest modification time, None if there are none.
+            newest: The drop-in with the latest modification time.
+            keep_time: Whether to give the directory its times back, as far as the system lets it.
 
         Raises:
-            NotWrittenError: The cache is what it was before.
+            NotWrittenError: The cache is what it was before, or its reason says otherwise.
         """
-        temporary = f".{CACHE_NAME}.{os.urandom(8).hex()}.new"
-        with self._explained():
-            self.remove_leftovers()
-            try:
-                self._fill(temporary, data, newest)
-                os.rename(
-                    temporary, CACHE_NAME, src_dir_fd=self._directory, dst_dir_fd=self._directory
-                )
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary, dir_fd=self._directory)
-                raise
-            os.fsync(self._directory)
 
-    def remove(self) -> None:
+        def finish(descriptor: int) -> None:
+            # If it does not read back, the encoder or the disk is wrong, and nobody shall read it.
+            written = os.pread(descriptor, len(data) + 1, 0)
+            if written != data or _wire.decode(written) is None:
+                raise OSError(errno.EIO, "not what was written")
+            _date_after(descriptor, newest)
+
+        with (
+            self._explained("the new cache is in place"),
+            kept_times(self._directory, wanted=keep_time),
+        ):
+            self.remove_leftovers()
+            if len(data) > _wire.MAX_SIZE:
+                raise OSError(errno.EFBIG, "no reader would accept it")
+            replace_file(self._directory, CACHE_NAME, data, _MODE, finish)
+
+    def remove(self, *, keep_time: bool = False) -> None:
         """Remove the cache.
 
+        Args:
+            keep_time: As for `replace`.
+
         Raises:
-            NotWrittenError: The cache is still there.
+            NotWrittenError: The cache is still there, or the reason says otherwise.
         """
-        with self._explained():
+        with (
+            self._explained("the cache is removed"),
+            kept_times(self._directory, wanted=keep_time),
+        ):
             self.remove_leftovers()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(CACHE_NAME, dir_fd=self._directory)
-            os.fsync(self._directory)
-
-    def _fill(self, name: str, data: bytes, newest: Dropin | None) -> None:
-        """Create a file with the cache in it, and do not return before it is on disk."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=self._directory)
-        with open(descriptor, "r+b", buffering=0) as file:
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
-            os.fchmod(descriptor, _MODE)
-            file.seek(0)
-            written = file.read()
-            if written != data or _wire.decode(written) is None:
-                # Either the encoder or the disk is wrong; in both cases nobody should read this.
-                raise OSError(errno.EFBIG if len(data) > _wire.MAX_SIZE else errno.EIO, "")
-            if newest is not None:
-                _date_after(descriptor, newest)
-            os.fsync(descriptor)
+            sync(self._directory)
 
     def remove_leftovers(self) -> None:
         """Remove what `leftovers` lists; that something else is wrong with it is no matter."""
@@ -100,34 +101,41 @@ class CacheDirectory:
                 os.unlink(name, dir_fd=self._directory)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, done: str) -> Iterator[None]:
         try:
             yield
+        except NotSyncedError as error:
+            reason = f"{done}, but that may not survive a power failure: {error.strerror}"
+            raise NotWrittenError(self._path, error.errno or errno.EIO, reason) from error
         except OSError as error:
             raise NotWrittenError(self._path, error.errno or errno.EIO) from error
 
 
 @contextlib.contextmanager
-def open_locked(directory: str, timeout: float) -> Iterator[CacheDirectory]:
+def open_locked(
+    directory: str, timeout: float, files: Files | None = None
+) -> Iterator[CacheDirectory]:
     """Open a plugin directory for writing its cache, and keep other writers out meanwhile.
 
     Args:
         directory: Its path.
         timeout: How long to wait for other writers, seconds; 0 for not at all.
+        files: How to open it; without, as the user may.
 
     Raises:
         LockTimeoutError: Another process kept the lock.
         NotWrittenError: The directory cannot be opened, or there is no place for a lock.
+        UntrustedError: `files` refuses the directory.
     """
     path = os.path.join(directory, CACHE_NAME)
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = (files or Files(enforced=False)).directory(directory)
     except OSError as error:
         raise NotWrittenError(path, error.errno or errno.EIO) from error
     try:
         if not os.access(".", os.W_OK, dir_fd=descriptor, effective_ids=True):
             raise NotWrittenError(path, _access_errno(descriptor))
-        with _lock(descriptor, path, timeout):
+        with lock(descriptor, path, timeout):
             yield CacheDirectory(directory, descriptor)
     finally:
         os.close(descriptor)
@@ -144,20 +152,20 @@ def write_cache(
 
     Args:
         directory: Its path.
-        entries: What the cache is to hold; without any there shall be none.
-        dropins: The files the entries describe.
+        entries: What the cache is to hold.
+        dropins: The files the entries describe; without any there shall be no cache.
         lock_timeout: How long to wait for other writers, seconds; 0 for not at all.
 
     Raises:
         LockTimeoutError: Another process kept the lock.
-        NotWrittenError: The cache is what it was before.
+        NotWrittenError: As `CacheDirectory.replace` and `remove` have it.
     """
-    kept = list(entries)
+    newest = newest_of(dropins)
     with open_locked(directory, lock_timeout) as target:
-        if kept:
-            target.replace(encode(kept), newest_of(dropins))
-        else:
+        if newest is None:
             target.remove()
+        else:
+            target.replace(encode(entries), newest)
 
 
 def leftovers(directory: str | int) -> list[str]:
@@ -202,69 +210,3 @@ def _date_after(descriptor: int, newest: Dropin) -> None:
 
 def _access_errno(directory: int) -> int:
     return errno.EROFS if os.fstatvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
-
-
-@contextlib.contextmanager
-def _lock(directory: int, path: str, timeout: float) -> Iterator[None]:
-    # By identity, because one directory can have several paths.
-    status = os.fstat(directory)
-    try:
-        name = os.path.join(_lock_directory(), f"{status.st_dev:x}-{status.st_ino:x}.lock")
-        lock = _new_lock(name)
-        lock.acquire(timeout=timeout)
-    except filelock.Timeout as error:
-        raise LockTimeoutError(path, timeout) from error
-    except OSError as error:
-        reason = f"no place for a lock: {error.strerror} ({error.filename})"
-        raise NotWrittenError(path, error.errno or errno.EIO, reason) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _new_lock(name: str) -> filelock.BaseFileLock:
-    try:
-        # Where flock is not to be had, a lock that survives its process is worse than an error.
-        return filelock.FileLock(name, fallback_to_soft=False)
-    except TypeError:  # filelock before 3.30 does not know the word
-        return filelock.FileLock(name)
-
-
-def _lock_directory() -> str:
-    """Return the first possible directory for locks, made if need be.
-
-    Nobody else can enter it: filelock up to 4.2.0 truncates whatever it finds under the name of
-    the lock, so a link that somebody planted there would empty the link's target.
-    """
-    *candidates, last = _lock_directories()
-    for directory in candidates:
-        # XDG_RUNTIME_DIR may be another user's, after su.
-        with contextlib.suppress(OSError):
-            return _private(directory)
-    return _private(last)
-
-
-def _lock_directories() -> Iterator[str]:
-    if os.geteuid() == 0:
-        yield "/run/lock/dropin-cache"
-        return
-    # The XDG Base Directory Specification says what is where, and to ignore relative paths.
-    runtime, home = os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(runtime):
-        yield os.path.join(runtime, "dropin-cache")
-    if not os.path.isabs(home):
-        home = os.path.expanduser("~/.cache")
-    yield os.path.join(home, "dropin-cache", "locks")
-
-
-def _private(directory: str) -> str:
-    """Make a directory that only this user can enter, or raise OSError."""
-    os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(directory, 0o700)
-    status = os.lstat(directory)
-    private = stat.S_IMODE(status.st_mode) & 0o077 == 0
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or not private:
-        raise PermissionError(errno.EPERM, "not a directory of this user alone", directory)
-    return directory

@@ -1,0 +1,44 @@
+"""What a directory holds, by the names in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from dropin_cache._scan import CACHE_NAME
+
+
+def possible_dropins(directory: str | int) -> tuple[str, ...]:
+    """List the names in a directory that can be those of drop-ins, sorted."""
+    return tuple(
+        sorted(
+            name
+            for name in os.listdir(directory)
+            if os.path.splitext(name)[1] in {".py", ".pyc", ""} and name != "__pycache__"
+        )
+    )
+
+
+def has_cache(directory: str) -> bool:
+    """Tell whether something of the name of a cache is in a directory."""
+    return os.path.lexists(os.path.join(directory, CACHE_NAME))
+
+
+def possible_orphans(handles: Sequence[str]) -> list[str]:
+    """List where a cache may have outlived its drop-ins: the path, and what was a package there."""
+    found = []
+    for handle in handles:
+        with contextlib.suppress(OSError), os.scandir(handle) as entries:
+            found.append(handle)
+            found += sorted(entry.path for entry in entries if _holds_only_a_cache(entry))
+    return found
+
+
+def _holds_only_a_cache(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False) and set(os.listdir(entry.path)) - {
+            "__pycache__"
+        } == {CACHE_NAME}
+    except OSError:
+        return False

@@ -1,0 +1,252 @@
+"""What is known of drop-ins: from the ledger where nothing has changed, else from an import."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from typing import Callable, NamedTuple
+
+from dropin_cache._cachefile import CacheFile, read_cache_file
+from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
+from dropin_cache._scan import Dropin, content_digest, fingerprint, is_unchanged
+from dropin_cache.update.ledger import TICK, DirectoryRecord, DropinRecord, Ledger, Stamp, digest
+from dropin_cache.update.owners import Owners
+from dropin_cache.update.places import Place
+from dropin_cache.update.probe import Outcome
+from dropin_cache.update.records import Description, Failure
+
+Progress = Callable[[int, int, str], object]
+
+UNSTABLE = Failure("its file kept changing while it was being read")
+_UNREADABLE = Failure("its file cannot be read")
+_MAX_TRACEBACK = 2000  # characters kept in the ledger
+
+
+class Known(NamedTuple):
+    """What is known of a drop-in.
+
+    Attributes:
+        fingerprint: Its file.
+        stamp: The file as the ledger has it; None if it has just been written.
+        entry: For the cache; None if there is none, or if the cache on disk has it.
+        failure: Why it cannot be in the cache, or None.
+        warnings: Lines about what had to be left out.
+        owner: The package that installed it, if it is broken and that is known.
+        why: Why it was imported; None if it was not.
+    """
+
+    fingerprint: Fingerprint
+    stamp: Stamp | None
+    entry: CachedDropin | None
+    failure: Failure | None
+    warnings: tuple[str, ...]
+    owner: str | None
+    why: str | None
+
+    def record(self) -> DropinRecord:
+        """Return it in the ledger's form."""
+        error, traceback = self.failure or (None, "")
+        return DropinRecord(
+            self.stamp,
+            list(self.fingerprint),
+            error,
+            traceback[-_MAX_TRACEBACK:],
+            self.owner,
+            list(self.warnings),
+        )
+
+
+class Cached(NamedTuple):
+    """A place's cache on disk, and what the ledger says of it.
+
+    Attributes:
+        file: The file, or None.
+        record: What the ledger has, if that is about this very file.
+        why: Why there is no such record.
+    """
+
+    file: CacheFile | None
+    record: DirectoryRecord | None
+    why: str
+
+
+class Knowledge:
+    """Everything that a run knows of the drop-ins of a package."""
+
+    def __init__(self, ledger: Ledger, owners: Owners, progress: Progress, *, force: bool) -> None:
+        """Start with nothing.
+
+        Args:
+            ledger: What earlier runs saw.
+            owners: Whose the files are.
+            progress: Called before each import with its number, their count and the name.
+            force: Whether to import what has not changed, too.
+        """
+        self._ledger, self._owners, self._progress = ledger, owners, progress
+        self._force = force
+        self._known: dict[tuple[str, Dropin], Known] = {}
+
+    def of(self, place: Place, dropin: Dropin) -> Known | None:
+        """Return what is known of a drop-in; None if its file kept changing."""
+        return self._known.get(_key(place, dropin))
+
+    def learn(self, places: Sequence[Place]) -> None:
+        """Find out about the drop-ins that are not known, except those that change meanwhile."""
+        new: list[tuple[Place, Dropin, str]] = []
+        for place in places:
+            if place.refusal is None:
+                cached = self.cached(place)
+                for dropin in place.dropins:
+                    if self.of(place, dropin) is None:
+                        why = self._recall(place, dropin, cached)
+                        if why is not None:
+                            new.append((place, dropin, why))
+        self._describe(new)
+
+    def cached(self, place: Place) -> Cached:
+        """Read a place's cache."""
+        file = _cache_of(place)
+        record = self._ledger.directories.get(place.directory)
+        if record is None:
+            return Cached(file, None, "it is new")
+        if record.pythons != [probe.memory.key for probe in place.probes]:
+            return Cached(file, None, "other interpreters import it now")
+        if record.cache != (file and digest(file.data)):
+            return Cached(file, None, "the cache is not what was written last")
+        return Cached(file, record, "")
+
+    def _recall(self, place: Place, dropin: Dropin, cached: Cached) -> str | None:
+        """Take from the ledger what still holds; return why nothing does."""
+        if self._force:
+            return "this was asked for"
+        if cached.record is None:
+            return cached.why
+        values = cached.record.dropins.get(dropin.module)
+        if values is None:
+            return "it is new"
+        record = DropinRecord(*values)
+        if not _is_same_file(record, dropin):
+            return "its file has changed"
+        for probe in place.seen_by[dropin.module]:
+            why = probe.memory.why_stale(dropin.module, failed=record.error is not None)
+            if why is not None:
+                return why
+        self._known[_key(place, dropin)] = Known(
+            fingerprint=Fingerprint(*record.fingerprint),
+            stamp=_stamp(dropin),
+            entry=None,
+            failure=None if record.error is None else Failure(record.error, record.traceback),
+            warnings=tuple(record.warnings),
+            owner=record.owner,
+            why=None,
+        )
+        return None
+
+    def _describe(self, new: Sequence[tuple[Place, Dropin, str]]) -> None:
+        began = time.time_ns()
+        fingerprints = [fingerprint(dropin) for _, dropin, _ in new]
+        outcomes = self._imported(new)
+        for (place, dropin, why), taken in zip(new, fingerprints):
+            refusal = place.refused.get(dropin.module)
+            if refusal is not None:
+                found: list[tuple[str, Outcome]] = [("", Failure(str(refusal)))]
+            elif taken is None and is_unchanged(dropin):
+                found = [("", _UNREADABLE)]
+            elif taken is None or not is_unchanged(dropin):
+                continue  # perhaps it is stable when this is tried again
+            else:
+                # Interpreters can have different drop-ins of one name, in different places.
+                found = [
+                    outcomes[id(probe), dropin.module] for probe in place.seen_by[dropin.module]
+                ]
+            self._known[_key(place, dropin)] = self._merged(
+                place, dropin, taken or Fingerprint(0, 0, ""), found, why
+            )._replace(stamp=_stamp(dropin) if dropin.ctime_ns < began - TICK else None)
+
+    def _imported(
+        self, new: Sequence[tuple[Place, Dropin, str]]
+    ) -> dict[tuple[int, str], tuple[str, Outcome]]:
+        """Have the interpreters import drop-ins; return what each of them found of each module."""
+        outcomes: dict[tuple[int, str], tuple[str, Outcome]] = {}
+        wanted: dict[int, list[str]] = {}
+        probes = {id(probe): probe for place, _, _ in new for probe in place.probes}
+        for place, dropin, _ in new:
+            if dropin.module not in place.refused:
+                for probe in place.seen_by[dropin.module]:
+                    wanted.setdefault(id(probe), []).append(dropin.module)
+        for identity, modules in wanted.items():
+            probe = probes[identity]
+            for module, outcome in probe.describe(modules, self._progress).items():
+                outcomes[identity, module] = probe.python, outcome
+        return outcomes
+
+    def _merged(
+        self,
+        place: Place,
+        dropin: Dropin,
+        taken: Fingerprint,
+        answers: Sequence[tuple[str, Outcome]],
+        why: str,
+    ) -> Known:
+        """Make one of what several interpreters found: all plugins that any of them has."""
+        good = [(python, each) for python, each in answers if isinstance(each, Description)]
+        bad = [(python, each) for python, each in answers if isinstance(each, Failure)]
+        if not good:
+            path = os.path.join(place.directory, os.path.basename(dropin.path))
+            owner = self._owners.owner_of(path, [place.import_root])
+            name = None if owner is None else owner.name
+            return Known(taken, None, None, bad[0][1], (), name, why)
+        warnings = [line for _, each in good for line in each.warnings]
+        warnings += [f"{dropin.module} fails in {python}: {each.error}" for python, each in bad]
+        entry = good[0][1].entry(dropin.module, taken)
+        for python, each in good[1:]:
+            if each.plugins != good[0][1].plugins:
+                warnings.append(f"{dropin.module} differs between {good[0][0]} and {python}")
+                _add_plugins(entry, each)
+        unique = tuple(dict.fromkeys(warnings))
+        return Known(taken, None, entry, None, unique, None, why)
+
+
+def _add_plugins(entry: CachedDropin, description: Description) -> None:
+    """Add to an entry what another interpreter has found besides."""
+    known = {plugin.name: plugin for plugin in entry.plugins}
+    for plugin in description.plugins:
+        if plugin.name not in known:
+            CachedPlugin.from_references(entry, *plugin)
+            continue
+        same = known[plugin.name]
+        same.references = tuple(dict.fromkeys([*same.references, *plugin.references]))
+        same.interfaces = tuple(sorted({*(same.interfaces or ()), *plugin.interfaces}))
+
+
+def _cache_of(place: Place) -> CacheFile | None:
+    """Read the cache of a place, without following a link that is there in its stead."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(place.handle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return read_cache_file(descriptor)
+        finally:
+            os.close(descriptor)
+    return None
+
+
+def _is_same_file(record: DropinRecord, dropin: Dropin) -> bool:
+    if record.stamp == _stamp(dropin):
+        return True
+    size, mtime_ns, taken = record.fingerprint
+    # A package that is installed again brings the same file under another inode. One that only
+    # has another date is imported: that makes the new cache right in the simplest way.
+    return (dropin.size, dropin.mtime_ns) == (size, mtime_ns) and (
+        content_digest(dropin.path) == taken
+    )
+
+
+def _stamp(dropin: Dropin) -> Stamp:
+    return [dropin.size, dropin.mtime_ns, dropin.ctime_ns, dropin.inode]
+
+
+def _key(place: Place, dropin: Dropin) -> tuple[str, Dropin]:
+    # The handle is another one in each survey.
+    return place.directory, dropin._replace(path="")

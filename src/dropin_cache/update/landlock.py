@@ -1,0 +1,86 @@
+"""The sandbox made of Landlock and a filter of system calls, for where there are no namespaces.
+
+A supervisor starts prlimit, then the program that confines itself, then setpriv; see `_supervisor`,
+`_landlock`, prlimit(1) and setpriv(1). The child has the file system as it is, in which it can read
+its view and write nowhere. It sees the numbers of other processes but nothing of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from typing import Optional
+
+from dropin_cache.errors import ImportRootError, InterpreterError
+from dropin_cache.update import _landlock, _supervisor
+from dropin_cache.update.launch import (
+    LIFELINE,
+    PRLIMIT,
+    SCRUBBED,
+    SETPRIV,
+    Launch,
+    child_account,
+    obstacle,
+    unusable,
+    within,
+    without_privilege,
+)
+from dropin_cache.update.limits import Limits
+from dropin_cache.update.view import View
+
+_ADVICE = "use the namespace sandbox (install bubblewrap), or move it"
+
+
+class Landlock:
+    """The tier `landlock`."""
+
+    tier = "landlock"
+
+    def __init__(self, limits: Limits, *, privileged: bool) -> None:
+        """Take what a child may use, and whether it has to become another user."""
+        self._limits = limits
+        self._account = child_account() if privileged else None
+        self.user = None if self._account is None else self._account.uid
+        self.alone = _landlock.abi() >= _landlock.SCOPES
+
+    def works(self) -> str | None:
+        """Ask the kernel, and look for the tools."""
+        if _landlock.abi() == 0:
+            return "the kernel has no Landlock"
+        machine = os.uname().machine
+        if not _landlock.call_filter(machine, all_of_them=True):
+            return f"there is no filter of system calls for {machine}"
+        tools = [PRLIMIT, *([SETPRIV] if self._account else [])]
+        reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
+        """Say how to start an interpreter that can read no more than a view.
+
+        Raises:
+            InterpreterError: The child could not run it.
+            ImportRootError: The child could not read one of the view's roots.
+        """
+        view = view or View.of(python)
+        if self._account is not None:
+            for path in view.interpreter:
+                problem = obstacle(path, self._account, on_the_way=True)
+                if problem is not None:
+                    raise InterpreterError(python, f"{problem}; {_ADVICE}")
+            for given, path in view.roots:
+                problem = obstacle(path, self._account, on_the_way=True)
+                if problem is not None:
+                    raise ImportRootError(given, f"{problem}; {_ADVICE}")
+        user = os.geteuid() if self._account is None else self._account.uid
+        rules = {"read": sorted({entry.source for entry in view.entries})}
+        ours = [sys.executable, "-I", "-S", "-B", "-c"]
+        arguments = [
+            *(*ours, inspect.getsource(_supervisor), LIFELINE),
+            *within(self._limits, user),
+            *(*ours, inspect.getsource(_landlock), json.dumps(rules)),
+            *([] if self._account is None else without_privilege(self._account)),
+            *(python, "-I", "-B"),
+        ]
+        return Launch(arguments, {**SCRUBBED, "HOME": "/nonexistent"}, "/", self.tier)

@@ -1,0 +1,265 @@
+"""What is known of an interpreter from earlier runs, and whether it still holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dropin_cache.update.ledger import TICK, Ledger, Stamp, digest, stamp_of
+from dropin_cache.update.records import Module, Start
+
+IMPORTS = "what it imports"
+"""How a reason begins that is not about the drop-in's own file."""
+
+_NO_PACKAGE, _PORTION, _PACKAGE = range(3)  # what a directory of the plugin package's path is
+_Node = list[Any]  # file, stamp, imports
+
+
+class Memory:
+    """What the ledger knows of one interpreter.
+
+    Attributes:
+        start: What it answered at its last start; None if that does not hold any more.
+        recent: Whether the directories on its path are as they were.
+    """
+
+    def __init__(self, ledger: Ledger, python: str, paths: Sequence[str]) -> None:
+        """Find out what still holds.
+
+        Args:
+            ledger: The ledger.
+            python: Path of the interpreter.
+            paths: Directories to import from, in front of its own.
+        """
+        self.key = _key(python, paths)
+        self._ledger, self._python = ledger, python
+        self._stamps: dict[str, Stamp | None] = {}
+        record = ledger.interpreters.get(self.key)
+        if record is None or not self._hold(record["files"]):
+            record = {"files": {}, "roots": {}, "packages": {}, "modules": {}, "start": None}
+        self._record: dict[str, Any] = {**record, "python": python}
+        self._known = record["start"] is not None
+        self.recent = self._known and self._hold(record["roots"])
+        self._new: dict[str, _Node] = {}
+        self._since = 0  # when the running child was started, nanoseconds
+        self._changed: set[str] = set()
+        self._culprits = self._find_culprits()
+
+    @property
+    def start(self) -> Start | None:
+        """What it answered at its last start, if that still holds."""
+        if not self.recent:
+            return None
+        path, packages = self._record["start"]
+        return Start((0, 0), True, tuple(path), (), tuple(packages))  # noqa: FBT003
+
+    def starting(self) -> None:
+        """Take note that a child is about to start: from now on changes can go unseen."""
+        self._since = time.time_ns()
+
+    def note_start(self, start: Start) -> None:
+        """Keep what a child answered at its start."""
+        own = [*_chain(self._python), *_path_files(start.path), *start.files]
+        self._record["files"] = {file: self._settled(file) for file in dict.fromkeys(own)}
+        self._record["roots"] = {root: self._settled(root) for root in start.path}
+        self._record["start"] = [list(start.path), list(start.packages)]
+
+    def note_imports(self, graph: dict[str, Module]) -> None:
+        """Keep what a child told about who imports whom."""
+        for name, module in graph.items():
+            file, imports = module
+            old = self._new.get(name)
+            if old is None and name not in self._changed:
+                old = self._record["modules"].get(name)
+            if name in self._new and old is not None and old[0] != file:
+                # Drop-ins disagree, so one is wrong: what depends on this is looked at again.
+                self._new[name] = [old[0], [-1, -1, -1, -1], sorted({*old[2], *imports})]
+            elif old is not None and old[0] == file:
+                # What a module imports when it is called need not happen in every child.
+                self._new[name] = [file, old[1], sorted({*old[2], *imports})]
+            else:
+                place = self._would_be_in(name, graph) if file is False else file
+                stamp = self._settled(place) if isinstance(place, str) else None
+                self._new[name] = [file, stamp, list(imports)]
+
+    def package(self, name: str) -> Any:
+        """Return the search path of a plugin package, None if it is not there; `...` if unknown."""
+        found = self._record["packages"].get(name)
+        if not self.recent or found is None or self._culprits.keys() & set(_lineage(name)):
+            return ...
+        path, layout = found
+        if layout != self._layout(name):
+            return ...
+        return None if path is None else tuple(path)
+
+    def note_package(self, name: str, path: Sequence[str] | None) -> None:
+        """Keep where a plugin package is."""
+        self._record["packages"][name] = [path and list(path), self._layout(name)]
+
+    def forget_package(self, name: str) -> None:
+        """Forget where a plugin package was: it cannot be imported any more."""
+        self._record["packages"].pop(name, None)
+
+    def why_stale(self, module: str, *, failed: bool = False) -> str | None:
+        """Say why a module has to be imported again though its own file is the same.
+
+        Args:
+            module: Dotted name.
+            failed: Whether the import failed; then whatever is installed or removed may mend it.
+
+        Returns:
+            A phrase, or None if there is no reason.
+        """
+        if not self._known:
+            return "the interpreter is new, or has changed"
+        if failed and not self.recent:
+            return "it failed before, and something was installed or removed since"
+        # Its own file is not looked at: who asks knows more about that.
+        _, _, imports = self._record["modules"].get(module, (None, None, ()))
+        names = (*_lineage(module)[:-1], *imports)
+        return next((self._culprits[name] for name in names if name in self._culprits), None)
+
+    def keep(self, modules: Iterable[str]) -> None:
+        """Hand everything that counts for these modules to the ledger."""
+        nodes = {**self._record["modules"], **self._new}
+        left = {each for module in modules for each in _lineage(module)}
+        left.update(each for name in self._record["packages"] for each in _lineage(name))
+        reached: dict[str, _Node] = {}
+        while left:
+            name = left.pop()
+            if name in nodes and name not in reached:
+                reached[name] = nodes[name]
+                left.update(nodes[name][2])
+        if self._record["start"] is not None:
+            self._ledger.interpreters[self.key] = {**self._record, "modules": reached}
+
+    def _find_culprits(self) -> dict[str, str]:
+        """Find the modules that something changed for: name -> what."""
+        nodes: dict[str, _Node] = self._record["modules"]
+        importers: dict[str, list[str]] = {}
+        for name, (_, _, imports) in nodes.items():
+            for imported in imports:
+                importers.setdefault(imported, []).append(name)
+        culprits: dict[str, str] = {}
+        for name in nodes:
+            reason = self._why_changed(name)
+            if reason is None:
+                continue
+            self._changed.add(name)
+            left = [name]
+            while left:
+                each = left.pop()
+                if each not in culprits:
+                    culprits[each] = reason
+                    left += importers.get(each, [])
+        return culprits
+
+    def _why_changed(self, name: str) -> str | None:
+        file, stamp, _ = self._record["modules"][name]
+        if isinstance(file, str) and (stamp is None or self._stamp(file) != stamp):
+            there = self._stamp(file) is not None
+            return f"{IMPORTS} {'has changed' if there else 'is gone'}: {file}"
+        if self._is_elsewhere(name, file, stamp):
+            return f"{IMPORTS} is found elsewhere now: {name}"
+        return None
+
+    def _would_be_in(self, name: str, graph: dict[str, Module]) -> str | None:
+        """Return the directory in which a module of a package is not."""
+        parent = name.rpartition(".")[0]
+        known = graph.get(parent) or self._new.get(parent) or self._record["modules"].get(parent)
+        return os.path.dirname(known[0]) if known and isinstance(known[0], str) else None
+
+    def _is_elsewhere(self, name: str, file: Any, stamp: Stamp | None) -> bool:
+        """Tell whether a module is now found where it was not, by the names in directories."""
+        parent, _, last = name.rpartition(".")
+        if parent:
+            place = None if file is not False else self._would_be_in(name, {})
+            return place is not None and self._stamp(place) != stamp and last in self._names(place)
+        if file is None or self.recent:
+            return False
+        for root in self._record["start"][0]:
+            if file and file.startswith(root.rstrip("/") + "/"):
+                return False
+            if self._record["roots"][root] != self._stamp(root) and last in self._names(root):
+                return True
+        return False
+
+    def _names(self, directory: str) -> set[str]:
+        """Return the names of modules that can be in a directory."""
+        try:
+            return {name.partition(".")[0] for name in os.listdir(directory)}
+        except OSError:
+            return set()
+
+    def _layout(self, package: str) -> list[int]:
+        """Tell which directories on the path belong to a package, as `pluginPackagePaths` does."""
+        layout = []
+        for root in self._record["start"][0]:  # in the order of the path, unlike the stamps
+            directory = os.path.join(root, *package.split("."))
+            if os.path.exists(os.path.join(directory, "__init__.py")):
+                layout.append(_PACKAGE)
+            else:
+                layout.append(_PORTION if os.path.isdir(directory) else _NO_PACKAGE)
+        return layout
+
+    def _hold(self, stamps: dict[str, Stamp | None]) -> bool:
+        return all(self._stamp(path) == stamp for path, stamp in stamps.items())
+
+    def _stamp(self, path: str) -> Stamp | None:
+        if path not in self._stamps:
+            self._stamps[path] = stamp_of(path)
+        return self._stamps[path]
+
+    def _settled(self, path: str) -> Stamp | None:
+        """Return the stamp of something that a child has read; a wrong one if it is too new."""
+        stamp = stamp_of(path)
+        if stamp is not None and max(stamp[1:3]) >= self._since - TICK:
+            return [-1, -1, -1, -1]  # matches nothing, so that the next run looks again
+        return stamp
+
+
+def _key(python: str, paths: Sequence[str]) -> str:
+    """Return what tells interpreters apart: for users, also what their environment says."""
+    environment = {}
+    if os.geteuid() != 0:
+        relevant = ("HOME", "XDG_DATA_HOME", "VIRTUAL_ENV")
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith("PYTHON") or name in relevant
+        }
+    return digest(json.dumps([python, list(paths), environment], sort_keys=True).encode())[:32]
+
+
+def _chain(python: str) -> list[str]:
+    """List the files that decide what an interpreter is: what its path leads to, pyvenv.cfg."""
+    found = []
+    for _ in range(40):  # as many links as the kernel follows, path_resolution(7)
+        directory = os.path.dirname(python)
+        found += [python, os.path.join(os.path.dirname(directory), "pyvenv.cfg")]
+        try:
+            python = os.path.normpath(os.path.join(directory, os.readlink(python)))
+        except OSError:
+            break
+    return found
+
+
+def _path_files(roots: Iterable[str]) -> list[str]:
+    """List the .pth files of directories: they say what else is on the path."""
+    found = []
+    for root in roots:
+        try:
+            names = sorted(os.listdir(root))
+        except OSError:
+            continue
+        found += [os.path.join(root, name) for name in names if name.endswith(".pth")]
+    return found
+
+
+def _lineage(module: str) -> list[str]:
+    """Return a module's name and those of the packages it is in, outermost first."""
+    parts = module.split(".")
+    return [".".join(parts[: number + 1]) for number in range(len(parts))]

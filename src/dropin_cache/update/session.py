@@ -1,0 +1,119 @@
+"""What a run works with: configuration, ledger, sandbox, and how files are opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dropin_cache.errors import ImportRootError
+from dropin_cache.update import config, ledger, sandbox
+from dropin_cache.update.config import Settings
+from dropin_cache.update.ledger import Ledger
+from dropin_cache.update.places import Survey
+from dropin_cache.update.report import Request
+from dropin_cache.update.sandbox import Confinement
+from dropin_cache.update.trust import Files
+
+# No child may be able to write here; the way in is closed anyway, and a child tries all the same.
+_CLOSED = ("/run/lock/dropin-cache", "/run/dropin-cache", "/var/lib/dropin-cache")
+_TIMEOUT = 30.0  # seconds, where neither the command line nor the configuration says more
+
+
+class Session(NamedTuple):
+    """What a run works with.
+
+    Attributes:
+        request: What to do.
+        settings: The configuration.
+        tiers: The tiers of the sandbox that are allowed, best first.
+        privileged: Whether this process can do what the owners of the files it meets cannot.
+        files: How to open what counts.
+        loose: How to open what is only looked at.
+        ledger: What earlier runs saw.
+        confinement: The sandbox.
+        timeout: How long one import may take, seconds.
+        lock_timeout: How long to wait for other writers, seconds.
+    """
+
+    request: Request
+    settings: Settings
+    tiers: tuple[str, ...]
+    privileged: bool
+    files: Files
+    loose: Files
+    ledger: Ledger
+    confinement: Confinement
+    timeout: float
+    lock_timeout: float
+
+    def survey(self) -> Survey:
+        """Return a new look at the directories."""
+        trusted = self.privileged or self.request.root is not None
+        return Survey(self.ledger, trusted=trusted, files=self.files, loose=self.loose)
+
+    def shown(self, path: str) -> str:
+        """Return a path as this system has it, for people."""
+        return (self.request.root or "").rstrip("/") + path
+
+
+@contextlib.contextmanager
+def open_session(request: Request) -> Iterator[Session]:
+    """Read the configuration and the ledger.
+
+    Args:
+        request: What to do.
+
+    Raises:
+        ImportRootError: The root to work in is none.
+        UntrustedError: Others can change the root to work in.
+    """
+    # Privilege is effective uid 0: what such a process opens, others may have put there for it.
+    privileged = os.geteuid() == 0
+    root = None if request.root is None else os.path.abspath(request.root)
+    with contextlib.ExitStack() as stack:
+        try:
+            strict = stack.enter_context(Files(enforced=privileged, root=root))
+        except OSError as error:
+            raise ImportRootError(str(root), error.strerror or str(error)) from error
+        settings = config.load(strict)
+        groups = settings.trusted_groups
+        files = stack.enter_context(Files(enforced=privileged, groups=groups, root=root))
+        loose = stack.enter_context(Files(enforced=False, root=root))
+        tiers = _tiers(request, settings, privileged=privileged)
+        yield Session(
+            request=request._replace(root=root),
+            settings=settings,
+            tiers=tiers,
+            privileged=privileged,
+            files=files,
+            loose=loose,
+            # An image has none: it would make equal trees differ.
+            ledger=Ledger(None if root else ledger.location(), files),
+            confinement=Confinement(
+                lambda: sandbox.choose(
+                    tiers,
+                    privileged=privileged,
+                    limits=settings.limits,
+                    root=root,
+                ),
+                _CLOSED if privileged else (),
+            ),
+            timeout=_first(request.timeout, settings.timeout),
+            lock_timeout=_first(request.lock_timeout, settings.lock_timeout),
+        )
+
+
+def _tiers(request: Request, settings: Settings, *, privileged: bool) -> tuple[str, ...]:
+    """Return the tiers that are allowed, best first."""
+    if request.sandbox != "auto":
+        return (request.sandbox,)
+    if request.root is not None:
+        return ("namespace",)
+    # Users run their own code with their own rights all day long.
+    return settings.sandbox if privileged else ("none",)
+
+
+def _first(*values: float | None) -> float:
+    return next((value for value in values if value is not None), _TIMEOUT)

@@ -1,0 +1,5 @@
+"""Ends the process with SIGABRT."""
+
+import os
+
+os.abort()

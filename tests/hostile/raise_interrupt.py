@@ -1,0 +1,3 @@
+"""Raises what Ctrl-C does."""
+
+raise KeyboardInterrupt

@@ -1,0 +1,5 @@
+"""Keeps the interpreter from ever starting."""
+
+import time
+
+time.sleep(1 << 20)

@@ -1,0 +1,4 @@
+"""Needs the processor for ever."""
+
+while True:
+    pass

@@ -1,0 +1,6 @@
+"""Makes a file in the directory of the ledger."""
+
+from app import victims
+
+with open(f"/var/lib/dropin-cache/{victims.TAG}", "w", encoding="utf-8"):
+    pass

@@ -1,0 +1,95 @@
+"""What a run works with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dropin_cache.errors import ImportRootError, NoSandboxError, UntrustedError
+from dropin_cache.update.report import Request
+from dropin_cache.update.session import open_session
+
+ROOT = os.geteuid() == 0
+
+
+class TestOpenSession:
+    """From a request to all that is needed for it."""
+
+    def test_defaults(self) -> None:
+        """Who asks for nothing gets what is configured, else half a minute for anything."""
+        with open_session(Request()) as session:
+            expected = (ROOT, 30.0, 30.0)
+            assert expected == (session.privileged, session.timeout, session.lock_timeout)
+            assert "/somewhere" == session.shown("/somewhere")
+
+    def test_asked_for(self) -> None:
+        """What the request says comes first, also nothing."""
+        with open_session(Request(timeout=7.0, lock_timeout=0.0)) as session:
+            assert (7.0, 0.0) == (session.timeout, session.lock_timeout)
+
+    @pytest.mark.parametrize(
+        ("request_", "root", "user"),
+        [
+            (Request(), ("namespace", "landlock"), ("none",)),
+            (Request(sandbox="landlock"), ("landlock",), ("landlock",)),
+            (Request(sandbox="none"), ("none",), ("none",)),
+            (Request(root="/"), ("namespace",), ("namespace",)),
+            (Request(root="/", sandbox="none"), ("none",), ("none",)),
+        ],
+        ids=["auto", "landlock", "none", "image", "image and none"],
+    )
+    def test_tiers(self, request_: Request, root: tuple[str, ...], user: tuple[str, ...]) -> None:
+        """Which sandbox is allowed depends on who asks, and for what."""
+        with open_session(request_) as session:
+            assert (root if ROOT else user) == session.tiers
+
+    def test_chosen_late(self) -> None:
+        """The sandbox is tried out when it is needed, not before."""
+        with open_session(Request(sandbox="no such")) as session:
+            assert None is session.confinement.tier
+            with pytest.raises(NoSandboxError):
+                session.confinement.chosen()
+
+    def test_closed(self) -> None:
+        """Where root keeps what nobody else may touch, no child may be able to write."""
+        with open_session(Request()) as session:
+            assert ROOT == ("/var/lib/dropin-cache" in session.confinement.closed)
+
+    def test_root(self, public_path: Path) -> None:
+        """In another root, paths are what they are there, and are shown as they are here."""
+        (public_path / "inside").touch()
+        for root in (public_path, f"{public_path}/"):
+            with open_session(Request(root=str(root))) as session:
+                os.close(session.files.file("/inside"))
+                os.close(session.loose.file("/inside"))
+                assert f"{public_path}/inside" == session.shown("/inside")
+                # An image keeps no memory.
+                assert None is session.ledger._directory
+                assert session.survey()._trusted
+
+    def test_relative_root(self, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A relative root counts from here."""
+        monkeypatch.chdir(public_path)
+        with open_session(Request(root=".")) as session:
+            assert str(public_path) == session.request.root
+
+    @pytest.mark.parametrize(
+        ("name", "reason"), [("missing", "No such file or directory"), ("file", "Not a directory")]
+    )
+    def test_no_root(self, public_path: Path, name: str, reason: str) -> None:
+        """What is no directory is no root."""
+        (public_path / "file").touch()
+        path = str(public_path / name)
+        with pytest.raises(ImportRootError) as caught, open_session(Request(root=path)):
+            pass
+        assert (path, reason) == (caught.value.path, caught.value.reason)
+
+    @pytest.mark.skipif(not ROOT, reason="users rely on what they may")
+    def test_root_of_others(self, public_path: Path) -> None:
+        """Root does not work where others can write."""
+        public_path.chmod(0o777)
+        request = Request(root=str(public_path))
+        with pytest.raises(UntrustedError), open_session(request):
+            pass
