@@ -112,6 +112,15 @@ class TestAnyAnswer:
         with contextlib.suppress(AnswerError):
             assert type(answers.from_untrusted(answer, TOKEN)) is dict
 
+    def test_too_many_values(self) -> None:
+        """What would take many times its size in memory is not even parsed."""
+        text = b'{"token": "%s", "x": [%s]}'
+        few, many = (b"[]," * count + b"[]" for count in (199_000, 200_000))
+        assert 199_001 == len(answers.from_untrusted(text % (TOKEN.encode(), few), TOKEN)["x"])
+        with pytest.raises(AnswerError) as caught:
+            answers.from_untrusted(text % (TOKEN.encode(), many), TOKEN)
+        assert ["too many values"] == caught.value.issues
+
     @given(almost)
     def test_valid_or_an_error(self, answer: dict[str, Any]) -> None:
         """Each validator returns what it promises or raises AnswerError, nothing else."""

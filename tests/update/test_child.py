@@ -176,6 +176,13 @@ class TestDeath:
             ask(started, **module(modules, text))
         assert "its description is larger than 3 MiB" == caught.value.reason
 
+    def test_does_not_read(self) -> None:
+        """A child whose input is full is given up when its time is over."""
+        process = Child(Launch(["/bin/sh", "-c", "sleep 999"], {}, "/"))
+        with pytest.raises(ChildError) as caught:
+            process.ask(b"x" * (1 << 20), 0.2)
+        assert "it keeps the process from reading" == caught.value.reason
+
     def test_last_words(self, started: Child, modules: Path) -> None:
         """The end of what it printed comes with the error."""
         text = "import os; os.write(2, b'x' * 9999 + b'last \\xff'); os._exit(1)"

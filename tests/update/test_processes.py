@@ -30,11 +30,11 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.write(writing, b"x")
         os.closerange(0, 20)
-        os.execve("/bin/sleep", ["sleep", "998"], {})
+        os.execve("/bin/sleep", ["sleep", "998.@"], {})
     os._exit(0)
 os.read(reading, 1)
 time.sleep(0.2)
-"""
+""".replace("@", str(os.getpid()))  # others run these tests at the same time
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def ask(child: Child, modules: Path, code: str, timeout: float = 60) -> dict[str
 
 def daemons() -> list[int]:
     """Return the processes that `DAEMON` leaves."""
-    line = b"sleep\x00998\x00"
+    line = f"sleep\0998.{os.getpid()}\0".encode()
     found = []
     for process in processes._processes():
         with contextlib.suppress(OSError):

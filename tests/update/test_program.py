@@ -30,13 +30,15 @@ def starting(*path: Path) -> dict[str, Any]:
     return {"do": "start", "path": directories, **nothing}
 
 
-def exchange(*requests: dict[str, Any], cwd: Path | None = None) -> list[dict[str, Any]]:
+def exchange(
+    *requests: dict[str, Any], cwd: Path | None = None, code: str = RUN
+) -> list[dict[str, Any]]:
     """Run the program, send requests, and return the answers as they are."""
     answers, back = os.pipe()
     lifeline, held = os.pipe()
     with no_process_left():
         process = subprocess.Popen(
-            [sys.executable, "-B", "-c", RUN, str(back), str(lifeline)],
+            [sys.executable, "-B", "-c", code, str(back), str(lifeline)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -249,3 +251,29 @@ class TestModule:
             Path(_program.__file__).parent.parent
             == Path(imported(tmp_path, text)["description"]).parent
         )
+
+
+class TestApart:
+    """Drop-ins in a sandbox, here without one."""
+
+    TRUSTING = (
+        "from dropin_cache.update import _confinement\n"
+        "_confinement.broken_promises = lambda *_: []\n"
+    )
+
+    def test_on_its_own(self, tmp_path: Path) -> None:
+        """What one does to its process, or to the package, another does not see."""
+        package = tmp_path / "some"
+        package.mkdir()
+        (package / "__init__.py").write_text("met = []\n")
+        good = "import some\n__doc__ = str(some.met)\nsome.met.append(1)\n"
+        (package / "one.py").write_text(good)
+        (package / "end.py").write_text("import os\nos._exit(3)\n")
+        (package / "two.py").write_text(good)
+        start = {**starting(tmp_path), "tier": "namespace", "alone": False}
+        modules = [{"do": "module", "name": f"some.{name}"} for name in ("one", "end", "two")]
+        warm = [{"do": "warm", "name": name} for name in ("some", "missing")]
+        found = exchange(start, *warm, *modules, code=self.TRUSTING + RUN)
+        assert ["t"] * 6 == [each["token"] for each in found]
+        assert ["[]", "[]"] == [found[3]["description"], found[5]["description"]]
+        assert "it ended the process with exit status 3" == found[4]["error"]

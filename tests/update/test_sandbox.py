@@ -186,12 +186,13 @@ class TestContainment:
 
     def test_unix_socket(self, tier: str) -> None:
         """Nor one that listens on an abstract socket, which no file system hides."""
+        name = f"\0dropin-cache-test-{os.getpid()}"
         with socket.socket(socket.AF_UNIX) as server:
-            server.bind("\0dropin-cache-test")
+            server.bind(name)
             server.listen()
-            code = """
+            code = f"""
             import socket
-            socket.socket(socket.AF_UNIX).connect("\\0dropin-cache-test")
+            socket.socket(socket.AF_UNIX).connect({name!r})
             print("reached")
             """
             assert "reached" == says(open_launch(), code)

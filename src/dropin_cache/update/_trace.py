@@ -43,7 +43,7 @@ class ImportGraph:
         ) -> Any:
             # Who calls __import__() as a function need not say who it is.
             importing = globals or sys._getframe(1).f_globals  # noqa: SLF001 - as below
-            importer = importing.get("__name__")
+            importer = None if _is_ours(importing) else importing.get("__name__")
             absolute = _absolute(name, importing, level)
             try:
                 result = import_statement(name, globals, locals, fromlist, level)
@@ -134,6 +134,13 @@ def without_frames_of_ours(error: Any) -> Any:
         each.stack[:] = kept
         each = each.__cause__ or each.__context__
     return error
+
+
+def _is_ours(importing: Any) -> bool:
+    """Tell whether a module is one that this child was handed; a drop-in may have it, too."""
+    name = importing.get("__name__")
+    ours = type(name) is str and name.startswith("dropin_cache.")
+    return ours and importing.get("__spec__") is None
 
 
 def _absolute(name: str, importing: Any, level: int) -> str:
