@@ -1033,6 +1033,10 @@ class TestRoot:
                 "[dropin_cache.packages]\napp = app.plugins\n"
             )
             (plugins.parent.parent / "app-1.dist-info" / "METADATA").write_text("Name: app\n")
+            outcome = run("update", *options)  # of all packages: nothing else goes
+            assert written.replace("written", "unchanged") in outcome.out
+            assert "removed" not in outcome.out
+            assert (plugins / CACHE).exists()
             outcome = run("clean", *options)
             assert (0, f"removed: {plugins / CACHE}\n", "") == outcome
             shutil.rmtree(plugins.parent.parent / "app-1.dist-info")

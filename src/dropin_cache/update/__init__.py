@@ -33,7 +33,7 @@ def update(request: Request, progress: Progress) -> Report:
             for package in targets.packages:
                 if package:
                     directories += refresh(session, package, owners, progress)
-            if request.write and not request.packages:
+            if request.write and not request.packages and not request.root:
                 directories += forget(session, {each.path for each in directories})
             _remember(session, targets)
         problems = (*session.settings.problems, *targets.problems)
