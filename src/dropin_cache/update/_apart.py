@@ -121,7 +121,7 @@ def _end_others() -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
             reaped, _ = os.waitpid(-1, os.WNOHANG)
-            if not reaped:
+            if not reaped:  # pragma: no cover - depends on how quickly they end
                 time.sleep(_PAUSE / 100)
 
 
