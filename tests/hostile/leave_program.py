@@ -4,7 +4,7 @@ import subprocess
 
 from app import victims
 
-script = f"sleep 0.3; touch {victims.OPEN}/leave_program; sleep 3600"
+script = f"sleep 0.3; touch {victims.OPEN}/leave_program; exec tail -f {victims.OPEN}/leave_program"
 with open("/dev/null", "r+b") as null:
     subprocess.Popen(
         ["/bin/sh", "-c", script], stdin=null, stdout=null, stderr=null, start_new_session=True
