@@ -21,18 +21,22 @@ from dropin_cache.update.launch import Launch
 from dropin_cache.update.processes import InNamespace, Supervised, offspring_of
 from sandboxes import PYTHON, confined
 
-# Becomes a daemon in the classical way, without its mark, and tells that it lives.
+# Becomes a daemon in the classical way, without its mark, and tells that it lives. It fails at once
+# where there is no room for another process of its user, because of other tests.
 DAEMON = """
 import os, sys, time
 reading, writing = os.pipe()
 if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.write(writing, b"x")
-        os.closerange(0, 20)
-        os.execve("/bin/sleep", ["sleep", "998.@"], {})
-    os._exit(0)
-os.read(reading, 1)
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(writing, b"x")
+            os.closerange(0, 20)
+            os.execve("/bin/sleep", ["sleep", "998.@"], {})
+    finally:
+        os._exit(0)
+os.close(writing)
+assert os.read(reading, 1)
 time.sleep(0.2)
 """.replace("@", str(os.getpid()))  # others run these tests at the same time
 
@@ -124,11 +128,13 @@ for request in ({start!r}, {{"do": "package", "name": "bad"}}):
             while not lives:
                 # It ends early if other tests leave no room for a process of the same user.
                 with subprocess.Popen([sys.executable, "-B", "-c", code]) as update:
-                    while not lives and update.poll() is None:
-                        assert time.monotonic() < deadline
-                        time.sleep(0.01)
-                        lives = bool(daemons())
-                    update.kill()
+                    try:
+                        while not lives and update.poll() is None:
+                            assert time.monotonic() < deadline
+                            time.sleep(0.01)
+                            lives = bool(daemons())
+                    finally:
+                        update.kill()
             while daemons():
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
