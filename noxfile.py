@@ -1,4 +1,4 @@
-"""The checks: `lint`, and `tests` on every Python from 3.9 that this machine has.
+"""The checks: `lint`, `tests` on Pythons from 3.9, and `packages` on systems of their own.
 
 Started by `make test` and `make lint`. Everything made here lies in the place that tools/work-dir
 chooses, outside the source tree. `make clean` removes it, which also is the way to get newer
@@ -171,6 +171,7 @@ def tests(session: nox.Session) -> None:
         f"--junit-xml={WORK}/results/{session.python}.xml",
         "--numprocesses=auto",
         "--dist=loadgroup",
+        "--ignore=tests/packages",
     ]
     if session.python != DEFAULT:
         # Its children are always the system's interpreter, so there is nothing else to learn.
@@ -180,6 +181,26 @@ def tests(session: nox.Session) -> None:
         (WORK / "coverage").mkdir()
         options += ["--cov", "--cov-config=pyproject.toml", "--cov-report=term-missing"]
     session.run("python", "-m", "pytest", *options, *session.posargs, env=environment)
+
+
+@nox.session(python=[DEFAULT])
+def packages(session: nox.Session) -> None:
+    """Build the packages of the distributions, and try them on systems made for that.
+
+    Arguments behind `--` go to pytest.
+    """
+    group = nox.project.dependency_groups(PYPROJECT, "test")
+    _install(session, "python", [*DEPENDENCIES, *group], Path(session.virtualenv.location))
+    _install_project(session, "python")
+    options = [
+        f"--override-ini=cache_dir={WORK}/pytest/packages",
+        f"--junit-xml={WORK}/results/packages.xml",
+        "--numprocesses=auto",
+        "--dist=loadgroup",  # one process for all tests that share a system
+    ]
+    arguments = session.posargs or ["tests/packages"]
+    environment = {"DROPIN_CACHE_ROOTS": str(WORK / "roots")}
+    session.run("python", "-m", "pytest", *options, *arguments, env=environment)
 
 
 def _shell_scripts() -> list[str]:

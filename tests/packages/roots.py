@@ -1,0 +1,228 @@
+"""Systems to install packages on: trees made by mmdebstrap, each test with a copy of its own.
+
+A tree is made once and kept in the directory that `DROPIN_CACHE_ROOTS` names, else in a temporary
+one. A `Root` is that tree as a system of its own: an overlay in memory is its file system, and it
+has its own process and network namespaces. All of it is gone when the process that holds it ends,
+which it does when the tests end, however they do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from conftest import missing
+
+SUITE = "bookworm"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Becomes the first process of the root. Its standard input is the life of the whole.
+_HOLDER = r"""
+set -eu
+base=$1 place=$2
+mount --make-rprivate /
+mount -t tmpfs -o mode=0755 tmpfs "$place"
+mkdir "$place/upper" "$place/work" "$place/root"
+mount -t overlay -o "lowerdir=$base,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
+cd "$place/root"
+mount -t proc proc proc
+mount -t tmpfs -o mode=0755 tmpfs run
+mkdir -m 1777 run/lock
+mount --rbind /dev dev
+pivot_root . mnt
+exec chroot . /bin/sh -c 'umount -l /mnt && echo ready && cat'
+"""
+
+
+class Base(NamedTuple):
+    """What a tree is made of.
+
+    Attributes:
+        name: Its name, for people.
+        installed: Packages that are installed in it.
+        archived: Packages that can be installed in it without a network, and what they depend on.
+    """
+
+    name: str
+    installed: tuple[str, ...]
+    archived: tuple[str, ...] = ()
+
+    def tree(self) -> Path:
+        """Return the directory of the tree; make it if it is not there."""
+        if os.geteuid() != 0:
+            pytest.skip("only root can make systems")
+        if shutil.which("mmdebstrap") is None:
+            missing("mmdebstrap")
+        identity = "\n".join([SUITE, _STYLE, *self.installed, "", *self.archived])
+        key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        tree = _cache() / f"{self.name}-{key}"
+        with tree.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # several processes run tests
+            if not tree.exists():
+                self._build(tree)
+        return tree
+
+    def _build(self, tree: Path) -> None:
+        new = tree.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        command = [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=apt",
+            "--skip=cleanup/apt/lists",
+            f"--include={','.join(['mount', *self.installed])}",
+            '--customize-hook=mkdir -p "$1/srv/archives/partial"',
+        ]
+        if self.archived:
+            options = "-qq -y -o Dir::Cache::archives=/srv/archives --no-install-recommends"
+            fetch = f"apt-get {options} install --download-only {' '.join(self.archived)}"
+            command.append(f'--customize-hook=chroot "$1" {fetch}')
+        subprocess.run([*command, SUITE, str(new)], check=True)
+        # Installations need no network: what they fetch is there already.
+        (new / "etc/apt/apt.conf.d/50tests").write_text(
+            'Dir::Cache::archives "/srv/archives";\nAPT::Install-Recommends "false";\n'
+            'APT::Sandbox::User "root";\nDpkg::Use-Pty "false";\n'
+        )
+        new.rename(tree)
+
+
+_STYLE = "1"  # to be changed together with `_build`
+
+
+@functools.cache
+def _cache() -> Path:
+    """Return the directory for trees, which is closed to others: the trees have setuid programs."""
+    told = os.environ.get("DROPIN_CACHE_ROOTS")
+    if told:
+        Path(told).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(told)
+    place = tempfile.mkdtemp(prefix="dropin-cache-test-")
+    atexit.register(shutil.rmtree, place)
+    return Path(place)
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Root:
+    """A running system. Close it when it is not needed any more.
+
+    Attributes:
+        path: Where its files are, as this process sees them.
+    """
+
+    def __init__(self, base: Base) -> None:
+        """Start it.
+
+        Args:
+            base: What it is made of.
+        """
+        tree = base.tree()
+        self._place = tempfile.mkdtemp(prefix="dropin-cache-test-")
+        unshare = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
+        self._holder = subprocess.Popen(
+            [*unshare, "sh", "-c", _HOLDER, "sh", str(tree), self._place],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"PATH": PATH},
+        )
+        try:
+            assert self._holder.stdout is not None
+            if self._holder.stdout.readline() != "ready\n":
+                missing("the right to make a system of its own (CAP_SYS_ADMIN)")
+            pid = self._holder.pid
+            self._init = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        except BaseException:
+            self.close()
+            raise
+        self.path = Path(f"/proc/{self._init}/root")
+
+    def close(self) -> None:
+        """End all of its processes; its files go with them."""
+        for stream in (self._holder.stdin, self._holder.stdout):
+            assert stream is not None
+            stream.close()
+        self._holder.wait(30)
+        os.rmdir(self._place)
+
+    def start(self, *command: str, user: int | None = None, **options: Any) -> Any:
+        """Start a command in it and return the process.
+
+        Args:
+            command: The command.
+            user: Who runs it, by number, if not root.
+            options: `env` for further environment variables, and what `subprocess.Popen` takes.
+        """
+        enter = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--net", "--root", "--wd"]
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
+        environment = {
+            "PATH": PATH,
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+            "DEBIAN_FRONTEND": "noninteractive",
+            **options.pop("env", {}),
+        }
+        for stream in ("stdout", "stderr"):
+            options.setdefault(stream, subprocess.PIPE)
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen([*enter, *become, *command], env=environment, text=True, **options)
+
+    def run(
+        self, *command: str, status: int | None = 0, timeout: float = 300, **options: Any
+    ) -> Done:
+        """Run a command in it.
+
+        Args:
+            command: The command.
+            status: What it has to end with; None if that does not matter.
+            timeout: Seconds that it may take.
+            options: As for `start`.
+        """
+        process = self.start(*command, **options)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        done = Done(process.returncode, out or "", err or "")
+        assert status in {None, done.status}, f"{command}: {done}"
+        return done
+
+    def write(self, name: str, text: str | bytes, mode: int = 0o644) -> None:
+        """Write a file in it, and the directories above it."""
+        file = self.path / name.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        file.chmod(mode)
+
+    def read(self, name: str) -> str:
+        """Return the content of a file in it."""
+        return (self.path / name.lstrip("/")).read_text(encoding="utf-8")
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is such a file or directory in it, links not followed."""
+        return os.path.lexists(self.path / name.lstrip("/"))
+
+    def copy(self, source: Path, name: str) -> None:
+        """Copy a file or a directory of this system into it."""
+        target = self.path / name.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True)
+        else:
+            shutil.copy(source, target)
