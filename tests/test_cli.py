@@ -50,7 +50,8 @@ exit status:
   5  it could not be done: no permission, read-only or full disk, lock timeout, no sandbox
 
 A command ended by a signal exits with 128 plus its number (130 for Ctrl-C); caches are never
-left half written. With --trigger, update exits with 0 whatever happens.
+left half written. With --trigger, update exits with 0 whatever happens. run exits with the
+status of the command that it runs; 127 if there is none of that name, 126 if it cannot be run.
 """
 HELP = f"""\
 usage: dropin-cache [-h] [--version] COMMAND ...
@@ -64,6 +65,8 @@ positional arguments:
     list      show what is in the caches, importing nothing
     explain   tell the state of a drop-in, a plugin or a file, and why it is so
     clean     remove every cache that this program wrote
+    hook      have pip see to the caches of this environment, or not, or tell which
+    run       run an installer, then update the caches of what it changed
 
 options:
   -h, --help  show this help message and exit
@@ -108,7 +111,7 @@ VERBOSE = """\
 """
 HELP_UPDATE = f"""\
 usage: dropin-cache update {ENVIRONMENT_USAGE} [--json] [--timeout S] [--lock-timeout S] \
-[--force] [--dry-run] [--strict] [--trigger] [-q | -v] [PACKAGE ...]
+[--force] [--dry-run] [--strict] [--settle S] [--trigger] [-q | -v] [PACKAGE ...]
 
 Bring caches up to date.
 
@@ -116,6 +119,7 @@ Bring caches up to date.
   --force               import and write also what has not changed
   --dry-run             only say what would be done
   --strict              exit with 3 if drop-ins are broken
+  --settle S            go on until nothing has been installed or removed for this many seconds
   --trigger             for package managers: print a line for each thing that changed or broke, \
 no more, and exit with 0
 {QUIET}{VERBOSE}
@@ -154,6 +158,34 @@ usage: dropin-cache clean {ENVIRONMENT_USAGE} [--lock-timeout S] [-q]
 Remove every cache that this program wrote.
 
 {ENVIRONMENT}{LOCK_TIMEOUT}{QUIET}
+{EXIT_STATUS}"""
+HELP_HOOK = f"""\
+usage: dropin-cache hook [-h] {{enable,disable,status}}
+
+Have pip see to the caches of this environment, or not, or tell which.
+
+positional arguments:
+  {{enable,disable,status}}
+                        what to do about it
+
+options:
+  -h, --help            show this help message and exit
+
+{EXIT_STATUS}"""
+HELP_RUN = f"""\
+usage: dropin-cache run [-h] [--python EXE] [--path DIR] -- COMMAND [ARGUMENT ...]
+
+Run an installer, then update the caches of what it changed.
+
+positional arguments:
+  COMMAND       the command and its arguments
+
+options:
+  -h, --help    show this help message and exit
+  --python EXE  interpreter of the environment that the command changes (default: the one running \
+this, the environments that installers choose, and, for root, those configured); repeatable
+  --path DIR    directory to import from besides, that the command may change; repeatable
+
 {EXIT_STATUS}"""
 CONFIGURATION = "/etc/dropin-cache/dropin-cache.conf"
 BROKEN = "dropin-cache: warning: app.plugins.bad is left out: ZeroDivisionError: division by zero\n"
@@ -236,8 +268,10 @@ class TestHelp:
             (["list", "-h"], HELP_LIST),
             (["explain", "-h"], HELP_EXPLAIN),
             (["clean", "-h"], HELP_CLEAN),
+            (["hook", "-h"], HELP_HOOK),
+            (["run", "-h"], HELP_RUN),
         ],
-        ids=["all", "update", "check", "list", "explain", "clean"],
+        ids=["all", "update", "check", "list", "explain", "clean", "hook", "run"],
     )
     def test_help(self, arguments: list[str], expected: str) -> None:
         """Each command explains its options and its exit status."""

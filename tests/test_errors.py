@@ -56,6 +56,18 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         "another process is writing /d/c, for 2.5 s by now",
     ),
     (
+        errors.CommandError("/c", errno.ENOENT),
+        127,
+        {"command": "/c", "errno": errno.ENOENT, "exit_code": 127},
+        "cannot run /c: No such file or directory",
+    ),
+    (
+        errors.CommandError("/c", errno.EACCES),
+        126,
+        {"command": "/c", "errno": errno.EACCES, "exit_code": 126},
+        "cannot run /c: Permission denied",
+    ),
+    (
         errors.UnstableError("/d"),
         5,
         {"path": "/d"},

@@ -47,8 +47,8 @@ function _shtab_dropin_cache_using
   test "$_shtab_dropin_cache_cmdpath" = "$argv"
 end
 
-set -g _shtab_dropin_cache_commands update check list explain clean
-set -g _shtab_dropin_cache_opts_with_value --interface --lock-timeout --package --path --python --root --sandbox --timeout
+set -g _shtab_dropin_cache_commands update check list explain clean hook run
+set -g _shtab_dropin_cache_opts_with_value --interface --lock-timeout --package --path --python --root --sandbox --settle --timeout
 
 complete -c dropin-cache -e
 complete -c dropin-cache -f
@@ -67,6 +67,7 @@ complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l lock-timeout -
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l force -d 'import and write also what has not changed'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l dry-run -d 'only say what would be done'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l strict -d 'exit with 3 if drop-ins are broken'
+complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l settle -x -d 'go on until nothing has been installed or removed for this many seconds'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l trigger -d 'for package managers: print a line for each thing that changed or broke, no more, and exit with 0'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -s q -l quiet -d 'print errors only'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -s v -l verbose -d 'print tracebacks of broken drop-ins, and why drop-ins were imported'
@@ -106,3 +107,10 @@ complete -c dropin-cache -n '_shtab_dropin_cache_using clean' -l root -xka "(__f
 complete -c dropin-cache -n '_shtab_dropin_cache_using clean' -l sandbox -xka "auto namespace landlock none" -d 'where drop-ins are imported (default: auto, the best of what the configuration allows for root, none for others)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using clean' -l lock-timeout -x -d 'seconds to wait for another writer (default: as configured, or 30)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using clean' -s q -l quiet -d 'print errors only'
+complete -c dropin-cache -n '_shtab_dropin_cache_using; and test $_shtab_dropin_cache_npos -eq 0' -a hook -d 'Have pip see to the caches of this environment, or not, or tell which.'
+complete -c dropin-cache -n '_shtab_dropin_cache_using hook' -s h -l help -d 'show this help message and exit'
+complete -c dropin-cache -n '_shtab_dropin_cache_using hook; and test $_shtab_dropin_cache_npos -eq 0' -ka "enable disable status" -d 'what to do about it'
+complete -c dropin-cache -n '_shtab_dropin_cache_using; and test $_shtab_dropin_cache_npos -eq 0' -a run -d 'Run an installer, then update the caches of what it changed.'
+complete -c dropin-cache -n '_shtab_dropin_cache_using run' -s h -l help -d 'show this help message and exit'
+complete -c dropin-cache -n '_shtab_dropin_cache_using run' -l python -xka "(__fish_complete_path (commandline -ct))" -d 'interpreter of the environment that the command changes (default: the one running this, the environments that installers choose, and, for root, those configured); repeatable'
+complete -c dropin-cache -n '_shtab_dropin_cache_using run' -l path -xka "(__fish_complete_directories)" -d 'directory to import from besides, that the command may change; repeatable'

@@ -3,7 +3,7 @@
 
 
 
-_shtab_update_dropin_cache_option_strings=(-h --help --python --path --root --sandbox --json --timeout --lock-timeout --force --dry-run --strict --trigger -q --quiet -v --verbose)
+_shtab_update_dropin_cache_option_strings=(-h --help --python --path --root --sandbox --json --timeout --lock-timeout --force --dry-run --strict --settle --trigger -q --quiet -v --verbose)
 
 _shtab_update_dropin_cache___python_COMPGEN=_shtab_compgen_files
 _shtab_update_dropin_cache___path_COMPGEN=_shtab_compgen_dirs

@@ -48,7 +48,7 @@ function _shtab_update_dropin_cache_using
 end
 
 set -g _shtab_update_dropin_cache_commands
-set -g _shtab_update_dropin_cache_opts_with_value --lock-timeout --path --python --root --sandbox --timeout
+set -g _shtab_update_dropin_cache_opts_with_value --lock-timeout --path --python --root --sandbox --settle --timeout
 
 complete -c update-dropin-cache -e
 complete -c update-dropin-cache -f
@@ -64,6 +64,7 @@ complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -l lock-time
 complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -l force -d 'import and write also what has not changed'
 complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -l dry-run -d 'only say what would be done'
 complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -l strict -d 'exit with 3 if drop-ins are broken'
+complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -l settle -x -d 'go on until nothing has been installed or removed for this many seconds'
 complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -l trigger -d 'for package managers: print a line for each thing that changed or broke, no more, and exit with 0'
 complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -s q -l quiet -d 'print errors only'
 complete -c update-dropin-cache -n _shtab_update_dropin_cache_using -s v -l verbose -d 'print tracebacks of broken drop-ins, and why drop-ins were imported'

@@ -8,6 +8,7 @@ from typing import Any, Callable
 from dropin_cache import _streams
 from dropin_cache._text import one_line
 from dropin_cache.errors import (
+    CommandError,
     ConfigurationError,
     ConfinementError,
     DropinCacheError,
@@ -56,6 +57,9 @@ _ADVICE: dict[type, Callable[[Any], str]] = {
     ),
     ConfinementError: lambda _: (
         "Nothing was imported. Take another sandbox (--sandbox), and please report this."
+    ),
+    CommandError: lambda _: (
+        "Nothing was run. The command stands behind two dashes: dropin-cache run -- uv sync"
     ),
     UnstableError: lambda _: "Try again when whatever installs software there is done.",
 }

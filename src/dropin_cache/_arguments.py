@@ -14,7 +14,8 @@ _EPILOG = """exit status:
   5  it could not be done: no permission, read-only or full disk, lock timeout, no sandbox
 
 A command ended by a signal exits with 128 plus its number (130 for Ctrl-C); caches are never
-left half written. With --trigger, update exits with 0 whatever happens."""
+left half written. With --trigger, update exits with 0 whatever happens. run exits with the
+status of the command that it runs; 127 if there is none of that name, 126 if it cannot be run."""
 
 _COMMANDS = {
     "update": "bring caches up to date",
@@ -22,7 +23,10 @@ _COMMANDS = {
     "list": "show what is in the caches, importing nothing",
     "explain": "tell the state of a drop-in, a plugin or a file, and why it is so",
     "clean": "remove every cache that this program wrote",
+    "hook": "have pip see to the caches of this environment, or not, or tell which",
+    "run": "run an installer, then update the caches of what it changed",
 }
+_RUN_USAGE = "dropin-cache run [-h] [--python EXE] [--path DIR] -- COMMAND [ARGUMENT ...]"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,11 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
             name,
             help=purpose,
             description=f"{purpose.capitalize()}.",
+            usage=_RUN_USAGE if name == "run" else None,
             epilog=_EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,  # "--trig" would not be seen by what looks for "--trigger"
         )
-        _add_arguments(command, name)
+        if name == "hook":
+            _add_hook_arguments(command)
+        elif name == "run":
+            _add_run_arguments(command)
+        else:
+            _add_arguments(command, name)
     return parser
 
 
@@ -134,6 +144,34 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_hook_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", choices=("enable", "disable", "status"), help="what to do about it"
+    )
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="EXE",
+        help="interpreter of the environment that the command changes (default: the one running "
+        "this, the environments that installers choose, and, for root, those configured); "
+        "repeatable",
+    )
+    parser.add_argument(
+        "--path",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="directory to import from besides, that the command may change; repeatable",
+    )
+    parser.add_argument(
+        "command_line", nargs="+", metavar="COMMAND", help="the command and its arguments"
+    )
+
+
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interface", metavar="DOTTED", help="only plugins that provide this interface"
@@ -163,6 +201,12 @@ def _add_update_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--strict", action="store_true", help="exit with 3 if drop-ins are broken")
+    parser.add_argument(
+        "--settle",
+        type=_positive_seconds,
+        metavar="S",
+        help="go on until nothing has been installed or removed for this many seconds",
+    )
     parser.add_argument(
         "--trigger",
         action="store_true",

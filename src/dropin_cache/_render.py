@@ -13,6 +13,7 @@ from typing import Any, Callable
 from dropin_cache._advice import advice, error, message
 from dropin_cache._explain import Explanation
 from dropin_cache._listing import Row
+from dropin_cache._startup import OUTDATED, Status
 from dropin_cache._text import one_line
 from dropin_cache.update.report import (
     FRESH,
@@ -103,6 +104,14 @@ def explanation(found: Explanation, *, as_json: bool) -> None:
     ):
         if text is not None:
             print(f"  {title:8} {one_line(text)}".rstrip())
+
+
+def hook(found: Status) -> None:
+    """Print what there is of the hook of an environment."""
+    print(one_line(f"{found.state}: {found.path}"))
+    if found.state == OUTDATED:
+        message("warning", "it is not what this version writes, and may do nothing")
+        advice("To write it anew: dropin-cache hook enable")
 
 
 def predicted(result: Report, *, force: bool) -> Report:

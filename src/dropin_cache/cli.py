@@ -7,14 +7,16 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from dropin_cache import _advice, _listing, _render, _streams
+from dropin_cache import _advice, _listing, _render, _run, _startup, _streams
 from dropin_cache._arguments import build_parser
 from dropin_cache._explain import explain
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update import Report, Request, clean, report, update
+from dropin_cache.update.sites import everywhere, snapshot
 
 __all__ = ["build_parser", "main", "main_update"]
 
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _streams.prepare()
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if _TRIGGER not in arguments:
+    if _TRIGGER not in arguments or arguments[0] == "run":  # whose command has options of its own
         return _main(arguments)
     # A package manager that runs this must not fail because of it, not even because of a mistake
     # in the command line or in here. What went wrong is in its log.
@@ -58,7 +60,8 @@ def main_update() -> int:
 
 def _main(argv: Sequence[str]) -> int:
     arguments = build_parser().parse_args(argv)
-    if os.geteuid() == 0:
+    # A command that is to be run gets everything as it is; the update behind it settles down.
+    if os.geteuid() == 0 and arguments.command != "run":
         _settle_down(arguments)
     brief = getattr(arguments, "trigger", False)
     try:
@@ -86,11 +89,12 @@ def _main(argv: Sequence[str]) -> int:
 def _settle_down(arguments: argparse.Namespace) -> None:
     """Depend no more on what whoever called root has left it: file mode mask, directory, PATH."""
     os.umask(0o022)
-    arguments.path = [os.path.abspath(path) for path in arguments.path]
-    arguments.root = arguments.root and os.path.abspath(arguments.root)
-    arguments.python = [
-        os.path.abspath(python) if os.sep in python else python for python in arguments.python
-    ]
+    if arguments.command != "hook":
+        arguments.path = [os.path.abspath(path) for path in arguments.path]
+        arguments.root = arguments.root and os.path.abspath(arguments.root)
+        arguments.python = [
+            os.path.abspath(python) if os.sep in python else python for python in arguments.python
+        ]
     name = getattr(arguments, "name", "")
     if os.sep in name or os.path.exists(name):
         arguments.name = os.path.abspath(arguments.name)
@@ -115,6 +119,21 @@ def _request(arguments: argparse.Namespace, *, write: bool) -> Request:
 
 
 def _run_update(arguments: argparse.Namespace) -> int:
+    if not arguments.settle:
+        return _update_once(arguments)
+    # Whatever called for this may go on, and its next call is lost while this runs.
+    directories = everywhere(_request(arguments, write=True))
+    seen = snapshot(directories)
+    while True:
+        status = _update_once(arguments)
+        sys.stdout.flush()
+        time.sleep(arguments.settle)
+        former, seen = seen, snapshot(directories)
+        if former == seen:
+            return status
+
+
+def _update_once(arguments: argparse.Namespace) -> int:
     with _render.progress(quiet=arguments.quiet or arguments.trigger) as progress:
         result = update(_request(arguments, write=not arguments.dry_run), progress)
     if arguments.dry_run:
@@ -157,12 +176,28 @@ def _run_clean(arguments: argparse.Namespace) -> int:
     return _failed(result)
 
 
+def _run_hook(arguments: argparse.Namespace) -> int:
+    actions = {
+        "enable": _startup.enable,
+        "disable": _startup.disable,
+        "status": _startup.status,
+    }
+    _render.hook(actions[arguments.action]())
+    return EXIT_DONE
+
+
+def _run_run(arguments: argparse.Namespace) -> int:
+    return _run.run(arguments.command_line, arguments.python, arguments.path)
+
+
 _RUN = {
     "update": _run_update,
     "check": _run_check,
     "list": _run_list,
     "explain": _run_explain,
     "clean": _run_clean,
+    "hook": _run_hook,
+    "run": _run_run,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 
 
 class DropinCacheError(Exception):
@@ -221,3 +222,20 @@ class ConfinementError(DropinCacheError):
         super().__init__(f"the sandbox does not hold ({tier}): {'; '.join(promises)}")
         self.tier = tier
         self.promises = promises
+
+
+class CommandError(DropinCacheError):
+    """A command that is to be run cannot be started.
+
+    Attributes:
+        command: Its name.
+        errno: The system's error number.
+    """
+
+    def __init__(self, command: str, errno: int) -> None:
+        """Keep the facts."""
+        super().__init__(f"cannot run {command}: {os.strerror(errno)}")
+        self.command = command
+        self.errno = errno
+        # As shells and env(1) have it.
+        self.exit_code = 127 if errno == ENOENT else 126
