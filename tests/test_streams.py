@@ -47,6 +47,19 @@ class TestPrepare:
         assert [each.st_ino for each in before] == [os.fstat(each).st_ino for each in range(3)]
 
 
+    def test_no_device(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In a chroot without devices, closed descriptors are opened all the same."""
+        monkeypatch.setattr(os, "devnull", "/no/such/device")
+        before = os.dup(0)
+        os.close(0)
+        try:
+            _streams.prepare()
+            assert b"" == os.read(0, 1)
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+
+
 class TestDiscard:
     """Throwing away what could not be printed."""
 

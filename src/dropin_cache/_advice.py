@@ -15,6 +15,7 @@ from dropin_cache.errors import (
     ImportRootError,
     InterpreterError,
     LockTimeoutError,
+    NoProcError,
     NoSandboxError,
     NotWrittenError,
     PackageBrokenError,
@@ -60,6 +61,9 @@ _ADVICE: dict[type, Callable[[Any], str]] = {
     ),
     CommandError: lambda _: (
         "Nothing was run. The command stands behind two dashes: dropin-cache run -- uv sync"
+    ),
+    NoProcError: lambda _: (
+        "Mount it (mount -t proc proc /proc), or run from outside: update-dropin-cache --root DIR"
     ),
     UnstableError: lambda _: "Try again when whatever installs software there is done.",
 }

@@ -12,7 +12,7 @@ from typing import TextIO
 def prepare() -> None:
     """Make it possible to print anything.
 
-    Descriptors that are closed are opened on the null device, lest a cache be opened in their
+    Descriptors that are closed are opened on nothing, lest a cache be opened in their
     place and messages be printed into it. Characters that the terminal's encoding lacks are
     escaped.
     """
@@ -20,18 +20,26 @@ def prepare() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+            _nothing()  # takes the lowest number, which is this one
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open
+            setattr(sys, name, io.StringIO())
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def discard(stream: TextIO) -> None:
     """Throw away what could not be printed, so that leaving does not try it again."""
-    null = os.open(os.devnull, os.O_WRONLY)
+    nothing = _nothing()
     with contextlib.suppress(OSError):
-        os.dup2(null, stream.fileno())
-    os.close(null)
+        os.dup2(nothing, stream.fileno())
+    os.close(nothing)
+
+
+def _nothing() -> int:
+    """Open something that is empty and swallows everything."""
+    try:
+        return os.open(os.devnull, os.O_RDWR)
+    except OSError:  # a chroot may have no devices
+        return os.memfd_create("nothing")

@@ -209,6 +209,14 @@ class NoSandboxError(DropinCacheError):
         self.reasons = reasons
 
 
+class NoProcError(DropinCacheError):
+    """There is no /proc, without which a privileged process cannot tell what it has opened."""
+
+    def __init__(self) -> None:
+        """There is nothing to keep."""
+        super().__init__("/proc is not mounted, so nothing was looked at")
+
+
 class ConfinementError(DropinCacheError):
     """A child found that its sandbox does not hold, and imported nothing.
 

@@ -50,7 +50,8 @@ class Base(NamedTuple):
     Attributes:
         name: Its name, for people.
         installed: Packages that are installed in it.
-        archived: Packages that can be installed in it without a network, and what they depend on.
+        archived: Packages that can be installed without a network, and what they depend on
+            besides; those that are installed can be installed again.
     """
 
     name: str
@@ -85,7 +86,7 @@ class Base(NamedTuple):
         ]
         if self.archived:
             options = "-qq -y -o Dir::Cache::archives=/srv/archives --no-install-recommends"
-            fetch = f"apt-get {options} install --download-only {' '.join(self.archived)}"
+            fetch = f"apt-get {options} install --reinstall --download-only {' '.join(self.archived)}"
             command.append(f'--customize-hook=chroot "$1" {fetch}')
         subprocess.run([*command, SUITE, str(new)], check=True)
         # Installations need no network: what they fetch is there already.
@@ -96,7 +97,7 @@ class Base(NamedTuple):
         new.rename(tree)
 
 
-_STYLE = "1"  # to be changed together with `_build`
+_STYLE = "2"  # to be changed together with `_build`
 
 
 @functools.cache
@@ -200,7 +201,7 @@ class Root:
         finally:
             process.kill()
         done = Done(process.returncode, out or "", err or "")
-        assert status in {None, done.status}, f"{command}: {done}"
+        assert status in {None, done.status}, f"{command}: {done.out[-2000:]}{done.err[-2000:]}"
         return done
 
     def write(self, name: str, text: str | bytes, mode: int = 0o644) -> None:

@@ -6,7 +6,7 @@ interpreter need not have this package, nor the child the right to read it where
 Protocol
     Requests come on standard input, answers go to the descriptor given as first argument; both
     are lines of ASCII JSON, one answer for each request, in order. Descriptors 0, 1 and 2 of the
-    code it imports are the null device for input and whatever it was started with for output, so
+    code it imports are an empty input and whatever it was started with for output, so
     nothing that code prints can get among the answers. Each request has a "token", a random text
     that its answer repeats, so that an answer that a drop-in has prepared fits no request.
 
@@ -274,8 +274,10 @@ def main() -> NoReturn:
     answers, lifeline = int(sys.argv[1]), int(sys.argv[2])
     _die_with(lifeline)
     requests = os.dup(0)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
+    # Not the null device: a chroot may have none.
+    nothing, end = os.pipe()
+    os.close(end)
+    os.dup2(nothing, 0)
     serve(requests, answers, lifeline)
     # Threads and exit handlers of drop-ins have no say in when this ends.
     os._exit(0)

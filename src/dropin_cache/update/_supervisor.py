@@ -72,9 +72,10 @@ def _become(program: list[str]) -> NoReturn:
 
 
 def _close_all_but(*kept: int) -> None:
-    null = os.open(os.devnull, os.O_RDWR)
+    # Good for nothing, and there in every chroot, as the null device is not.
+    nothing = os.open("/", os.O_RDONLY)
     for standard in range(3):
-        os.dup2(null, standard)
+        os.dup2(nothing, standard)
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
         if descriptor > 2 and descriptor not in kept:  # noqa: PLR2004 - the standard three

@@ -70,7 +70,7 @@ class Namespace:
                 [numbers.get(argument, argument) for argument in command],
                 pass_fds=[descriptor],
                 env=SCRUBBED,
-                stdin=subprocess.DEVNULL,
+                input=b"",
                 capture_output=True,
                 check=False,
                 timeout=_PATIENCE,

@@ -151,9 +151,8 @@ def _run(command: list[str], statuses: tuple[int, ...] = (0,)) -> str:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(  # noqa: S603 - fixed programs, no shell
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            input=b"",  # not DEVNULL: a chroot may have no such device
+            capture_output=True,
             env=_ENVIRONMENT,
             cwd="/",
             timeout=_TIMEOUT,

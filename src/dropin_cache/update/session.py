@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dropin_cache.errors import ImportRootError
+from dropin_cache.errors import ImportRootError, NoProcError
 from dropin_cache.update import config, ledger, sandbox
 from dropin_cache.update.config import Settings
 from dropin_cache.update.ledger import Ledger
@@ -67,10 +67,13 @@ def open_session(request: Request) -> Iterator[Session]:
 
     Raises:
         ImportRootError: The root to work in is none.
+        NoProcError: This process is privileged and has no /proc.
         UntrustedError: Others can change the root to work in.
     """
     # Privilege is effective uid 0: what such a process opens, others may have put there for it.
     privileged = os.geteuid() == 0
+    if privileged and not os.path.isdir("/proc/self/fd"):
+        raise NoProcError
     root = None if request.root is None else os.path.abspath(request.root)
     with contextlib.ExitStack() as stack:
         try:

@@ -1,0 +1,1 @@
+"""Calculates with materials."""
