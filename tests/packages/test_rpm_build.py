@@ -1,0 +1,166 @@
+"""The RPM packages as `make rpm` builds them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+
+import rpm_support
+from roots import Root
+from rpm_support import BUILD, NOBODY, SITE, copy_source, started
+
+FILES = """\
+/etc/dropin-cache
+/etc/dropin-cache/packages.d
+/usr/bin/dropin-cache
+/usr/lib/dropin-cache
+/usr/lib/dropin-cache/packages.d
+/usr/lib/dropin-cache/packages.d/README
+/usr/lib/systemd/system/dropin-cache.service
+/usr/lib/sysusers.d/dropin-cache.conf
+/usr/lib/tmpfiles.d/dropin-cache.conf
+/usr/libexec/dropin-cache
+/usr/libexec/dropin-cache/trigger
+/usr/sbin/update-dropin-cache
+/usr/share/bash-completion/completions/dropin-cache
+/usr/share/bash-completion/completions/update-dropin-cache
+/usr/share/fish/vendor_completions.d/dropin-cache.fish
+/usr/share/fish/vendor_completions.d/update-dropin-cache.fish
+/usr/share/man/man1/dropin-cache.1.gz
+/usr/share/man/man5/dropin-cache.conf.5.gz
+/usr/share/man/man8/update-dropin-cache.8.gz
+/usr/share/zsh/site-functions/_dropin-cache
+/usr/share/zsh/site-functions/_update-dropin-cache
+/var/lib/dropin-cache
+/var/lib/dropin-cache/ledger
+"""
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Root]:
+    with started() as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def packages(root: Root) -> Root:
+    """A system with our packages in /srv/ours."""
+    for file in rpm_support.our_packages().iterdir():
+        root.copy(file, f"/srv/ours/{file.name}")
+    return root
+
+
+def digests(root: Root, source: str) -> dict[str, str]:
+    """Build from a copy of the source and return what came out, by the names of the files."""
+    place = root.path / source.lstrip("/") / "dist"
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in place.iterdir()}
+
+
+class TestBuild:
+    def test_names(self):
+        """There is a library, the commands, macros for packagers, and the source."""
+        release = "0.1.0~dev0-1"
+        assert {
+            f"dropin-cache-{release}.noarch.rpm",
+            f"dropin-cache-{release}.src.rpm",
+            f"dropin-cache-rpm-macros-{release}.noarch.rpm",
+            f"python3-dropin-cache-{release}.noarch.rpm",
+        } == {file.name for file in rpm_support.our_packages().iterdir()}
+
+    def test_reproducible(self, root):
+        """Another user, at another place, with another umask and dates, builds the same bytes."""
+        copy_source(root, "/srv/elsewhere/of/another name")
+        source = "/srv/elsewhere/of/another name"
+        root.run("find", source, "-exec", "touch", "--date=2001-02-03", "{}", "+")
+        root.run("chown", "-R", f"{NOBODY}:{NOBODY}", source)
+        root.run("mkdir", "-m", "0777", "/srv/build")
+        environment = {"HOME": "/srv/build", "DROPIN_CACHE_WORK": "/srv/build/work", "LC_ALL": "C.UTF-8", "TZ": "Asia/Kathmandu"}
+        command = f"umask 077; {BUILD}"
+        root.run("sh", "-c", command, "sh", source, user=NOBODY, env=environment)
+        expected = {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in rpm_support.our_packages().iterdir()
+        }
+        assert expected == digests(root, source)
+
+    def test_version(self, root):
+        """A version that is not that of the source is an error."""
+        copy_source(root, "/srv/version")
+        project = root.read("/srv/version/pyproject.toml")
+        root.write("/srv/version/pyproject.toml", project.replace('version = "', 'version = "9.'))
+        done = root.run("sh", "-c", BUILD, "sh", "/srv/version", status=1)
+        expected = "tools/rpm: error: pyproject.toml and rpm/dropin-cache.spec are of different versions\n"
+        assert expected == done.err
+
+
+class TestContent:
+    def test_files(self, packages):
+        """The commands come with hooks, manual pages, completions, and directories of their own."""
+        done = self._ask(packages, "-l", "dropin-cache-0*.noarch")
+        files = [name for name in done.splitlines() if not name.startswith(("/usr/share/doc", "/usr/share/lic"))]
+        assert FILES.splitlines() == files
+
+    def test_ghosts(self, packages):
+        """What is made at run time, and can be named, is known to RPM."""
+        query = "[%{FILENAMES} %{FILEFLAGS:fflags}\n]"
+        for package, names in (
+            ("dropin-cache-0*.noarch", ["/var/lib/dropin-cache", "/var/lib/dropin-cache/ledger"]),
+            ("python3-dropin-cache-0*.noarch", [f"{SITE}/dropin_cache/plugins/dropin.cache"]),
+        ):
+            lines = self._ask(packages, "--qf", query, package).splitlines()
+            assert names == [line.split()[0] for line in lines if line.endswith(" g")]
+
+    def test_requirements(self, packages):
+        """The library needs two distributions, the commands a sandbox."""
+        library = self._ask(packages, "--requires", "python3-dropin-cache-0*.noarch").splitlines()
+        commands = self._ask(packages, "--requires", "dropin-cache-0*.noarch").splitlines()
+        assert {
+            "python(abi) = 3.11",
+            "python3.11dist(filelock) >= 3.9",
+            "python3.11dist(zope.interface)",
+        } == {line for line in library if not line.startswith("rpmlib(")}
+        assert {
+            "/bin/sh",
+            "/usr/bin/python3",
+            "bubblewrap",
+            "grep",
+            "python3-dropin-cache = 0.1.0~dev0-1",
+            "util-linux",
+        } == {line for line in commands if not line.startswith("rpmlib(")}
+
+    def test_scriptlets(self, packages):
+        """Each file trigger has one prefix, and each scriptlet ends with success."""
+        for package in ("dropin-cache-0*", "dropin-cache-rpm-macros*", "python3-dropin-cache*"):
+            query = "[%{TRANSFILETRIGGERCONDS} %{TRANSFILETRIGGERTYPE}\n]"
+            conditions = self._ask(packages, "--qf", query, f"{package}.noarch").splitlines()
+            scripts = self._ask(
+                packages,
+                "--qf",
+                "[%{TRANSFILETRIGGERSCRIPTS}\x1e]%{PREUN}\x1e%{POSTUN}\x1e",
+                f"{package}.noarch",
+            ).split("\x1e")[:-1]
+            if package != "dropin-cache-0*":
+                assert ([], ["(none)", "(none)"]) == (conditions, scripts)
+                continue
+            assert [f"{prefix} {kind}" for kind in ("in", "postun") for prefix in PREFIXES] == conditions
+            assert {"exit 0"} == {script.strip().rpartition("\n")[2] for script in scripts}
+
+    def test_lint(self, packages):
+        """rpmlint has nothing to say that rpm/dropin-cache.rpmlintrc does not explain."""
+        packages.copy(rpm_support.TREE / "rpm/dropin-cache.rpmlintrc", "/srv/dropin-cache.rpmlintrc")
+        packages.copy(rpm_support.TREE / "rpm/dropin-cache.spec", "/srv/dropin-cache.spec")
+        done = packages.run(
+            "sh", "-c", "rpmlint --rpmlintrc /srv/dropin-cache.rpmlintrc /srv/ours/*.rpm /srv/dropin-cache.spec"
+        )
+        summary = done.out.strip().splitlines()[-1]
+        assert " 0 errors, 0 warnings" in summary
+
+    def _ask(self, packages: Root, *arguments: str) -> str:
+        *options, file = arguments
+        command = 'file=$1; shift; exec rpm --query --package "$@" /srv/ours/$file.rpm'
+        return packages.run("sh", "-c", command, "sh", file, *options).out
+
+
+PREFIXES = ("/usr/lib/python3", "/usr/lib64/python3", "/usr/lib/dropin-cache/")
