@@ -211,6 +211,7 @@ class TestUpdate:
         file.write_text(file.read_text().replace("packages = false", "packages = true"))
 
         assert _run._may_have_plugins(place.environment.python)
+        assert not _run._may_have_plugins("/nonexistent/bin/python")
 
     def test_isolation(self, place):
         """The update is a new process, which is isolated as this one is."""

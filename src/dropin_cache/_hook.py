@@ -92,7 +92,8 @@ def _leave(site: str, source: str, before: Dates, pid: int) -> None:
 def _update(site: str, source: str, before: Dates) -> None:
     now = _dates(site)
     # What an earlier pip did that was killed, or another installer, shows in the other date.
-    if now == before and not (os.access(site, os.W_OK) and _stamp(site) != now[site]):
+    seen = os.stat(_file(site)).st_mtime_ns
+    if now == before and (seen == now[site] or not os.access(site, os.W_OK)):
         return
     command = updater(os.path.dirname(os.path.dirname(source)), "--python", sys.executable)
     user = _user_site()
@@ -107,9 +108,7 @@ def _update(site: str, source: str, before: Dates) -> None:
     )
     _say(done.stdout.decode(errors="replace").splitlines())
     if done.returncode == 0:
-        for name in NAMES[:2]:
-            with contextlib.suppress(OSError):  # not there, or somebody else's
-                os.utime(os.path.join(site, name), ns=(now[site], now[site]))
+        os.utime(_file(site), ns=(now[site], now[site]))
 
 
 def _dates(site: str) -> Dates:
@@ -136,15 +135,12 @@ def _user_site() -> str:
     return getattr(site, "USER_SITE", None) or ""
 
 
-def _stamp(site: str) -> int:
-    """Return the date of the directory when its caches were last seen to.
+def _file(site: str) -> str:
+    """Return the start-up file, whose date is that of the directory when its caches were seen to.
 
-    It is that of the start-up file: setting that leaves the directory as it is.
+    Setting it leaves the directory as it is.
     """
-    for name in NAMES[:2]:
-        with contextlib.suppress(OSError):
-            return os.stat(os.path.join(site, name)).st_mtime_ns
-    return -1
+    return next(filter(os.path.exists, (os.path.join(site, name) for name in NAMES)))
 
 
 def _say(lines: list[str]) -> None:

@@ -105,9 +105,8 @@ def _pythons() -> list[str]:
         python = os.path.join(os.path.abspath(directory), "bin", "python")
         if directory and os.path.exists(python):
             found.append(python)
-    if os.geteuid() == 0:
-        with Files(enforced=True) as files:
-            found += config.load(files).interpreters
+    with Files(enforced=os.geteuid() == 0) as files:
+        found += config.load(files).interpreters
     return list({prefix_of(python): python for python in reversed(found)}.values())[::-1]
 
 
