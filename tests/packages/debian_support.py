@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest  # noqa: TC002 - see TC001
 from roots import Base, Done, Root
 
 TREE = Path(__file__).resolve().parents[2]
@@ -235,15 +237,18 @@ class Witness:
 """
 
 
-def built_packages(place: Path) -> Path:
+def built_packages(temporary: pytest.TempPathFactory) -> Path:
     """Build the packages of this tree, once for all processes that run tests.
 
     Args:
-        place: A directory that these processes share.
+        temporary: Where to.
 
     Returns:
         The directory with the packages.
     """
+    place = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # the one that all of them share
     built = place / "debs"
     with (place / "debs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -35,8 +35,7 @@ class another: pass
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages of this tree."""
-    place = tmp_path_factory.getbasetemp()
-    return built_packages(place.parent if "PYTEST_XDIST_WORKER" in os.environ else place)
+    return built_packages(tmp_path_factory)
 
 
 @pytest.fixture
@@ -206,10 +205,12 @@ class TestBroken:
         """The transaction succeeds, and one line names the package; the next one says nothing."""
         package = debian.pack("python3-bad", {f"{PLUGINS}/bad.py": "import no_such_module\n"})
         done = debian.apt("install", package)
-        assert [
+        expected = (
             "dropin-cache: warning: twisted.plugins.bad (of python3-bad) is left out: "
             "ModuleNotFoundError: No module named 'no_such_module'"
-        ] == [line for line in (done.out + done.err).splitlines() if "twisted.plugins.bad" in line]
+        )
+        said = (done.out + done.err).splitlines()
+        assert [expected] == [line for line in said if "twisted.plugins.bad" in line]
         assert ["twisted.plugins.bad"] == debian.look().imported
         done = debian.apt("install", "python3-tk")
         assert "twisted.plugins.bad" not in done.out + done.err

@@ -278,6 +278,7 @@ def main() -> NoReturn:
     nothing, end = os.pipe()
     os.close(end)
     os.dup2(nothing, 0)
+    os.close(nothing)
     serve(requests, answers, lifeline)
     # Threads and exit handlers of drop-ins have no say in when this ends.
     os._exit(0)

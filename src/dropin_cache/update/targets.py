@@ -63,7 +63,7 @@ def open_targets(session: Session) -> Iterator[Targets]:
         if session.request.packages:
             _require_present(session, packages)
         else:
-            packages += _gone(session, probes, set(names))
+            packages += _former(session, probes, set(names))
         yield Targets(probes, packages, problems)
 
 
@@ -230,16 +230,15 @@ def _require_present(session: Session, packages: Iterable[Sequence[Target]]) -> 
                 raise PackageNotFoundError(targets[0].package, targets[0].probe.python)
 
 
-def _gone(session: Session, probes: Sequence[Probe], names: set[str]) -> list[list[Target]]:
-    """Return the packages that nobody declares any more and that are not there any more."""
+def _former(session: Session, probes: Sequence[Probe], names: set[str]) -> list[list[Target]]:
+    """Return the packages that nobody declares, but whose caches were written once.
+
+    Whether they are still there or not, what was written must not get stale.
+    """
     former = {record.package for record in session.ledger.directories.values()} - names
     ignored: list[DropinCacheError] = []
     found = [_targets(package, probes, ignored) for package in sorted(former)]
-    return [
-        targets
-        for targets in found
-        if targets and all(target.search_path is None for target in targets)
-    ]
+    return [targets for targets in found if targets]
 
 
 def _found_interpreter(python: str) -> str:
