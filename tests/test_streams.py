@@ -46,7 +46,6 @@ class TestPrepare:
         _streams.prepare()
         assert [each.st_ino for each in before] == [os.fstat(each).st_ino for each in range(3)]
 
-
     def test_no_device(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a chroot without devices, closed descriptors are opened all the same."""
         monkeypatch.setattr(os, "devnull", "/no/such/device")

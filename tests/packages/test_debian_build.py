@@ -20,6 +20,7 @@ cache = getCache(matsim.plugins)
 imported = [name for name in sys.modules if name.startswith("matsim.plugins.")]
 print(json.dumps([sorted(cache), imported]))
 """
+LOOKED_FOR = f"{DIST}/plugins /usr/share/matsim/plugins"
 CACHE = f"{DIST}/matsim/plugins/dropin.cache"
 
 
@@ -134,8 +135,7 @@ class TestAddOn:
             ),
             (
                 "plugins /usr/share/matsim\n",
-                ":1: python3-matsim does not ship plugins; looked for "
-                 f"{DIST}/plugins /usr/share/matsim/plugins",
+                f":1: python3-matsim does not ship plugins; looked for {LOOKED_FOR}",
             ),
         ],
     )
