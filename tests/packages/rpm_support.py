@@ -1,8 +1,9 @@
-"""What the tests of RPM and pacman packages share: real packages to install, and systems for that.
+"""What the tests of RPM and pacman packages share: real packages, and systems to install them on.
 
-The packages are made once, from releases on PyPI, and kept beside the trees that roots.py makes. Their
-modules lie where Fedora has them, in site-packages below /usr/lib and /usr/lib64; a stub package
-`python3` has the system's interpreter look there. Other stubs stand for what a distribution provides.
+The packages are made once, from releases on PyPI, and kept beside the trees that roots.py makes.
+Their modules lie where Fedora has them, in site-packages below /usr/lib and /usr/lib64; a stub
+package `python3` has the system's interpreter look there. Other stubs stand for what a distribution
+provides.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
 
 import roots
 from roots import Base, Root
@@ -34,6 +34,7 @@ BASE = Base(
         "createrepo-c",
         "dnf",
         "flit",
+        "libarchive-tools",  # makepkg packs with bsdtar
         "makepkg",
         "pacman-package-manager",
         "python3-packaging",  # RPM's generator of dependencies imports it
@@ -89,12 +90,14 @@ cd /srv
 build() {
     name=$1 library=$2
     shift 2
-    rpmbuild -bb --quiet --nodeps --define "_topdir /srv/build/$name" --define "_rpmdir /srv/repository" \
+    rpmbuild -bb --quiet --nodeps \
+        --define "_topdir /srv/build/$name" --define "_rpmdir /srv/repository" \
         --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" \
         --define "_binary_payload w1.gzdio" --define "release_name $name" \
         --define "site /usr/$library/python3.11/site-packages" --define "wheels $*" wheel.spec
 }
-rpmbuild -bb --quiet --nodeps --define "_topdir /srv/build/stubs" --define "_rpmdir /srv/repository" \
+rpmbuild -bb --quiet --nodeps \
+    --define "_topdir /srv/build/stubs" --define "_rpmdir /srv/repository" \
     --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" stubs.spec
 build python3-twisted lib wheels/new/twisted-*.whl &
 build python3-autobahn lib64 wheels/new/autobahn-*.whl
@@ -104,7 +107,9 @@ build python3-daphne lib wheels/new/daphne-*.whl
 wait $!
 build python3-twisted lib wheels/old/twisted-*.whl &
 build python3-daphne lib wheels/old/daphne-*.whl
-rm wheels/new/twisted-* wheels/new/autobahn-* wheels/new/wokkel-* wheels/new/magic_* wheels/new/daphne-*
+cd wheels/new
+rm twisted-* autobahn-* wokkel-* magic_* daphne-*
+cd /srv
 build python3-libraries lib wheels/new/*-none-any.whl
 build python3-libraries-64 lib64 $(ls wheels/new/*.whl | grep -v none-any)
 wait $!
@@ -122,7 +127,7 @@ License: unknown
 %if "%{release_name}" != "python3-autobahn" && "%{release_name}" != "python3-libraries-64"
 BuildArch: noarch
 %endif
-# Those of libraries are of no interest here, and those of compiled modules would be files of Debian's.
+# Those of libraries are of no interest here; of compiled modules they would be Debian's files.
 %if "%{site}" == "/usr/lib64/python3.11/site-packages" || "%{release_name}" == "python3-libraries"
 AutoReq: no
 %endif
@@ -152,7 +157,7 @@ cd %{buildroot}
 """
 
 # From here it comes before what Debian has, such as another release of cffi.
-_PTH = "/usr/local/lib/python3.11/dist-packages/rpm.pth"
+PTH = "/usr/local/lib/python3.11/dist-packages/rpm.pth"
 
 # What each stub provides, besides its own name.
 _STUBS = {
@@ -183,15 +188,15 @@ BuildArch: noarch
 Stands for what the distribution provides.
 {"".join(_STUB.format(name, provides) for name, provides in _STUBS.items())}
 %files -n python3
-{_PTH}
+{PTH}
 # Like those of systemd's own package.
 %transfiletriggerin -n systemd -- /usr/lib/sysusers.d/
 systemd-sysusers || :
 %transfiletriggerin -n systemd -- /usr/lib/tmpfiles.d/
 systemd-tmpfiles --create || :
 %install
-install -D /dev/null %{{buildroot}}{_PTH}
-printf '%%s\n' {SITE64} {SITE} >%{{buildroot}}{_PTH}
+install -D /dev/null %{{buildroot}}{PTH}
+printf '%%s\n' {SITE64} {SITE} >%{{buildroot}}{PTH}
 """
 
 
@@ -206,22 +211,33 @@ def started() -> Iterator[Root]:
 
 
 def plugin_packages() -> Path:
-    """Return the directory of the plugin packages and stubs; make them if they are not there."""
-    identity = "\n".join([str(RELEASES), str(BASE), _MAKE, _WHEEL_SPEC, _STUBS_SPEC])
-    key = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    place = roots._cache() / f"rpm-packages-{key}"
-    BASE.tree()
+    """Return the directory of the plugin packages, the stubs, and the wheels in them."""
+    identity = (str(RELEASES), str(BASE), _MAKE, _WHEEL_SPEC, _STUBS_SPEC)
+    return kept("rpm-packages", identity, _make_packages)
+
+
+def kept(name: str, identity: tuple[str, ...], make: Callable[[Path], None]) -> Path:
+    """Return a directory that is kept beside the trees; make it if it is not there.
+
+    Args:
+        name: Its name, for people.
+        identity: All that what is in there depends on.
+        make: Makes it.
+    """
+    key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
+    place = roots._cache() / f"{name}-{key}"
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several processes run tests
         if not place.exists():
             new = place.with_suffix(".new")
             shutil.rmtree(new, ignore_errors=True)
-            _make_packages(new)
+            make(new)
             new.rename(place)
     return place
 
 
 def _make_packages(place: Path) -> None:
+    BASE.tree()  # or skip
     place.mkdir()
     wheels = place / "wheels"
     download(wheels / "new", [versions[-1] for versions in RELEASES.values()])
@@ -278,7 +294,9 @@ def distribution() -> Iterator[Root]:
         # Debian's RPM has a database for each user, because dpkg's is the system's.
         root.write("/etc/rpm/macros", "%_dbpath /var/lib/rpm\n")
         root.run("createrepo_c", "--quiet", "/srv/repository")
-        repository = "name=tests\nbaseurl=dir:///srv/repository\nenabled=1\ngpgcheck=0\nautorefresh=0\n"
+        repository = (
+            "name=tests\nbaseurl=dir:///srv/repository\nenabled=1\ngpgcheck=0\nautorefresh=0\n"
+        )
         root.write("/srv/zypper/tests.repo", f"[tests]\n{repository}type=rpm-md\n")
         root.write("/srv/dnf/tests.repo", f"[tests]\n{repository}".replace("dir://", "file://"))
         root.run("rpm", "--force-debian", "--install", *paths(root, *_STUBS))
@@ -290,7 +308,9 @@ def paths(root: Root, *names: str) -> list[str]:
     files = sorted(os.listdir(root.path / "srv/repository"))
     found = []
     for name in names:
-        pattern = re.compile(rf"{re.escape(name)}(-[0-9][^-]*)?(-[^-]*)?\.(noarch|x86_64|aarch64)\.rpm")
+        pattern = re.compile(
+            rf"{re.escape(name)}(-[0-9][^-]*)?(-[^-]*)?\.(noarch|x86_64|aarch64)\.rpm"
+        )
         found.append("/srv/repository/" + [file for file in files if pattern.fullmatch(file)][-1])
     return found
 
@@ -309,7 +329,7 @@ def cached(root: Root) -> set[str]:
 
 
 def require_fresh(root: Root, *packages: str) -> None:
-    """Require that stock Twisted takes the caches as they are, with no others than their plugins."""
+    """Require that stock Twisted takes the caches as they are, with the plugins of these."""
     done = root.run("/usr/bin/python3", "-I", "/srv/read_with_twisted.py", user=NOBODY)
     assert done.out.endswith("Twisted took the cache as it is.\n")
     foreign = set().union(*DROPINS.values())
@@ -325,7 +345,7 @@ def leftovers(root: Root) -> list[str]:
 
 
 def make_package(
-    root: Root, name: str, files: dict[str, str], preamble: str = "", rest: str = "", listed: str = ""
+    root: Root, name: str, files: dict[str, str], install: str = "", listed: str = ""
 ) -> str:
     """Build a small package in a system and return the path of its file.
 
@@ -333,17 +353,16 @@ def make_package(
         root: The system.
         name: What it is called.
         files: What is in it, by path.
-        preamble: Further tags.
-        rest: Further sections; a section %install comes first.
-        listed: Further lines of %files.
+        install: Further lines of %install.
+        listed: Further lines of %files, and what is to follow.
     """
     for path, text in files.items():
         root.write(f"/srv/build/{name}.files{path}", text)
     paths = "".join(f"{path}\n" for path in files)
     text = (
         f"Name: {name}\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\n"
-        f"AutoReqProv: no\n{preamble}%description\nA test.\n%install\n"
-        f"cp -r /srv/build/{name}.files/. %{{buildroot}}\n{rest}%files\n{paths}{listed}"
+        f"AutoReqProv: no\n%description\nA test.\n%install\n"
+        f"cp -r /srv/build/{name}.files/. %{{buildroot}}\n{install}%files\n{paths}{listed}"
     )
     root.write(f"/srv/build/{name}.spec", text)
     options = ("--quiet", "--define", "_topdir /srv/build", "--define", "_rpmdir /srv/made")

@@ -1,43 +1,41 @@
-"""RPM packages: built, looked at, and installed with rpm, dnf and zypper on systems of their own."""
+"""RPM packages with rpm, dnf and zypper: what users get after every kind of transaction."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
-
 import rpm_support
-from roots import Root
-from rpm_support import OURS, SOFTWARE, leftovers, require_fresh, rpm
-
-@pytest.fixture
-def system() -> Iterator[Root]:
-    """A system with stubs of what a distribution provides, and repositories."""
-    with rpm_support.distribution() as root:
-        yield root
+from rpm_support import OURS, SOFTWARE, leftovers, paths, require_fresh, rpm
 
 
-@pytest.fixture
-def ready(system: Root) -> Root:
-    """That, with Twisted, plugin packages and ours."""
-    rpm(system, "--install", *rpm_support.paths(system, *SOFTWARE))
-    return system
+class Changes(NamedTuple):
+    """What one transaction does, a package for each."""
+
+    install: str
+    upgrade: str
+    downgrade: str
+    reinstall: str
+    remove: str
 
 
 class Rpm:
-    """Several changes in one transaction; rpm's own command has no way to say that, its API has."""
+    """RPM itself: its own command has no way to say all that at once, its API has."""
 
-    def install(self, root: Root, *names: str) -> None:
-        rpm(root, "--install", *rpm_support.paths(root, *names))
+    def install(self, root: rpm_support.Root, *names: str) -> None:
+        """Install packages."""
+        rpm(root, "--install", *paths(root, *names))
 
-    def change(self, root: Root, install, upgrade, downgrade, reinstall, remove) -> None:
-        files = rpm_support.paths(root, install, upgrade, downgrade)
-        again = rpm_support.paths(root, reinstall)
-        root.run("/usr/bin/python3", "-c", _TRANSACTION, json.dumps([files, again, [remove]]))
+    def change(self, root: rpm_support.Root, changes: Changes) -> None:
+        """Make all of these changes."""
+        new = paths(root, changes.install, changes.upgrade, changes.downgrade)
+        work = [new, paths(root, changes.reinstall), [changes.remove]]
+        root.run("/usr/bin/python3", "-c", _TRANSACTION, json.dumps(work))
 
-    def remove(self, root: Root, *names: str) -> None:
+    def remove(self, root: rpm_support.Root, *names: str) -> None:
+        """Remove packages."""
         rpm(root, "--erase", *names)
 
 
@@ -72,77 +70,100 @@ sys.exit(transaction.run(callback, None) is not None)
 class Dnf:
     """DNF, from a repository made by createrepo_c."""
 
-    def install(self, root: Root, *names: str) -> None:
+    def install(self, root: rpm_support.Root, *names: str) -> None:
+        """Install packages."""
         self._run(root, "install", *names)
 
-    def change(self, root: Root, install, upgrade, downgrade, reinstall, remove) -> None:
-        lines = (
-            f"install {install}",
-            f"upgrade {upgrade}",
-            f"downgrade {downgrade}",
-            f"reinstall {reinstall}",
-            f"remove {remove}",
-            "run",
-        )
-        root.write("/srv/changes", "".join(f"{line}\n" for line in lines))
+    def change(self, root: rpm_support.Root, changes: Changes) -> None:
+        """Make all of these changes."""
+        lines = [f"{what} {name}\n" for what, name in changes._asdict().items()]
+        root.write("/srv/changes", "".join([*lines, "run\n"]))
         self._run(root, "shell", "/srv/changes")
 
-    def remove(self, root: Root, *names: str) -> None:
+    def remove(self, root: rpm_support.Root, *names: str) -> None:
+        """Remove packages."""
         self._run(root, "remove", *names)
 
-    def _run(self, root: Root, *arguments: str) -> None:
+    def _run(self, root: rpm_support.Root, *arguments: str) -> None:
         options = ("--quiet", "--assumeyes", "--releasever=1", "--setopt=reposdir=/srv/dnf")
-        options += ("--setopt=clean_requirements_on_remove=false",)
-        done = root.run("dnf", *options, *arguments)
+        done = root.run("dnf", *options, "--setopt=clean_requirements_on_remove=false", *arguments)
         assert "scriptlet" not in done.err
 
 
 class Zypper:
-    """Zypper, from the same repository."""
+    """Zypper, from the same repository: one transaction of RPM's for each package."""
 
-    environment: dict[str, str] = {}
+    environment = ()
 
-    def install(self, root: Root, *names: str) -> None:
+    def install(self, root: rpm_support.Root, *names: str) -> None:
+        """Install packages."""
         self._run(root, *names)
 
-    def change(self, root: Root, install, upgrade, downgrade, reinstall, remove) -> None:
-        wanted = [install, upgrade, downgrade, reinstall, f"!{remove}"]
-        self._run(root, "--force", "--oldpackage", *wanted)
+    def change(self, root: rpm_support.Root, changes: Changes) -> None:
+        """Make all of these changes."""
+        *wanted, unwanted = changes
+        self._run(root, "--force", "--oldpackage", *wanted, f"!{unwanted}")
 
-    def remove(self, root: Root, *names: str) -> None:
+    def remove(self, root: rpm_support.Root, *names: str) -> None:
+        """Remove packages."""
         self._run(root, *(f"!{name}" for name in names))
 
-    def _run(self, root: Root, *arguments: str) -> None:
+    def _run(self, root: rpm_support.Root, *arguments: str) -> None:
         options = ("--non-interactive", "--no-refresh", "--reposd-dir=/srv/zypper")
-        done = root.run("zypper", *options, "install", *arguments, env=self.environment)
+        env = dict(self.environment)
+        done = root.run("zypper", *options, "install", *arguments, env=env)
         assert "scriptlet" not in done.out + done.err
 
 
 class ZypperAtOnce(Zypper):
-    """The same with one transaction for all packages; else libzypp has one for each."""
+    """The same with one transaction for all packages."""
 
-    environment = {"ZYPP_SINGLE_RPMTRANS": "1"}
+    environment = (("ZYPP_SINGLE_RPMTRANS", "1"),)
 
 
-class TestManagers:
-    @pytest.mark.parametrize("manager", [Rpm(), Dnf(), Zypper(), ZypperAtOnce()], ids=lambda each: type(each).__name__)
-    def test_transactions(self, system, manager):
-        """Whatever a transaction does, the caches are right after it, and when all is gone, too."""
-        manager.install(system, *SOFTWARE)
+@pytest.fixture
+def system() -> Iterator[rpm_support.Root]:
+    """A system with stubs of what a distribution provides, and repositories."""
+    with rpm_support.distribution() as root:
+        yield root
+
+
+class TestTransactions:
+    """Whatever is done to packages, and by which program."""
+
+    @pytest.mark.parametrize("manager", [Rpm, Dnf, Zypper, ZypperAtOnce])
+    def test_all_at_once(self, system, manager):
+        """After every transaction the caches are right, and when all is gone, they are gone too."""
+        manager().install(system, *SOFTWARE)
         require_fresh(system, "python3-daphne", "python3-wokkel", "python3-autobahn")
-        manager.change(
+        manager().change(
             system,
-            install="magic-wormhole-transit-relay",
-            upgrade="python3-twisted-26.10.0",
-            downgrade="python3-daphne-4.1.2",
-            reinstall="python3-autobahn",
-            remove="python3-wokkel",
+            Changes(
+                install="magic-wormhole-transit-relay",
+                upgrade="python3-twisted-26.10.0",
+                downgrade="python3-daphne-4.1.2",
+                reinstall="python3-autobahn",
+                remove="python3-wokkel",
+            ),
         )
         installed = rpm(system, "--query", "--all").out
         assert "python3-twisted-26.10.0-1.noarch\n" in installed
         assert "python3-daphne-4.1.2-1.noarch\n" in installed
         assert "python3-wokkel" not in installed
-        require_fresh(system, "python3-daphne", "python3-autobahn", "magic-wormhole-transit-relay")
         plugins = ("python3-daphne", "python3-autobahn", "magic-wormhole-transit-relay")
-        manager.remove(system, *plugins, "python3-twisted", *OURS)
+        require_fresh(system, *plugins)
+        manager().remove(system, *plugins, "python3-twisted", *OURS)
         assert [] == leftovers(system)
+
+    def test_plugins_first(self, system):
+        """Where the commands stay, the caches and their directories go with the last plugins."""
+        rpm(system, "--install", *paths(system, *SOFTWARE))
+        names = ("python3-daphne", "python3-wokkel", "python3-autobahn", "python3-twisted")
+        rpm(system, "--erase", *names)
+        assert not [name for name in leftovers(system) if "twisted" in name]
+
+    def test_commands_first(self, system):
+        """Where Twisted stays, its caches go, since nobody would keep them fresh any more."""
+        rpm(system, "--install", *paths(system, *SOFTWARE))
+        rpm(system, "--erase", *OURS)
+        assert not [name for name in leftovers(system) if "dropin" in name]

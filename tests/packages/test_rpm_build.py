@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-
 import rpm_support
-from roots import Root
 from rpm_support import BUILD, NOBODY, SITE, copy_source, started
 
 FILES = """\
@@ -39,26 +37,29 @@ FILES = """\
 
 
 @pytest.fixture(scope="module")
-def root() -> Iterator[Root]:
+def root() -> Iterator[rpm_support.Root]:
+    """A system to build on."""
     with started() as system:
         yield system
 
 
 @pytest.fixture(scope="module")
-def packages(root: Root) -> Root:
+def packages(root: rpm_support.Root) -> rpm_support.Root:
     """A system with our packages in /srv/ours."""
     for file in rpm_support.our_packages().iterdir():
         root.copy(file, f"/srv/ours/{file.name}")
     return root
 
 
-def digests(root: Root, source: str) -> dict[str, str]:
+def digests(root: rpm_support.Root, source: str) -> dict[str, str]:
     """Build from a copy of the source and return what came out, by the names of the files."""
     place = root.path / source.lstrip("/") / "dist"
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in place.iterdir()}
 
 
 class TestBuild:
+    """What `make rpm` does."""
+
     def test_names(self):
         """There is a library, the commands, macros for packagers, and the source."""
         release = "0.1.0~dev0-1"
@@ -76,7 +77,12 @@ class TestBuild:
         root.run("find", source, "-exec", "touch", "--date=2001-02-03", "{}", "+")
         root.run("chown", "-R", f"{NOBODY}:{NOBODY}", source)
         root.run("mkdir", "-m", "0777", "/srv/build")
-        environment = {"HOME": "/srv/build", "DROPIN_CACHE_WORK": "/srv/build/work", "LC_ALL": "C.UTF-8", "TZ": "Asia/Kathmandu"}
+        environment = {
+            "HOME": "/srv/build",
+            "DROPIN_CACHE_WORK": "/srv/build/work",
+            "LC_ALL": "C.UTF-8",
+            "TZ": "Asia/Kathmandu",
+        }
         command = f"umask 077; {BUILD}"
         root.run("sh", "-c", command, "sh", source, user=NOBODY, env=environment)
         expected = {
@@ -91,15 +97,23 @@ class TestBuild:
         project = root.read("/srv/version/pyproject.toml")
         root.write("/srv/version/pyproject.toml", project.replace('version = "', 'version = "9.'))
         done = root.run("sh", "-c", BUILD, "sh", "/srv/version", status=1)
-        expected = "tools/rpm: error: pyproject.toml and rpm/dropin-cache.spec are of different versions\n"
+        expected = (
+            "tools/rpm: error: pyproject.toml and rpm/dropin-cache.spec are of different versions\n"
+        )
         assert expected == done.err
 
 
 class TestContent:
+    """What comes out of it."""
+
     def test_files(self, packages):
         """The commands come with hooks, manual pages, completions, and directories of their own."""
         done = self._ask(packages, "-l", "dropin-cache-0*.noarch")
-        files = [name for name in done.splitlines() if not name.startswith(("/usr/share/doc", "/usr/share/lic"))]
+        files = [
+            name
+            for name in done.splitlines()
+            if not name.startswith(("/usr/share/doc", "/usr/share/lic"))
+        ]
         assert FILES.splitlines() == files
 
     def test_ghosts(self, packages):
@@ -144,20 +158,26 @@ class TestContent:
             if package != "dropin-cache-0*":
                 assert ([], ["(none)", "(none)"]) == (conditions, scripts)
                 continue
-            assert [f"{prefix} {kind}" for kind in ("in", "postun") for prefix in PREFIXES] == conditions
+            assert [
+                f"{prefix} {kind}" for kind in ("in", "postun") for prefix in PREFIXES
+            ] == conditions
             assert {"exit 0"} == {script.strip().rpartition("\n")[2] for script in scripts}
 
     def test_lint(self, packages):
-        """rpmlint has nothing to say that rpm/dropin-cache.rpmlintrc does not explain."""
-        packages.copy(rpm_support.TREE / "rpm/dropin-cache.rpmlintrc", "/srv/dropin-cache.rpmlintrc")
+        """What rpmlint has to say is nothing that rpm/dropin-cache.rpmlintrc does not explain."""
+        packages.copy(
+            rpm_support.TREE / "rpm/dropin-cache.rpmlintrc", "/srv/dropin-cache.rpmlintrc"
+        )
         packages.copy(rpm_support.TREE / "rpm/dropin-cache.spec", "/srv/dropin-cache.spec")
         done = packages.run(
-            "sh", "-c", "rpmlint --rpmlintrc /srv/dropin-cache.rpmlintrc /srv/ours/*.rpm /srv/dropin-cache.spec"
+            "sh",
+            "-c",
+            "cd /srv && rpmlint --rpmlintrc dropin-cache.rpmlintrc ours/*.rpm dropin-cache.spec",
         )
         summary = done.out.strip().splitlines()[-1]
         assert " 0 errors, 0 warnings" in summary
 
-    def _ask(self, packages: Root, *arguments: str) -> str:
+    def _ask(self, packages: rpm_support.Root, *arguments: str) -> str:
         *options, file = arguments
         command = 'file=$1; shift; exec rpm --query --package "$@" /srv/ours/$file.rpm'
         return packages.run("sh", "-c", command, "sh", file, *options).out

@@ -1,29 +1,26 @@
-"""RPM packages in systems that are not running: with `rpm --root`, and as rpm-ostree installs them."""
+"""RPM packages in systems that do not run: with `rpm --root`, and as rpm-ostree installs them."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import pytest
-
 import rpm_support
-from roots import Root
 from rpm_support import NOBODY, PLUGINS, PLUGINS64, require_fresh, rpm
 
 # rpm-ostree's own: src/libpriv/rpmostree-bwrap.cxx and rpmostree-scripts.cxx. The parts of /sys are
 # not there on our systems.
-_BUBBLEWRAP = (
-    *("bwrap", "--dev", "/dev", "--proc", "/proc", "--dir", "/run", "--dir", "/tmp", "--chdir", "/"),
-    *("--die-with-parent", "--unshare-pid", "--unshare-uts", "--unshare-ipc"),
-    *("--unshare-cgroup-try", "--unshare-net", "--cap-drop", "ALL"),
-    *("--cap-add", "cap_chown", "--cap-add", "cap_dac_override", "--cap-add", "cap_fowner"),
-    *("--cap-add", "cap_fsetid", "--cap-add", "cap_kill", "--cap-add", "cap_setgid"),
-    *("--cap-add", "cap_setuid", "--cap-add", "cap_setpcap", "--cap-add", "cap_sys_chroot"),
-    *("--cap-add", "cap_setfcap"),
-    *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
-    *("--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"),
-    *("--bind", "/usr", "/usr", "--bind", "/etc", "/etc"),
-    *("--ro-bind", "/var", "/var", "--tmpfs", "/var/tmp", "--tmpfs", "/run"),
+_BUBBLEWRAP = shlex.split(
+    """
+bwrap --dev /dev --proc /proc --dir /run --dir /tmp --chdir / --die-with-parent
+--unshare-pid --unshare-uts --unshare-ipc --unshare-cgroup-try --unshare-net
+--cap-drop ALL --cap-add cap_chown --cap-add cap_dac_override --cap-add cap_fowner
+--cap-add cap_fsetid --cap-add cap_kill --cap-add cap_setgid --cap-add cap_setuid
+--cap-add cap_setpcap --cap-add cap_sys_chroot --cap-add cap_setfcap
+--symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/bin /bin --symlink usr/sbin /sbin
+--bind /usr /usr --bind /etc /etc --ro-bind /var /var --tmpfs /var/tmp --tmpfs /run
+"""
 )
 _TRIGGERIN = 1 << 16  # RPMSENSE_TRIGGERIN
 
@@ -39,20 +36,25 @@ print(*(name for name in sys.modules if name.startswith("twisted.plugins.")))
 
 
 @pytest.fixture
-def system() -> Iterator[Root]:
+def system() -> Iterator[rpm_support.Root]:
+    """A system with stubs of what a distribution provides, and repositories."""
     with rpm_support.distribution() as root:
         yield root
 
 
-def run_file_triggers(root: Root, package: str) -> list[str]:
+def run_file_triggers(root: rpm_support.Root, package: str) -> list[str]:
     """Run the triggers of a package as rpm-ostree does; return what each printed.
 
     It runs those after an installation and no others, takes their prefixes for directories below
     /usr, and hands them everything that is in there.
     """
     each = "[%{TRANSFILETRIGGERNAME} %{TRANSFILETRIGGERINDEX} %{TRANSFILETRIGGERFLAGS}\\n]"
-    triggers = [line.split() for line in rpm(root, "--query", "--qf", each, package).out.splitlines()]
-    scripts = rpm(root, "--query", "--qf", "[%{TRANSFILETRIGGERSCRIPTS}\x1e]", package).out.split("\x1e")
+    triggers = [
+        line.split() for line in rpm(root, "--query", "--qf", each, package).out.splitlines()
+    ]
+    scripts = rpm(root, "--query", "--qf", "[%{TRANSFILETRIGGERSCRIPTS}\x1e]", package).out.split(
+        "\x1e"
+    )
     printed = []
     for prefix, index, flags in triggers:
         # (Fedora has no directory /usr/lib/python3, as Debian has.)
@@ -70,8 +72,10 @@ def run_file_triggers(root: Root, package: str) -> list[str]:
 
 
 class TestRpmOstree:
+    """A tree that is put together by rpm-ostree."""
+
     def test_composed(self, system):
-        """The one trigger that rpm-ostree runs writes the caches, and they outlive the rest of it."""
+        """The one trigger that rpm-ostree runs writes the caches, and they outlive what follows."""
         files = rpm_support.paths(system, *rpm_support.SOFTWARE)
         rpm(system, "--install", "--noscripts", "--notriggers", *files)
         assert not system.exists(f"{PLUGINS}/dropin.cache")
@@ -81,15 +85,17 @@ class TestRpmOstree:
         assert system.exists(f"{PLUGINS64}/dropin.cache")
         assert not system.exists("/var/lib/dropin-cache")
         require_fresh(system, "python3-daphne", "python3-wokkel", "python3-autobahn")
-        # What is in a commit has no times, and nobody can write it.
-        system.run("find", "/usr", "-exec", "touch", "--no-dereference", "--date=@0", "{}", "+")
+        # What is in a commit has no times, and nobody can write it. (Touching the rest of /usr would
+        # copy all of it into memory.)
+        flatten = ("-exec", "touch", "--no-dereference", "--date=@0", "{}", "+")
+        system.run("find", "/usr/lib/python3.11", "/usr/lib64/python3.11", *flatten)
         system.run("sh", "-c", "mount --bind /usr /usr && mount -o remount,bind,ro /usr")
         for user in (NOBODY, None):
             done = system.run("/usr/bin/python3", "-I", "-c", _READ, user=user)
             assert ("22 drop-ins\n\n", "") == (done.out, done.err)
 
 
-def make_image(root: Root) -> None:
+def make_image(root: rpm_support.Root) -> None:
     """Make a copy of the system in /srv/image."""
     layers = "lowerdir=/,upperdir=/run/image/upper,workdir=/run/image/work"
     root.run("mkdir", "-p", "/srv/image", "/run/image")
@@ -99,6 +105,8 @@ def make_image(root: Root) -> None:
 
 
 class TestImages:
+    """A directory that is a system."""
+
     def test_with_proc(self, system):
         """In a root that has what builders of images mount, triggers do all there is to do."""
         make_image(system)

@@ -1,13 +1,11 @@
-"""The scriptlets of the RPM packages: when they run what, and that they never fail a transaction."""
+"""The scriptlets of the RPM packages: when they run what, and that they never fail."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-
 import rpm_support
-from roots import Root
 from rpm_support import PLUGINS, SITE, make_package, paths, rpm
 
 _DROPIN = """
@@ -26,7 +24,7 @@ exec /usr/bin/dropin-cache.real "$@"
 
 
 @pytest.fixture
-def system() -> Iterator[Root]:
+def system() -> Iterator[rpm_support.Root]:
     """A system with the older Twisted and all of ours."""
     with rpm_support.distribution() as root:
         rpm(root, "--install", *paths(root, *rpm_support.SOFTWARE))
@@ -34,7 +32,7 @@ def system() -> Iterator[Root]:
 
 
 @pytest.fixture(scope="module")
-def observing() -> Iterator[Root]:
+def observing() -> Iterator[rpm_support.Root]:
     """Another one, where the calls of the command are written down in /run/calls."""
     with rpm_support.distribution() as root:
         rpm(root, "--install", *paths(root, *rpm_support.SOFTWARE))
@@ -44,7 +42,7 @@ def observing() -> Iterator[Root]:
 
 
 @pytest.fixture
-def observed(observing: Root) -> Root:
+def observed(observing: rpm_support.Root) -> rpm_support.Root:
     """That, with no call yet."""
     observing.write("/run/calls", "")
     return observing
@@ -56,7 +54,10 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("statement", "error"),
         [
-            ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+            (
+                "import nothing_of_that_name",
+                "ModuleNotFoundError: No module named 'nothing_of_that_name'",
+            ),
             ("import os; os._exit(3)", "it ended the process with exit status 3"),
         ],
         ids=["raises", "exits"],
@@ -69,10 +70,13 @@ class TestFailures:
         assert error in done.out
         assert "some-plugins" in done.out
         cache = (system.path / f"{PLUGINS}/dropin.cache".lstrip("/")).read_bytes()
-        assert (True, False) == (b"twisted.plugins.whole" in cache, b"twisted.plugins.broken" in cache)
+        assert (True, False) == (
+            b"twisted.plugins.whole" in cache,
+            b"twisted.plugins.broken" in cache,
+        )
 
     def test_no_python(self, system):
-        """Without an interpreter the caches stay as they are; the next transaction makes up for it."""
+        """Without an interpreter nothing changes; the next transaction makes up for it."""
         package = make_package(system, "some-plugins", {f"{PLUGINS}/whole.py": _DROPIN})
         system.run("mv", "/usr/bin/python3", "/usr/bin/python3.away")
         done = rpm(system, "--install", package)
@@ -111,7 +115,7 @@ class TestFailures:
         system.write("/etc/dropin-cache/dropin-cache.conf", "sandbox = namespace\n")
         self._install_confined(system, "dropin-cache: error: no sandbox to import drop-ins in")
 
-    def _install_confined(self, system: Root, error: str) -> None:
+    def _install_confined(self, system: rpm_support.Root, error: str) -> None:
         package = make_package(system, "some-plugins", {f"{PLUGINS}/whole.py": _DROPIN})
         system.run("mount", "--rbind", "/", "/mnt")
         # Without that capability there are only user namespaces, and none from a changed root.
@@ -134,6 +138,8 @@ mount --bind /run/small "$1"
 
 
 class TestFilter:
+    """Which packages start an update."""
+
     def test_data(self, observed):
         """Files that are no code start no Python."""
         files = {f"{SITE}/a/README": "", f"{SITE}/a/py/locale.mo": "", f"{SITE}/a/x.pyi": ""}
@@ -170,6 +176,8 @@ class TestFilter:
 
 
 class TestMacros:
+    """What packagers use."""
+
     def test_application(self, system):
         """A package with a plugin package of its own says so by macros, and RPM knows its cache."""
         (file,) = paths(system, "dropin-cache-rpm-macros")
@@ -183,18 +191,19 @@ class TestMacros:
                 f"{place}/__init__.py": "",
                 f"{place}/first.py": _DROPIN,
             },
-            "Requires: dropin-cache\n",
-            "%dropin_cache_package example.plugins /usr/share/example/python\n"
-            "%dropin_cache_triggers /usr/share/example/python/\n",
+            "%dropin_cache_package example.plugins /usr/share/example/python\n",
             f"%{{dropin_cache_packagesdir}}/%{{name}}.conf\n%dropin_cache_ghost {place}\n"
             "%dir /usr/share/example\n%dir /usr/share/example/python\n"
-            f"%dir /usr/share/example/python/example\n%dir {place}\n",
+            f"%dir /usr/share/example/python/example\n%dir {place}\n"
+            "%dropin_cache_triggers /usr/share/example/python/\n",
         )
         done = rpm(system, "--install", package)
         assert f"written: {place} (example.plugins: 1 module, 1 plugin)\n" == done.out
         configured = "/usr/lib/dropin-cache/packages.d/example.conf"
         assert "example.plugins /usr/share/example/python\n" == system.read(configured)
-        assert "example-1-1.noarch\n" == rpm(system, "--query", "--file", f"{place}/dropin.cache").out
+        assert (
+            "example-1-1.noarch\n" == rpm(system, "--query", "--file", f"{place}/dropin.cache").out
+        )
         more = make_package(system, "example-more", {f"{place}/second.py": _DROPIN})
         done = rpm(system, "--install", more)
         assert f"written: {place} (example.plugins: 2 modules, 2 plugins)\n" == done.out
