@@ -4,20 +4,29 @@
 # Used instead of python3 when set: PYTHON=/usr/bin/python3.12 make test
 export PYTHON
 
-.PHONY: help run test lint clean
+.PHONY: help run test test-long lint deb rpm clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r target text; do \
-		printf 'make %-8s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r target text; do \
+		printf 'make %-10s %s\n' "$$target" "$$text"; done
 
 run: ## demonstrate the project with real plugin packages from PyPI
 	@sh tools/work-dir run sh tools/run
 
-test: ## run every check there is: linters, types, import contracts, tests on all Pythons
+test: ## run the checks: linters, types, import contracts, tests on Pythons and on whole systems
 	@sh tools/work-dir check sh tools/check
+
+test-long: ## run all that, the longer tests, and the Pythons in between, for more than an hour
+	@DROPIN_CACHE_LONG=1 sh tools/work-dir check sh tools/check --session lint tests packages
 
 lint: ## run the checks that are no tests
 	@sh tools/work-dir check sh tools/check --session lint
+
+deb: ## build the Debian packages into dist/
+	@sh tools/deb
+
+rpm: ## build the RPM packages into dist/
+	@sh tools/work-dir rpm sh tools/rpm
 
 clean: ## remove what the other targets made
 	@sh tools/work-dir --clean

@@ -128,6 +128,14 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "virtualenv"
+# What every change has to pass. Pythons in between hold no surprise that the oldest, the newest and
+# the default one do not; they are for `make test-long`, as are tests that take long.
+_ENDS = {*list(INTERPRETERS)[:1], DEFAULT, *list(INTERPRETERS)[-1:]}
+nox.options.sessions = [
+    f"lint-{DEFAULT}",
+    *(f"tests-{version}" for version in INTERPRETERS if version in _ENDS),
+    f"packages-{DEFAULT}",
+]
 
 
 @nox.session(python=[DEFAULT])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest  # noqa: TC002 - see TC001
+
 from roots import Base, Done, Root
 
 TREE = Path(__file__).resolve().parents[2]

@@ -86,8 +86,9 @@ class Base(NamedTuple):
         ]
         if self.archived:
             options = "-qq -y -o Dir::Cache::archives=/srv/archives --no-install-recommends"
-            fetch = f"apt-get {options} install --reinstall --download-only {' '.join(self.archived)}"
-            command.append(f'--customize-hook=chroot "$1" {fetch}')
+            fetch = f"apt-get {options} install --reinstall --download-only"
+            names = " ".join(self.archived)
+            command.append(f'--customize-hook=chroot "$1" {fetch} {names}')
         subprocess.run([*command, SUITE, str(new)], check=True)
         # Installations need no network: what they fetch is there already.
         (new / "etc/apt/apt.conf.d/50tests").write_text(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+
 from debian_support import (
     DIST,
     PLUGINS,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from debian_support import BUILDER, DIST, NOBODY, TREE, Debian, build, built_packages
 
 # What a user without rights finds in an application's plugin package, and imports for that.
