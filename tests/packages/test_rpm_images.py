@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
+
 import rpm_support
 from rpm_support import NOBODY, PLUGINS, PLUGINS64, require_fresh, rpm
 
@@ -85,7 +86,7 @@ class TestRpmOstree:
         assert system.exists(f"{PLUGINS64}/dropin.cache")
         assert not system.exists("/var/lib/dropin-cache")
         require_fresh(system, "python3-daphne", "python3-wokkel", "python3-autobahn")
-        # What is in a commit has no times, and nobody can write it. (Touching the rest of /usr would
+        # What is in a commit has no times, and nobody can write it. (Touching all of /usr would
         # copy all of it into memory.)
         flatten = ("-exec", "touch", "--no-dereference", "--date=@0", "{}", "+")
         system.run("find", "/usr/lib/python3.11", "/usr/lib64/python3.11", *flatten)
