@@ -210,7 +210,16 @@ class TestReadme:
 class TestLinks:
     """References between the documents."""
 
-    @pytest.mark.parametrize("name", ["README.md", "docs/architecture.md", "docs/plugins.md"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "README.md",
+            "docs/administration.md",
+            "docs/architecture.md",
+            "docs/packaging.md",
+            "docs/plugins.md",
+        ],
+    )
     def test_targets_exist(self, name):
         """Every file that a document links to is there."""
         document = DOCUMENTS / name
