@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 import rpm_support
 from rpm_support import (
     NOBODY,
@@ -257,6 +258,7 @@ class TestRecipe:
         places = {"/".join(name.split("/")[:3]) for name in listed.stdout.split() if "/" in name}
         assert {
             "etc/dropin-cache/",
+            "etc/dropin-cache/dropin-cache.conf",
             "etc/dropin-cache/packages.d",
             "usr/bin/",
             "usr/bin/dropin-cache",
