@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
+
 import rpm_support
 from rpm_support import OURS, SOFTWARE, leftovers, paths, require_fresh, rpm
 

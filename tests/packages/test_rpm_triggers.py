@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 import rpm_support
 from rpm_support import PLUGINS, SITE, make_package, paths, rpm
 
