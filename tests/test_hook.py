@@ -207,6 +207,19 @@ class TestPip:
         assert outcome.err.endswith(" (and 1 more: dropin-cache check)\n")
         assert ["good"] == hooked.cached()
 
+    def test_failed(self, hooked):
+        """An update that cannot run is told in one line too, and made up for by the next pip."""
+        (hooked.site / "filelock").rename(hooked.site / "gone")
+        outcome = hooked.like_pip(hooked.wheel("hello"))
+        before = hooked.cached()
+        (hooked.site / "gone").rename(hooked.site / "filelock")
+        hooked.run(hooked.script("pip", ""), "install")
+
+        reason = "ModuleNotFoundError: No module named 'filelock'"
+        line = f"dropin-cache: warning: plugin caches were not updated: {reason}\n"
+        assert (0, "", line) == outcome
+        assert ([], ["hello"]) == (before, hooked.cached())
+
     def test_killed(self, hooked):
         """What a pip that was killed has left undone, the next one does, if it changes nothing."""
         hooked.like_pip(hooked.wheel("hello"))

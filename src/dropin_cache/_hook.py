@@ -35,15 +35,30 @@ _SEAL = 12  # bytes; see _wire
 Dates = dict[str, int]
 
 
-def updater(path: str, *options: str, flags: str = "-I") -> list[str]:
-    """Return a command that updates caches in an isolated process.
+def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]]:
+    """Update caches in an isolated process.
 
     Args:
         path: Where this package, and what it needs, may be: directories, separated by colons.
         options: For `dropin-cache update --trigger`.
         flags: For the interpreter.
+
+    Returns:
+        Whether it ran to its end, and what there is to say about it, line by line.
     """
-    return [sys.executable, flags, "-c", _PROGRAM, path, "update", "--trigger", *options]
+    done = subprocess.run(  # noqa: S603 - this interpreter, and what is above
+        [sys.executable, flags, "-c", _PROGRAM, path, "update", "--trigger", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    lines = done.stdout.decode(errors="replace").splitlines()
+    if done.returncode == 0:
+        return True, lines
+    # Python itself did not get that far, and a traceback is no help here: its last line is.
+    reason = "".join(lines[-1:])
+    return False, [f"dropin-cache: warning: plugin caches were not updated: {reason}"]
 
 
 def watch(site: str, source: str) -> None:
@@ -95,19 +110,13 @@ def _update(site: str, source: str, before: Dates) -> None:
     seen = os.stat(_file(site)).st_mtime_ns
     if now == before and (seen == now[site] or not os.access(site, os.W_OK)):
         return
-    command = updater(os.path.dirname(os.path.dirname(source)), "--python", sys.executable)
+    options = ["--python", sys.executable]
     user = _user_site()
     if user in now and now[user] != before.get(user):
-        command += ["--path", user]
-    done = subprocess.run(  # noqa: S603 - see `updater`
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    _say(done.stdout.decode(errors="replace").splitlines())
-    if done.returncode == 0:
+        options += ["--path", user]
+    ended, lines = update(os.path.dirname(os.path.dirname(source)), *options)
+    _say(lines)
+    if ended:
         os.utime(_file(site), ns=(now[site], now[site]))
 
 

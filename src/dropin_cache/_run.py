@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from dropin_cache._hook import updater
+from dropin_cache._hook import update
 from dropin_cache.errors import CommandError
 from dropin_cache.update import config
 from dropin_cache.update.sites import Snapshot, prefix_of, sites, snapshot
@@ -141,6 +141,6 @@ def _update(pythons: Sequence[str], paths: Sequence[str]) -> None:
         options += [f"--path={path}" for path in paths]
         flags = "-IS" if sys.flags.no_site else "-I"
         path = ":".join(each for each in sys.path if each)
-        command = updater(path, *options, flags=flags)
         # The command's output is standard output; this is about what came of it.
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, check=False)  # noqa: S603
+        for line in update(path, *options, flags=flags)[1]:
+            sys.stderr.write(f"{line}\n")

@@ -11,9 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from roots import PATH, Base, Root
-
 from conftest import missing
+from roots import PATH, Base, Root
 
 TREE = Path(__file__).resolve().parents[2]
 DIST = "/usr/lib/python3/dist-packages"

@@ -49,7 +49,7 @@ TWISTED = (
 )
 
 # What it is changed to, and changed back.
-TWISTEDS = ("24.11.0", "26.10.0") if LONG else ("24.11.0",)
+TWISTEDS = ("24.11.0", "26.10.0") if LONG else ()
 
 # Twenty distributions that the oldest pip can install: it knows no newer tags of platforms.
 TWENTY = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from systemd_support import BASE, LOCAL, TREE, UNITS, Booted, install
 
 from installs import wheel
+from systemd_support import BASE, LOCAL, TREE, UNITS, Booted, install
 
 LONG = os.environ.get("DROPIN_CACHE_LONG") == "1"
 NOBODY = 65534
