@@ -367,8 +367,9 @@ class TestStart:
     """What is processed when an interpreter starts."""
 
     def test_modules(self, place):
-        """An interpreter loads no module more than it does without."""
+        """An interpreter loads no module more than it does for a start-up file with a comment."""
         program = "import sys; print(sorted(sys.modules))"
+        (place.site / PTH).write_text("# nothing\n")
         before = place.run("-c", program)
         place.command("hook", "enable")
 

@@ -51,23 +51,30 @@ def run(command: Sequence[str], pythons: Sequence[str], paths: Sequence[str]) ->
 
 def _ended(command: Sequence[str]) -> int:
     """Run a command to its end. It has the terminal, and gets the signals for this process."""
-    with _signals_passed_on() as started:
+    with _signals_passed_on() as pass_to:
         try:
             process = subprocess.Popen(command)  # noqa: S603 - that is what was asked for
         except OSError as error:
             raise CommandError(command[0], error.errno or errno.EIO) from error
-        started.append(process)
+        pass_to(process)
         status = process.wait()
     return status if status >= 0 else _EXIT_SIGNAL - status
 
 
 @contextlib.contextmanager
-def _signals_passed_on() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Pass signals that ask for an end on to a process, once it is in the list."""
+def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Pass signals that ask for an end on to a process, which the function that it yields takes."""
     started: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []  # it may run, and somebody may know it, before it is known here
 
     def pass_on(number: int, _: object) -> None:
+        early.append(number)
         for process in started:
+            process.send_signal(number)
+
+    def pass_to(process: subprocess.Popen[bytes]) -> None:
+        started.append(process)
+        for number in early:
             process.send_signal(number)
 
     def ignore(*_: object) -> None:
@@ -88,7 +95,7 @@ def _signals_passed_on() -> Iterator[list[subprocess.Popen[bytes]]]:
         if signal.getsignal(number) != signal.SIG_IGN  # as whoever started us wants it
     }
     try:
-        yield started
+        yield pass_to
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
