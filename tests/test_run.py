@@ -87,6 +87,15 @@ class TestStatus:
 
         assert (("caught\n", ""), 5) == (process.communicate(timeout=60), process.returncode)
 
+    def test_early(self):
+        """A signal is not lost that comes when the command runs and is not known here yet."""
+        with _run._signals_passed_on() as pass_to:
+            os.kill(os.getpid(), signal.SIGTERM)
+            process = subprocess.Popen(["sleep", "60"])
+            pass_to(process)
+
+            assert -signal.SIGTERM == process.wait(timeout=60)
+
     def test_interrupt(self, tmp_path):
         """A key that interrupts is for the command to act upon; it sends a signal to both."""
         program = f"trap 'exit 6' INT; : >{tmp_path}/up; while :; do sleep 0.1; done"
