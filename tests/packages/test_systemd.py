@@ -219,3 +219,36 @@ class TestInstance:
         assert "success" == system.property(service, "Result"), system.journal(service)
         assert user == (system.path / SITE[1:] / "twisted/plugins/dropin.cache").stat().st_uid
         assert 2 == read(system, f"{VENV}/bin/python")["caches"]
+
+
+class TestHook:
+    """The hook of pip in the system's own Python; it needs no systemd, only the same system."""
+
+    def test_root(self, system):
+        """What root's pip installs below /usr/local is cached when pip ends."""
+        system.run("dropin-cache", "update", "-q")
+        enabled = system.run("dropin-cache", "hook", "enable").out
+        before = read(system)
+        done = pip(system, "install", plugin(system, "quick"))
+        installed = read(system)
+        pip(system, "uninstall", "-y", "quick")
+
+        assert f"enabled: {LOCAL}/dropin-cache.pth\n" == enabled
+        assert (
+            f"dropin-cache: written: {PLUGINS} (twisted.plugins: 1 module, 1 plugin)\n" == done.err
+        )
+        assert (before["caches"] + 1, before) == (installed["caches"], read(system))
+
+    def test_user(self, system):
+        """What a user's pip installs for that user is cached there, by that user."""
+        system.run("dropin-cache", "update", "-q")
+        system.run("dropin-cache", "hook", "enable")
+        system.run("useradd", "--create-home", "me")
+        user = int(system.run("id", "-u", "me").out)
+        home = {"HOME": "/home/me", "PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_NO_INDEX": "1"}
+        command = ["python3", "-m", "pip", "install", "-q", "--user", plugin(system, "mine")]
+        done = system.run(*command, "--no-deps", user=user, env=home)
+        cache = system.path / "home/me/.local/lib/python3.11/site-packages/twisted/plugins"
+
+        assert 1 == done.err.count("dropin-cache: "), done
+        assert user == (cache / "dropin.cache").stat().st_uid
