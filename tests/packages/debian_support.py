@@ -239,13 +239,13 @@ class Witness:
 
 
 def built_packages(temporary: pytest.TempPathFactory) -> Path:
-    """Build the packages of this tree, once for all processes that run tests.
+    """Build the packages of this tree as `make deb` does, once for all processes that run tests.
 
     Args:
         temporary: Where to.
 
     Returns:
-        The directory with the packages.
+        The directory with the packages. Beside it is `tree`, the source as it was then.
     """
     place = temporary.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -257,28 +257,20 @@ def built_packages(temporary: pytest.TempPathFactory) -> Path:
             # Whoever comes next need not wait for another failure.
             assert not (place / "debs.failed").exists(), "the packages could not be built"
             (place / "debs.failed").touch()
-            debian = Debian(BUILDER)
-            try:
-                build(debian, "/srv/tree", "/srv/built")
-                shutil.copytree(debian.root.path / "srv/built", place / "debs.new")
-            finally:
-                debian.close()
+            _build(place / "tree", place / "debs.new")
             (place / "debs.new").rename(built)
     return built
 
 
-def build(debian: Debian, tree: str, target: str, *before: str, **options: Any) -> None:
-    """Run what `make deb` runs.
-
-    Args:
-        debian: Where.
-        tree: The directory to build in; this tree is copied there.
-        target: Where the packages go.
-        before: What the command is to be run by.
-        options: As for `Root.run`.
-    """
+def _build(tree: Path, target: Path) -> None:
     junk = (".git", "dist", "__pycache__", ".*_cache")
-    place = debian.root.path / tree.lstrip("/")
-    shutil.copytree(TREE, place, symlinks=True, ignore=shutil.ignore_patterns(*junk))
-    options["env"] = {"DEB_BUILD_OPTIONS": "nocheck", **options.get("env", {})}
-    debian.root.run(*before, "sh", f"{tree}/tools/deb", target, **options)
+    shutil.copytree(TREE, tree, symlinks=True, ignore=shutil.ignore_patterns(*junk))
+    debian = Debian(BUILDER)
+    try:
+        debian.root.copy(tree, "/srv/tree")
+        # Of the tests, the others run more than the build does.
+        environment = {"DEB_BUILD_OPTIONS": "nocheck"}
+        debian.root.run("sh", "/srv/tree/tools/deb", "/srv/built", env=environment)
+        shutil.copytree(debian.root.path / "srv/built", target)
+    finally:
+        debian.close()

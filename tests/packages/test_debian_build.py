@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from debian_support import BUILDER, DIST, NOBODY, TREE, Debian, build, built_packages
+from debian_support import BUILDER, DIST, NOBODY, TREE, Debian, built_packages
 
 # What a user without rights finds in an application's plugin package, and imports for that.
 _READER = """
@@ -67,27 +67,17 @@ class TestBuild:
         """Another user, path, time, mask, zone and language make the same packages."""
         debian = Debian(BUILDER)
         try:
-            build(debian, "/srv/first", "/srv/unused")
-            debian.root.run(
-                "sh",
-                "-c",
-                "umask 077; mv /srv/first /opt/second; mkdir /srv/out; "
-                f"chown -R {NOBODY} /opt/second /srv/out",
-            )
-            debian.root.run(
-                *(
-                    "sh",
-                    "-c",
-                    "umask 027; exec faketime '+400days' sh /opt/second/tools/deb /srv/out",
-                ),
-                user=NOBODY,
-                env={
-                    "DEB_BUILD_OPTIONS": "nocheck parallel=3",
-                    "HOME": "/nonexistent",
-                    "LC_ALL": "tr_TR.UTF-8",
-                    "TZ": "Pacific/Kiritimati",
-                },
-            )
+            debian.root.copy(packages.parent / "tree", "/opt/second")
+            prepare = "chmod -R go-rwx /opt/second; mkdir /srv/out"
+            debian.root.run("sh", "-c", f"{prepare}; chown -R {NOBODY} /opt/second /srv/out")
+            command = "umask 027; exec faketime '+400days' sh /opt/second/tools/deb /srv/out"
+            environment = {
+                "DEB_BUILD_OPTIONS": "nocheck parallel=3",
+                "HOME": "/nonexistent",
+                "LC_ALL": "tr_TR.UTF-8",
+                "TZ": "Pacific/Kiritimati",
+            }
+            debian.root.run("sh", "-c", command, user=NOBODY, env=environment)
             assert _digests(packages) == _digests(debian.root.path / "srv/out")
         finally:
             debian.close()

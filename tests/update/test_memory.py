@@ -320,6 +320,18 @@ class TestFailures:
         assert one._replace(news=False) == two
         assert "ModuleNotFoundError: No module named 'missing'" == two.error
 
+    def test_again_in_vain(self, app: Tree) -> None:
+        """One that fails as before after something has been installed is no news."""
+        bad = app.write("app/plugins/bad.py", "import missing")
+        run(app)
+        app.write("another.py")
+        second = run(app)
+        assert ["bad"] == second.imported
+        assert [False] == [each.news for each in second.report.directories[0].broken]
+        bad.write_text("import missing  # still")
+        third = run(app)
+        assert [True] == [each.news for each in third.report.directories[0].broken]
+
     def test_something_installed(self, app: Tree) -> None:
         """When something was installed, it is tried again, and only it."""
         app.write("app/plugins/bad.py", "import missing")

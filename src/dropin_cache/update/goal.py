@@ -53,7 +53,7 @@ def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
     for dropin in too_large:
         del good[dropin]
     broken = [
-        _broken(place, dropin, one, too_large.get(dropin))
+        _broken(place, dropin, one, too_large.get(dropin), cached)
         for dropin, one in known
         if dropin not in good
     ]
@@ -139,12 +139,21 @@ def _entries(good: dict[Dropin, Known], cached: Cached) -> dict[Dropin, CachedDr
     return {dropin: one.entry or on_disk[dropin.key] for dropin, one in good.items()}
 
 
-def _broken(place: Place, dropin: Dropin, one: Known | None, other: Failure | None) -> Broken:
+def _broken(
+    place: Place, dropin: Dropin, one: Known | None, other: Failure | None, cached: Cached
+) -> Broken:
     failure = other or (one.failure if one is not None else None) or UNSTABLE
     path = f"{place.directory}/{dropin.path.rpartition('/')[2]}"
     owner = None if one is None else one.owner
-    news = one is None or one.why is not None
+    news = one is None or (one.why is not None and not _known_as_broken(dropin, one, cached))
     return Broken(dropin.module, failure.error, failure.traceback, owner, path, news)
+
+
+def _known_as_broken(dropin: Dropin, one: Known, cached: Cached) -> bool:
+    """Whether it was tried again, since what it lacks may be there by now, to the same end."""
+    before = cached.record.dropins.get(dropin.module) if cached.record is not None else None
+    now = one.record()
+    return before is not None and [now.fingerprint, now.error] == before[1:3]
 
 
 def _changes(known: list[tuple[Dropin, Known | None]], cached: Cached) -> list[tuple[str, str]]:
