@@ -6,6 +6,7 @@ import ctypes
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,11 +26,15 @@ _MS_REC, _MS_PRIVATE = 0x4000, 0x40000  # mount(2)
 
 
 def pytest_configure() -> None:
-    """Give root places of its own for locks and the ledger, gone with this process.
+    """Make what the tests start independent of who has started them.
 
-    There is one of each for the machine. Below the ledger's place lie things that are needed,
-    such as dpkg's database, so there is a layer above what the machine has.
+    Root gets places of its own for locks and the ledger, gone with this process: there is one of
+    each for the machine. Below the ledger's place lie things that are needed, such as dpkg's
+    database, so there is a layer above what the machine has.
     """
+    # A shell has what it runs in the background ignore it, and so would all that is started here.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     libc = ctypes.CDLL(None)
     if os.geteuid() == 0 and os.path.isdir("/run/lock") and libc.unshare(_CLONE_NEWNS) == 0:
         libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None)

@@ -103,6 +103,7 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         {"reasons": (("namespace", "no bwrap"), ("landlock", "no kernel"))},
         "no sandbox to import drop-ins in: namespace: no bwrap; landlock: no kernel",
     ),
+    (errors.NoProcError(), 5, {}, "/proc is not mounted, so nothing was looked at"),
     (
         errors.ConfinementError("landlock", ("it has a network", "it is root")),
         5,

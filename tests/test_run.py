@@ -18,6 +18,8 @@ from dropin_cache.update import sites
 from dropin_cache.update.report import Request
 from installs import CACHE, Place, dropin
 
+# A shell acts upon a signal when a command of its has ended; and it must end, whatever happens here.
+WAIT = "for _ in $(seq 600); do sleep 0.1; done"
 FAILED = "dropin-cache: warning: plugin caches were not updated: ModuleNotFoundError: "
 
 
@@ -78,9 +80,7 @@ class TestStatus:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_passed_on(self, tmp_path, number):
         """Whoever asks it to end asks the command."""
-        program = (
-            f"trap 'echo caught; exit 5' TERM HUP; : >{tmp_path}/up; while :; do sleep 0.1; done"
-        )
+        program = f"trap 'echo caught; exit 5' TERM HUP; : >{tmp_path}/up; {WAIT}"
         process = start("run", "--", "sh", "-c", program)
         wait_for(tmp_path / "up")
         process.send_signal(number)
@@ -98,7 +98,7 @@ class TestStatus:
 
     def test_interrupt(self, tmp_path):
         """A key that interrupts is for the command to act upon; it sends a signal to both."""
-        program = f"trap 'exit 6' INT; : >{tmp_path}/up; while :; do sleep 0.1; done"
+        program = f"trap 'exit 6' INT; : >{tmp_path}/up; {WAIT}"
         process = start("run", "--", "sh", "-c", program, start_new_session=True)
         wait_for(tmp_path / "up")
         os.killpg(process.pid, signal.SIGINT)
