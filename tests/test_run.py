@@ -18,7 +18,7 @@ from dropin_cache.update import sites
 from dropin_cache.update.report import Request
 from installs import CACHE, Place, dropin
 
-# A shell acts upon a signal when a command of its has ended; and it must end, whatever happens here.
+# A shell acts upon a signal when its command has ended. It ends, whatever happens here.
 WAIT = "for _ in $(seq 600); do sleep 0.1; done"
 FAILED = "dropin-cache: warning: plugin caches were not updated: ModuleNotFoundError: "
 
