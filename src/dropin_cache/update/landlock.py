@@ -13,7 +13,6 @@ import os
 import sys
 from typing import Optional
 
-from dropin_cache.errors import ImportRootError, InterpreterError
 from dropin_cache.update import _landlock, _supervisor
 from dropin_cache.update.launch import (
     LIFELINE,
@@ -22,7 +21,7 @@ from dropin_cache.update.launch import (
     SETPRIV,
     Launch,
     child_account,
-    obstacle,
+    require_reachable,
     unusable,
     within,
     without_privilege,
@@ -65,14 +64,7 @@ class Landlock:
         """
         view = view or View.of(python)
         if self._account is not None:
-            for path in view.interpreter:
-                problem = obstacle(path, self._account, on_the_way=True)
-                if problem is not None:
-                    raise InterpreterError(python, f"{problem}; {_ADVICE}")
-            for given, path in view.roots:
-                problem = obstacle(path, self._account, on_the_way=True)
-                if problem is not None:
-                    raise ImportRootError(given, f"{problem}; {_ADVICE}")
+            require_reachable(view, python, self._account, on_the_way=True, advice=f"; {_ADVICE}")
         user = os.geteuid() if self._account is None else self._account.uid
         rules = {"read": sorted({entry.source for entry in view.entries})}
         ours = [sys.executable, "-I", "-S", "-B", "-c"]

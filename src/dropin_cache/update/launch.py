@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
+from dropin_cache.errors import ImportRootError, InterpreterError
 from dropin_cache.update.limits import Limits
 
 if TYPE_CHECKING:
@@ -156,6 +157,32 @@ def unusable(tool: str, *, privileged: bool) -> str | None:
             if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return f"{tool} is not only root's to change, because of {path}"
     return None
+
+
+def require_reachable(
+    view: View, python: str, account: Account, *, on_the_way: bool, advice: str = ""
+) -> None:
+    """Require that a user can read what a child needs.
+
+    Args:
+        view: What that is.
+        python: The interpreter, as it was given.
+        account: The user.
+        on_the_way: Whether the directories above count, too.
+        advice: To follow what is wrong.
+
+    Raises:
+        InterpreterError: Not the interpreter.
+        ImportRootError: Not one of the view's roots.
+    """
+    for path in view.interpreter:
+        problem = obstacle(path, account, on_the_way=on_the_way)
+        if problem is not None:
+            raise InterpreterError(python, problem + advice)
+    for given, path in view.roots:
+        problem = obstacle(path, account, on_the_way=on_the_way)
+        if problem is not None:
+            raise ImportRootError(given, problem + advice)
 
 
 def obstacle(path: str, account: Account, *, on_the_way: bool) -> str | None:

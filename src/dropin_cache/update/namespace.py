@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Optional
 
 from dropin_cache._text import one_line
-from dropin_cache.errors import ImportRootError, InterpreterError
 from dropin_cache.update._landlock import call_filter
 from dropin_cache.update.launch import (
     FILTER,
@@ -23,8 +22,8 @@ from dropin_cache.update.launch import (
     SETPRIV,
     Launch,
     child_account,
-    obstacle,
     readable,
+    require_reachable,
     unusable,
     within,
     without_privilege,
@@ -94,14 +93,7 @@ class Namespace:
         view = view or View.of(python)
         if self._account is not None:
             # What is above does not matter: the child has other directories there.
-            for path in view.interpreter:
-                problem = obstacle(path, self._account, on_the_way=False)
-                if problem is not None:
-                    raise InterpreterError(python, problem)
-            for given, path in view.roots:
-                problem = obstacle(path, self._account, on_the_way=False)
-                if problem is not None:
-                    raise ImportRootError(given, problem)
+            require_reachable(view, python, self._account, on_the_way=False)
         command = self._command([python, "-I", "-B"], view)
         return Launch(command, SCRUBBED, "/", self.tier, self._filter)
 
