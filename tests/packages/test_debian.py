@@ -152,6 +152,15 @@ class TestRemoval:
         debian.apt("purge", "dropin-cache")
         assert not debian.root.exists("/etc/dropin-cache")
 
+    def test_hook(self, debian: Debian) -> None:
+        """The start-up file that an administrator has had written goes with what it calls."""
+        site = "/usr/local/lib/python3.11/dist-packages"
+        debian.root.run("mkdir", "-p", site)
+        debian.root.run("dropin-cache", "hook", "enable")
+        assert debian.root.exists(f"{site}/dropin-cache.pth")
+        debian.apt("remove", "dropin-cache")
+        assert [] == os.listdir(debian.root.path / site[1:])
+
     def test_upgrade(self, debian: Debian) -> None:
         """An upgrade of ours keeps the caches, and the memory of what was imported."""
         package = debian.file("dropin-cache")
