@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,23 @@ def image(tmp_path: Path) -> Image:
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="what is trusted is root's")
+
+
+class TestShipped:
+    """The file that packages install."""
+
+    TEXT = (Path(__file__).parents[2] / "hooks" / "dropin-cache.conf").read_text(encoding="utf-8")
+
+    def test_changes_nothing(self, image: Image) -> None:
+        """As it is, it says nothing."""
+        image.write(config.MAIN_FILE, self.TEXT)
+        assert Settings() == image.load()
+
+    def test_shows_the_defaults(self, image: Image) -> None:
+        """What is commented out in it is understood, and is what counts without it."""
+        shown = [line[1:] for line in self.TEXT.splitlines() if re.match(r"#[a-z-]+ =", line)]
+        image.write(config.MAIN_FILE, "\n".join(shown))
+        assert (3, Settings()) == (len(shown), image.load())
 
 
 class TestMainFile:
