@@ -1078,6 +1078,24 @@ class TestRoot:
             assert before == (plugins.stat().st_mtime_ns, snapshot(image / "opt"))
 
 
+class TestNoProc:
+    """A chroot in which /proc is not mounted."""
+
+    def test_root(self, app: Tree, plugins: Path) -> None:
+        """Root's command does nothing there, and says what to do."""
+        if os.geteuid() != 0:
+            pytest.skip("only root needs it")
+        hidden = ["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
+        command = [*hidden, sys.executable, "-B", "-m", "dropin_cache", "update"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (5, "") == (done.returncode, done.stdout)
+        assert done.stderr == (
+            "dropin-cache: error: /proc is not mounted, so nothing was looked at\n"
+            "  Mount it (mount -t proc proc /proc), or run from outside: "
+            "update-dropin-cache --root DIR\n"
+        )
+
+
 class TestSettled:
     """What root's command does not take over from whoever called it."""
 

@@ -1,0 +1,60 @@
+"""The Debian packages in a system that systemd has booted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from debian_support import NOBODY, built_packages, witness
+from systemd_support import BASE, LOCAL, Booted
+
+SERVICE = "dropin-cache.service"
+
+
+@pytest.fixture
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """A system that has our packages installed by dpkg."""
+    packages = built_packages(tmp_path_factory)
+    booted = Booted(BASE)
+    try:
+        booted.copy(packages, "/srv/debs")
+        booted.run("sh", "-c", "dpkg -i /srv/debs/python3-dropin*.deb /srv/debs/dropin-cache_*.deb")
+        yield booted
+    finally:
+        booted.close()
+
+
+class TestUnits:
+    """What installing and removing does about units."""
+
+    @pytest.fixture
+    def started(self, system: Booted) -> list[str]:
+        """The units that run after an installation, and those that can."""
+        listed = system.run("systemctl", "list-units", "--plain", "--no-legend", "dropin-cache*")
+        return sorted(line.split()[0] for line in listed.out.splitlines() if " active " in line)
+
+    def test_enabled(self, system: Booted, started: list[str]) -> None:
+        """What watches is enabled and running, as Debian has it; the rest waits for it."""
+        assert ["dropin-cache.path", "dropin-cache.timer"] == started
+        for unit, expected in (("dropin-cache.path", "enabled"), (SERVICE, "static")):
+            done = system.run("systemctl", "is-enabled", unit, status=None)
+            assert expected == done.out.strip()
+
+    def test_watches(self, system: Booted) -> None:
+        """What is put where pip installs is found; what dpkg installs needs no unit."""
+        assert 0 == system.runs(SERVICE)
+        system.write(f"{LOCAL}/twisted/plugins/local.py", witness())
+        (Path(system.path) / LOCAL[1:] / "local-1.dist-info").mkdir()
+        system.wait_until_idle(SERVICE)
+        listed = system.run("dropin-cache", "list", user=NOBODY).out
+        assert "twisted.plugins.local " in listed
+
+    def test_removed(self, system: Booted) -> None:
+        """Nothing is left of them."""
+        system.run("dpkg", "-P", "dropin-cache")
+        listed = system.run("systemctl", "list-units", "--all", "--no-legend", "dropin-cache*")
+        assert "" == listed.out
+        left = system.run("find", "/etc", "/run", "/var/lib", "-name", "*dropin-cache*.[pst]*")
+        assert "" == left.out
