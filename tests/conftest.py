@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import importlib
 import os
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from dropin_cache import _plugins
 
 NOBODY = 65534
+_STORMS = ("fork_many", "fork_storm", "test_storm", "test_forks_on_and_on", "kill_all")
 _CLONE_NEWNS = 0x20000  # unshare(2)
 _MNT_DETACH = 2  # umount2(2)
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000  # mount(2)
@@ -152,6 +154,24 @@ def public_path() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+def _room_for_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let tests that fork without end run while no other test does, whichever process has it.
+
+    All children belong to one user, and how many processes a user may have is counted for the
+    system as a whole: another test might find no room for its own.
+    """
+    alone = any(word in request.node.name for word in _STORMS)
+    place = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    with (place / "gate").open("w") as gate, (place / "room").open("w") as room:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for all others to end keeps more from starting
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -908,7 +908,7 @@ class TestOthers:
         command = [sys.executable, "-B", "-m", "dropin_cache", *world.command(tree)]
         ends = {}
         for key, arguments in (("plain", plain), ("confined", command)):
-            # Those that fork without end elsewhere leave no room for this user's processes at times.
+            # Those that fork without end elsewhere may leave no room for this user's processes.
             for _ in range(20):
                 ends[key] = subprocess.run(
                     ["unshare", *private, "sh", "-c", script, "sh", *arguments],
