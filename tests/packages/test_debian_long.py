@@ -25,7 +25,9 @@ TESTER = Base(
 )
 
 
-def test_piuparts(tmp_path_factory: pytest.TempPathFactory, public_path: Path) -> None:
+def test_piuparts(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, public_path: Path
+) -> None:
     """Installing, upgrading, removing and purging leaves nothing behind.
 
     It makes a system of its own, for which it needs a network.
@@ -41,14 +43,13 @@ def test_piuparts(tmp_path_factory: pytest.TempPathFactory, public_path: Path) -
         subprocess.run(
             command, cwd=public_path, stdout=index, stderr=subprocess.DEVNULL, check=True
         )
-    (public_path / "work").mkdir()
     done = subprocess.run(
         [
             *("piuparts", "--distribution", SUITE, "--warn-on-others", "--no-eatmydata"),
             # Else systemd is installed for the sake of systemd-sysusers, and leaves directories.
             "--fake-essential-packages=systemd-standalone-sysusers",
             f"--extra-repo=deb [trusted=yes] file:{public_path} ./",
-            *(f"--bindmount={public_path}", f"--tmpdir={public_path}/work"),
+            *(f"--bindmount={public_path}", f"--tmpdir={tmp_path}"),
             *sorted(map(str, public_path.glob("*dropin-cache_*.deb"))),
         ],
         capture_output=True,
