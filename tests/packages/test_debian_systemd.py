@@ -53,8 +53,9 @@ class TestUnits:
 
     def test_removed(self, system: Booted) -> None:
         """Nothing is left of them."""
-        system.run("dpkg", "-P", "dropin-cache")
+        system.run("dpkg", "-P", "dropin-cache", "python3-dropin-cache")
         listed = system.run("systemctl", "list-units", "--all", "--no-legend", "dropin-cache*")
         assert "" == listed.out
-        left = system.run("find", "/etc", "/run", "/var/lib", "-name", "*dropin-cache*.[pst]*")
+        places = ("/etc/systemd", "/run/systemd", "/var/lib/systemd", "/var/lib/dpkg/info")
+        left = system.run("find", *places, "-name", "*dropin-cache*")
         assert "" == left.out
