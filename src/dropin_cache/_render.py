@@ -8,12 +8,11 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from dropin_cache._advice import advice, error, message
 from dropin_cache._explain import Explanation
 from dropin_cache._listing import Row
-from dropin_cache._startup import OUTDATED, Status
 from dropin_cache._text import one_line
 from dropin_cache.update.report import (
     FRESH,
@@ -26,6 +25,9 @@ from dropin_cache.update.report import (
     Report,
 )
 from dropin_cache.update.sandbox import CONFINED
+
+if TYPE_CHECKING:
+    from dropin_cache._startup import Status
 
 _LAST_LINES = 5  # of a traceback
 _PROGRESS_DELAY = 1.0  # seconds of silence that people take for normal
@@ -108,6 +110,8 @@ def explanation(found: Explanation, *, as_json: bool) -> None:
 
 def hook(found: Status) -> None:
     """Print what there is of the hook of an environment."""
+    from dropin_cache._startup import OUTDATED  # noqa: PLC0415 - whoever asks has loaded it
+
     print(one_line(f"{found.state}: {found.path}"))
     if found.state == OUTDATED:
         message("warning", "it is not what this version writes, and may do nothing")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from dropin_cache import _advice, _listing, _render, _run, _startup, _streams
+from dropin_cache import _advice, _listing, _render, _streams
 from dropin_cache._arguments import build_parser
 from dropin_cache._explain import explain
 from dropin_cache.errors import DropinCacheError
@@ -177,6 +177,8 @@ def _run_clean(arguments: argparse.Namespace) -> int:
 
 
 def _run_hook(arguments: argparse.Namespace) -> int:
+    from dropin_cache import _startup  # noqa: PLC0415 - hooks, which run often, need none of it
+
     actions = {
         "enable": _startup.enable,
         "disable": _startup.disable,
@@ -187,6 +189,8 @@ def _run_hook(arguments: argparse.Namespace) -> int:
 
 
 def _run_run(arguments: argparse.Namespace) -> int:
+    from dropin_cache import _run  # noqa: PLC0415 - likewise
+
     return _run.run(arguments.command_line, arguments.python, arguments.path)
 
 
