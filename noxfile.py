@@ -1,4 +1,4 @@
-"""The checks: `lint`, `tests` on Pythons from 3.9, and `packages` on systems of their own.
+"""The checks: `lint`, `tests` on Pythons from 3.9, `torture`, `packages` on systems of their own.
 
 Started by `make test` and `make lint`. Everything made here lies in the place that tools/work-dir
 chooses, outside the source tree. `make clean` removes it, which also is the way to get newer
@@ -134,8 +134,11 @@ _ENDS = {*list(INTERPRETERS)[:1], DEFAULT, *list(INTERPRETERS)[-1:]}
 nox.options.sessions = [
     f"lint-{DEFAULT}",
     *(f"tests-{version}" for version in INTERPRETERS if version in _ENDS),
+    f"torture-{DEFAULT}",
     f"packages-{DEFAULT}",
 ]
+# What counts what happens under faults, races and load; `make torture` runs the long form of it.
+_HARNESSES = [f"tests/{name}" for name in ("faults", "fuzz", "load", "races")]
 
 
 @nox.session(python=[DEFAULT])
@@ -179,7 +182,7 @@ def tests(session: nox.Session) -> None:
         f"--junit-xml={WORK}/results/{session.python}.xml",
         "--numprocesses=auto",
         "--dist=loadgroup",
-        "--ignore=tests/packages",
+        *(f"--ignore={name}" for name in ("tests/packages", *_HARNESSES)),
     ]
     if session.python != DEFAULT:
         # Its children are always the system's interpreter, so there is nothing else to learn.
@@ -189,6 +192,31 @@ def tests(session: nox.Session) -> None:
         (WORK / "coverage").mkdir()
         options += ["--cov", "--cov-config=pyproject.toml", "--cov-report=term-missing"]
     session.run("python", "-m", "pytest", *options, *session.posargs, env=environment)
+
+
+@nox.session(python=[DEFAULT])
+def torture(session: nox.Session) -> None:
+    """Count what happens under faults, races and load; the long form with DROPIN_CACHE_TORTURE set.
+
+    Arguments behind `--` go to pytest.
+    """
+    groups = nox.project.dependency_groups(PYPROJECT, "test", "torture")
+    _install(session, "python", [*DEPENDENCIES, *groups], Path(session.virtualenv.location))
+    _install_project(session, "python")
+    record = WORK / "tally.jsonl"
+    record.unlink(missing_ok=True)
+    options = [
+        f"--override-ini=cache_dir={WORK}/pytest/torture",
+        f"--junit-xml={WORK}/results/torture.xml",
+        "--numprocesses=auto",
+        "--dist=loadgroup",
+    ]
+    environment = {
+        "DROPIN_CACHE_TALLY": str(record),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(WORK / "hypothesis"),
+    }
+    arguments = session.posargs or _HARNESSES
+    session.run("python", "-m", "pytest", *options, *arguments, env=environment)
 
 
 @nox.session(python=[DEFAULT])
