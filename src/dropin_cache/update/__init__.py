@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from dropin_cache.update import stamps
 from dropin_cache.update.clean import clean, forget
 from dropin_cache.update.knowledge import Progress
 from dropin_cache.update.owners import Owners
@@ -26,6 +29,7 @@ def update(request: Request, progress: Progress) -> Report:
     Raises:
         DropinCacheError: The request cannot be met; nothing was written.
     """
+    began = time.time_ns()
     directories: list[DirectoryReport] = []
     with open_session(request) as session:
         owners = Owners(session.request.root)
@@ -37,7 +41,9 @@ def update(request: Request, progress: Progress) -> Report:
                 directories += forget(session, {each.path for each in directories})
             _remember(session, targets)
         problems = (*session.settings.problems, *targets.problems)
-        return Report(session.ledger.sandbox, tuple(directories), problems)
+        result = Report(session.ledger.sandbox, tuple(directories), problems)
+        stamps.keep(session, targets, result, began)
+        return result
 
 
 def _remember(session: Session, targets: Targets) -> None:

@@ -6,9 +6,11 @@ what an administrator meant may be less safe than none of it.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, TypeVar
 
 from dropin_cache.errors import ConfigurationError, DropinCacheError
@@ -101,6 +103,15 @@ def load(files: Files) -> Settings:
         settings = settings._replace(sandbox=_TIERS["namespace"])
     packages = _packages(files, problems)
     return settings._replace(packages=packages, problems=tuple(problems))
+
+
+def paths() -> Iterator[str]:
+    """List the files and directories that `load` looks at, there or not."""
+    yield from (MAIN_FILE, _GROUPS)
+    for directory in PACKAGE_DIRECTORIES:
+        yield directory
+        with contextlib.suppress(OSError):
+            yield from (os.path.join(directory, name) for name in os.listdir(directory))
 
 
 def _main(files: Files) -> Settings:

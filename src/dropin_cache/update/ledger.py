@@ -104,6 +104,11 @@ class Ledger:
             for path, record in content.get("directories", {}).items()
         }
 
+    @property
+    def path(self) -> str:
+        """Where it lies; empty for nowhere."""
+        return os.path.join(self._directory, _NAME) if self._directory is not None else ""
+
     def save(self) -> None:
         """Write it, if it has changed and if that is possible."""
         content = {
@@ -142,7 +147,7 @@ class Ledger:
 
     def _read(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError, UntrustedError, RecursionError):
-            descriptor = self._files.file(os.path.join(str(self._directory), _NAME))
+            descriptor = self._files.file(self.path)
             with open(descriptor, "rb") as file:
                 data = file.read(MAX_SIZE + 1)
             heading, _, body = data.partition(b"\n")

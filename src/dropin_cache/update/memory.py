@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dropin_cache.update.ledger import TICK, Ledger, Stamp, digest, stamp_of
@@ -135,6 +135,18 @@ class Memory:
                 left.update(nodes[name][2])
         if self._record["start"] is not None:
             self._ledger.interpreters[self.key] = {**self._record, "modules": reached}
+
+    def paths(self) -> Iterator[str]:
+        """List the files and directories that tell whether all this still holds, there or not."""
+        record = self._ledger.interpreters.get(self.key, self._record)
+        yield from (*record["files"], *record["roots"])
+        for name, (file, _, _) in record["modules"].items():
+            place = self._would_be_in(name, {}) if file is False else file
+            if isinstance(place, str):
+                yield place
+        for package in record["packages"]:
+            parts = package.split(".")
+            yield from (os.path.join(root, *parts, "__init__.py") for root in record["roots"])
 
     def _find_culprits(self) -> dict[str, str]:
         """Find the modules that something changed for: name -> what."""
