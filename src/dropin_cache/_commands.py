@@ -11,12 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from dropin_cache import _advice, _listing, _render, _streams
+from dropin_cache import _advice, _render, _streams
 from dropin_cache._arguments import build_parser
-from dropin_cache._explain import explain
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update import Report, Request, clean, report, update
-from dropin_cache.update.sites import everywhere, snapshot
 
 EXIT_DONE, EXIT_STALE, EXIT_BROKEN = 0, 1, 3
 _EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
@@ -103,9 +101,14 @@ def _request(arguments: argparse.Namespace, *, write: bool) -> Request:
     )
 
 
+# The functions below import what they alone need: hooks run update often, and the others hardly.
+
+
 def _run_update(arguments: argparse.Namespace) -> int:
     if not arguments.settle:
         return _update_once(arguments)
+    from dropin_cache.update.sites import everywhere, snapshot  # noqa: PLC0415
+
     # Whatever called for this may go on, and its next call is lost while this runs.
     directories = everywhere(_request(arguments, write=True))
     seen = snapshot(directories)
@@ -144,12 +147,16 @@ def _run_check(arguments: argparse.Namespace) -> int:
 
 
 def _run_list(arguments: argparse.Namespace) -> int:
+    from dropin_cache import _listing  # noqa: PLC0415
+
     rows = _listing.rows(_request(arguments, write=False), arguments.interface)
     _render.rows(rows, as_json=arguments.json)
     return EXIT_DONE
 
 
 def _run_explain(arguments: argparse.Namespace) -> int:
+    from dropin_cache._explain import explain  # noqa: PLC0415
+
     explanation = explain(_request(arguments, write=False), arguments.name)
     _render.explanation(explanation, as_json=arguments.json)
     return EXIT_DONE
@@ -162,7 +169,7 @@ def _run_clean(arguments: argparse.Namespace) -> int:
 
 
 def _run_hook(arguments: argparse.Namespace) -> int:
-    from dropin_cache import _startup  # noqa: PLC0415 - hooks, which run often, need none of it
+    from dropin_cache import _startup  # noqa: PLC0415
 
     actions = {
         "enable": _startup.enable,
@@ -174,7 +181,7 @@ def _run_hook(arguments: argparse.Namespace) -> int:
 
 
 def _run_run(arguments: argparse.Namespace) -> int:
-    from dropin_cache import _run  # noqa: PLC0415 - likewise
+    from dropin_cache import _run  # noqa: PLC0415
 
     return _run.run(arguments.command_line, arguments.python, arguments.path)
 

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 from dropin_cache._advice import advice, error, message
-from dropin_cache._explain import Explanation
-from dropin_cache._listing import Row
 from dropin_cache._text import one_line
 from dropin_cache.update.report import (
     FRESH,
@@ -27,6 +25,8 @@ from dropin_cache.update.report import (
 from dropin_cache.update.sandbox import CONFINED
 
 if TYPE_CHECKING:
+    from dropin_cache._explain import Explanation
+    from dropin_cache._listing import Row
     from dropin_cache._startup import Status
 
 _LAST_LINES = 5  # of a traceback

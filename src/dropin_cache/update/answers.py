@@ -32,6 +32,21 @@ class AnswerError(Exception):
         self.issues = issues
 
 
+class ChildError(Exception):
+    """The child gave no answer.
+
+    Attributes:
+        reason: What it did instead, in words; the subject is the drop-in.
+        output: The end of what it printed.
+    """
+
+    def __init__(self, reason: str, output: str) -> None:
+        """Keep the facts."""
+        super().__init__(reason)
+        self.reason = reason
+        self.output = output
+
+
 def from_untrusted(line: bytes, token: str) -> dict[str, Any]:
     """Parse an answer.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import inspect
 import os
 import selectors
 import signal
@@ -14,7 +13,8 @@ from typing import NamedTuple
 
 from dropin_cache import _describe
 from dropin_cache.update import _apart, _confinement, _program, _trace
-from dropin_cache.update.launch import FILTER, INFO, LIFELINE, Launch, readable
+from dropin_cache.update.answers import ChildError
+from dropin_cache.update.launch import FILTER, INFO, LIFELINE, Launch, readable, source_of
 from dropin_cache.update.processes import offspring_of
 
 MAX_ANSWER = 4 << 20
@@ -69,21 +69,6 @@ exec(source(size, file))
 """
 
 
-class ChildError(Exception):
-    """The child gave no answer.
-
-    Attributes:
-        reason: What it did instead, in words; the subject is the drop-in.
-        output: The end of what it printed.
-    """
-
-    def __init__(self, reason: str, output: str) -> None:
-        """Keep the facts."""
-        super().__init__(reason)
-        self.reason = reason
-        self.output = output
-
-
 class _Pipe(NamedTuple):
     read: int
     write: int
@@ -105,7 +90,7 @@ class Child:
         self._ended = False
         handed_over = [self._answers.write, self._lifeline.read]
         arguments = [str(descriptor) for descriptor in handed_over]
-        sources = [inspect.getsource(part).encode() for part in _PARTS]
+        sources = [source_of(part).encode() for part in _PARTS]
         for part, source in zip(_PARTS, sources):
             arguments += [str(len(source)), part.__name__, str(part.__file__)]
         wanted = {INFO: facts.write, FILTER: filtering, LIFELINE: self._lifeline.read}

@@ -7,7 +7,6 @@ its view and write nowhere. It sees the numbers of other processes but nothing o
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from dropin_cache.update.launch import (
     Launch,
     child_account,
     require_reachable,
+    source_of,
     unusable,
     within,
     without_privilege,
@@ -69,9 +69,9 @@ class Landlock:
         rules = {"read": sorted({entry.source for entry in view.entries})}
         ours = [sys.executable, "-I", "-S", "-B", "-c"]
         arguments = [
-            *(*ours, inspect.getsource(_supervisor), LIFELINE),
+            *(*ours, source_of(_supervisor), LIFELINE),
             *within(self._limits, user),
-            *(*ours, inspect.getsource(_landlock), json.dumps(rules)),
+            *(*ours, source_of(_landlock), json.dumps(rules)),
             *([] if self._account is None else without_privilege(self._account)),
             *(python, "-I", "-B"),
         ]

@@ -9,7 +9,8 @@ import pwd
 import resource
 import stat
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
 
 from dropin_cache.errors import ImportRootError, InterpreterError
 from dropin_cache.update.limits import Limits
@@ -68,6 +69,13 @@ class Sandbox(Protocol):
 
     def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view."""
+
+
+def source_of(module: ModuleType) -> str:
+    """Return the source of one of our modules, also from an archive; PEP 302."""
+    loader: Any = module.__loader__
+    source: str = loader.get_source(module.__name__)
+    return source
 
 
 class Account(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -148,6 +147,8 @@ def _parse_dpkg(output: str) -> dict[str, str]:
 
 def _run(command: list[str], statuses: tuple[int, ...] = (0,)) -> str:
     """Return what a command prints; nothing if it fails."""
+    import subprocess  # noqa: PLC0415 - all is well in most runs, and nobody asks
+
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(  # noqa: S603 - fixed programs, no shell
             command,

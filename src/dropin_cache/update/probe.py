@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from dropin_cache._text import one_line
 from dropin_cache.errors import (
@@ -15,12 +15,14 @@ from dropin_cache.errors import (
     ZopeInterfaceMissingError,
 )
 from dropin_cache.update import answers
-from dropin_cache.update.answers import AnswerError
-from dropin_cache.update.child import Child, ChildError
+from dropin_cache.update.answers import AnswerError, ChildError
 from dropin_cache.update.memory import Memory
 from dropin_cache.update.records import Description, Failure, Start
 from dropin_cache.update.sandbox import Confinement, Sandbox
 from dropin_cache.update.view import View
+
+if TYPE_CHECKING:
+    from dropin_cache.update.child import Child
 
 OLDEST_PYTHON = (3, 9)
 
@@ -163,6 +165,9 @@ class Probe:
         return self._child  # type: ignore[return-value]  # _started has set it
 
     def _started(self) -> Start:
+        # Most runs need no child, and so none of what it takes to have one.
+        from dropin_cache.update.child import Child  # noqa: PLC0415
+
         self._used, self._warm = False, None
         sandbox = self._confinement.chosen()
         self._apart = sandbox.tier != "none"

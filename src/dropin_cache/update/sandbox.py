@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from typing import Callable, Optional
 
 from dropin_cache.errors import NoSandboxError
-from dropin_cache.update.landlock import Landlock
 from dropin_cache.update.launch import SCRUBBED, Launch, Sandbox
 from dropin_cache.update.limits import Limits
-from dropin_cache.update.namespace import Namespace
 from dropin_cache.update.view import View
 
 __all__ = ["CONFINED", "Confinement", "Launch", "Sandbox", "Unconfined", "choose"]
 
-CONFINED = ("namespace", "landlock")
+_NAMESPACE, _LANDLOCK = CONFINED = ("namespace", "landlock")
 """The tiers in which drop-ins can do no harm, best first."""
 
 
@@ -56,6 +54,10 @@ def choose(
     Raises:
         NoSandboxError: None of them works.
     """
+    # Most runs start no child, and so need none of these.
+    from dropin_cache.update.landlock import Landlock  # noqa: PLC0415
+    from dropin_cache.update.namespace import Namespace  # noqa: PLC0415
+
     reasons = []
     for tier in allowed:
         sandbox: Sandbox
@@ -77,7 +79,7 @@ def choose(
 
 def _impossible(tier: str) -> str:
     return {
-        Landlock.tier: "it cannot take another directory for the root",
+        _LANDLOCK: "it cannot take another directory for the root",
         Unconfined.tier: "drop-ins never run with the rights of root",
     }.get(tier, "there is no such sandbox")
 

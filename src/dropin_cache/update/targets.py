@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -245,6 +244,8 @@ def _found_interpreter(python: str) -> str:
     if os.sep in python:
         # Not resolved: a virtual environment is known by the path of its interpreter.
         return os.path.abspath(python)
+    import shutil  # noqa: PLC0415 - hooks name no interpreters
+
     found = shutil.which(python)
     if found is None:
         raise InterpreterError(python, "there is no such program on PATH")

@@ -16,7 +16,6 @@ from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME, Dropin
 from dropin_cache.errors import NotWrittenError
 from dropin_cache.update.entries import NotSyncedError, kept_times, replace_file, sync
-from dropin_cache.update.lock import lock
 from dropin_cache.update.trust import Files
 
 _MODE = 0o644
@@ -135,6 +134,9 @@ def open_locked(
     try:
         if not os.access(".", os.W_OK, dir_fd=descriptor, effective_ids=True):
             raise NotWrittenError(path, _access_errno(descriptor))
+        # Most runs write nothing, and filelock takes longer to load than they do.
+        from dropin_cache.update.lock import lock  # noqa: PLC0415
+
         with lock(descriptor, path, timeout):
             yield CacheDirectory(directory, descriptor)
     finally:
