@@ -36,7 +36,7 @@ from commands import (
     wait_for_reader,
 )
 from conftest import Tree, missing, run_python
-from dropin_cache import cli
+from dropin_cache import _commands, cli
 from dropin_cache.update import write
 
 CACHE = "dropin.cache"
@@ -836,7 +836,7 @@ class TestTrigger:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """Even a mistake in the program is only told."""
-        monkeypatch.delattr(cli, "update")
+        monkeypatch.delattr(_commands, "update")
         assert 0 == cli.main(["update", "--trigger"])
         expected = (
             "dropin-cache: error: this is a mistake in dropin-cache: "

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import missing
-from dropin_cache import cli
+from dropin_cache import _arguments
 
 TREE = Path(__file__).resolve().parent.parent
 COMPLETIONS = TREE / "hooks" / "completions"
@@ -23,7 +23,7 @@ def subparsers():
     """Return the parsers of the commands, by name."""
     (action,) = (
         action
-        for action in cli.build_parser()._actions
+        for action in _arguments.build_parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
     return action.choices

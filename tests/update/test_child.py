@@ -18,6 +18,7 @@ from dropin_cache.update import child
 from dropin_cache.update.child import Child, ChildError
 from dropin_cache.update.launch import Launch
 from dropin_cache.update.processes import Marked
+from dropin_cache.update.turns import alone
 
 LAUNCH = Launch([sys.executable, "-I", "-B"], {}, "/")
 START = {"path": [], "more": [], "tier": "none", "user": None, "closed": [], "token": "t"}
@@ -51,7 +52,7 @@ def started(modules: Path) -> Iterator[Child]:
 
 def ask(process: Child, timeout: float = 60, **request: Any) -> Any:
     """Ask a child and return its answer."""
-    answer = json.loads(process.ask(json.dumps({**START, **request}).encode(), timeout))
+    answer = json.loads(alone(process.ask(json.dumps({**START, **request}).encode(), timeout)))
     return {key: answer[key] for key in answer if key not in ("token", "imports")}
 
 
@@ -180,7 +181,7 @@ class TestDeath:
         """A child whose input is full is given up when its time is over."""
         process = Child(Launch(["/bin/sh", "-c", "sleep 999"], {}, "/"))
         with pytest.raises(ChildError) as caught:
-            process.ask(b"x" * (1 << 20), 0.2)
+            alone(process.ask(b"x" * (1 << 20), 0.2))
         assert "it keeps the process from reading" == caught.value.reason
 
     def test_last_words(self, started: Child, modules: Path) -> None:
@@ -248,9 +249,10 @@ class TestBootstrap:
 import os
 from dropin_cache.update.child import Child
 from dropin_cache.update.sandbox import Launch
+from dropin_cache.update.turns import alone
 os.closerange(0, 3)
 child = Child(Launch({LAUNCH.arguments!r}, {{}}, "/"))
-answer = child.ask(b'{{"do": "package", "name": "json", "token": "t"}}', 60)
+answer = alone(child.ask(b'{{"do": "package", "name": "json", "token": "t"}}', 60))
 child.close()
 open({str(modules / "answer")!r}, "wb").write(answer)
 os._exit(0)
@@ -272,9 +274,10 @@ class TestLifeline:
 import json
 from dropin_cache.update.child import Child
 from dropin_cache.update.sandbox import Launch
+from dropin_cache.update.turns import alone
 child = Child(Launch({LAUNCH.arguments!r}, {{}}, "/"))
 for request in ({start!r}, {request!r}):
-    child.ask(json.dumps(request).encode(), 600)
+    alone(child.ask(json.dumps(request).encode(), 600))
 """
         parent = subprocess.Popen([sys.executable, "-B", "-c", code])
         wait_for(modules / "begun")

@@ -23,7 +23,7 @@ from dropin_cache.errors import (
     PackageBrokenError,
     ZopeInterfaceMissingError,
 )
-from dropin_cache.update import probe as probe_module
+from dropin_cache.update import lane
 from dropin_cache.update.ledger import Ledger
 from dropin_cache.update.memory import Memory
 from dropin_cache.update.probe import Probe
@@ -110,9 +110,9 @@ class TestStart:
     def test_late(self, probe: Probe) -> None:
         """Nothing is started before something is asked."""
         with no_process_left():
-            assert None is probe._child
+            assert not probe.running
         assert isinstance(probe.start.path, tuple)
-        assert None is not probe._child
+        assert probe.running
 
     def test_known(self, tree: Tree, probe: Probe) -> None:
         """Nothing is started for what an earlier run has found out, either."""
@@ -135,7 +135,7 @@ class TestStart:
                 second.locate("app.plugins"),
                 second.locate("missing"),
             )
-            assert None is second._child
+            assert not second.running
 
     @pytest.mark.parametrize(
         ("answer", "reason"),
@@ -183,7 +183,7 @@ class TestStart:
     ) -> None:
         """A program that is no Python is refused with its first words."""
         if "longer" in reason:
-            monkeypatch.setattr(probe_module, "_START_TIMEOUT", 0.5)
+            monkeypatch.setattr(lane, "_START_TIMEOUT", 0.5)
         python = tmp_path / "python"
         python.write_text(f"#!/bin/sh\n{program}\n")
         python.chmod(0o755)

@@ -19,6 +19,7 @@ from dropin_cache.update import processes
 from dropin_cache.update.child import Child, ChildError
 from dropin_cache.update.launch import Launch
 from dropin_cache.update.processes import InNamespace, Supervised, offspring_of
+from dropin_cache.update.turns import alone
 from sandboxes import PYTHON, confined
 
 # Becomes a daemon in the classical way, without its mark, and tells that it lives. It fails at once
@@ -63,7 +64,7 @@ def ask(child: Child, modules: Path, code: str, timeout: float = 60) -> dict[str
     start = {"do": "start", "path": [str(modules)], "more": [], "tier": "none", "user": None}
     for request in ({**start, "closed": []}, {"do": "package", "name": name}):
         line = json.dumps({**request, "token": "t"}).encode()
-        answer = json.loads(child.ask(line, timeout))
+        answer = json.loads(alone(child.ask(line, timeout)))
     return dict(answer)
 
 
@@ -118,9 +119,10 @@ class TestDaemons:
 import json
 from dropin_cache.update.child import Child
 from dropin_cache.update.launch import Launch
+from dropin_cache.update.turns import alone
 child = Child(Launch(*{tuple(launch)!r}))
 for request in ({start!r}, {{"do": "package", "name": "bad"}}):
-    child.ask(json.dumps({{**request, "closed": [], "token": "t"}}).encode(), 600)
+    alone(child.ask(json.dumps({{**request, "closed": [], "token": "t"}}).encode(), 600))
 """
         deadline = time.monotonic() + 60
         with no_process_left():
@@ -189,7 +191,7 @@ class TestStatus:
         broken = [*launch.arguments[:at], "--ro-bind", "/nonexistent", "/x", *launch.arguments[at:]]
         child = Child(launch._replace(arguments=broken))
         with pytest.raises(ChildError) as caught:
-            child.ask(b"{}", 60)
+            alone(child.ask(b"{}", 60))
         assert "bwrap: Can't find source path /nonexistent" in caught.value.output
         assert "it ended the process with exit status 1" == caught.value.reason
 

@@ -51,6 +51,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -58,6 +59,7 @@ import re
 import signal
 import sys
 import traceback
+from importlib.machinery import PathFinder
 
 from dropin_cache._describe import describe, one_line
 from dropin_cache.update._apart import apart, shut
@@ -163,7 +165,11 @@ class _Child:
 
     def do_warm(self, request: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(BaseException):  # each drop-in will fail for the same reason
-            self._imported(request["name"])
+            package = self._imported(request["name"])
+            # Lists the directories, once for all the processes that are forked from this one.
+            PathFinder.find_spec(request["name"] + ".", package.__path__)
+        gc.collect()
+        gc.freeze()  # what is in memory by now shall stay shared with them
         return {}
 
     def do_package(self, request: dict[str, Any]) -> dict[str, Any]:

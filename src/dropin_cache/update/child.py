@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import selectors
 import signal
 import subprocess
 import time
@@ -16,6 +15,7 @@ from dropin_cache.update import _apart, _confinement, _program, _trace
 from dropin_cache.update.answers import ChildError
 from dropin_cache.update.launch import FILTER, INFO, LIFELINE, Launch, readable, source_of
 from dropin_cache.update.processes import offspring_of
+from dropin_cache.update.turns import Turn, Wait, alone
 
 MAX_ANSWER = 4 << 20
 """Bytes of an answer: parsing takes up to thirty times as much."""
@@ -117,14 +117,14 @@ class Child:
         try:
             self._offspring.started(self._process, facts.read)
             os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
-            self._send(b"".join(sources), time.monotonic() + _START_TIMEOUT)
+            alone(self._send(b"".join(sources), time.monotonic() + _START_TIMEOUT))
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
             self._end("")
             raise
         finally:
             self._close(facts.read)
 
-    def ask(self, request: bytes, timeout: float) -> bytes:
+    def ask(self, request: bytes, timeout: float) -> Turn[bytes]:
         """Send a line and return the line that comes back.
 
         Args:
@@ -136,25 +136,27 @@ class Child:
         """
         self._tail = b""
         deadline = time.monotonic() + timeout
-        self._send(request + b"\n", deadline)
+        yield from self._send(request + b"\n", deadline)
         printed = 0
         answer = bytearray()
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._answers.read, selectors.EVENT_READ)
-            selector.register(self._output.read, selectors.EVENT_READ)
-            while not answer.endswith(b"\n"):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise self._end(f"it took longer than {timeout:g} s")
-                ready = {key.fd for key, _ in selector.select(min(left, _POLL))}
-                if self._output.read in ready:
-                    printed += self._read_output(selector)
-                    if printed > MAX_OUTPUT:
-                        raise self._end(f"it printed more than {MAX_OUTPUT >> 20} MiB")
-                if self._answers.read in ready:
-                    answer += self._read_answer(len(answer))
-                elif not ready and self._is_dead():
-                    raise self._end(None)  # though something still holds its end of the pipe
+        watched = [self._answers.read, self._output.read]
+        while not answer.endswith(b"\n"):
+            # What has come counts, even if this is late to look because of another child.
+            left = max(0.0, deadline - time.monotonic())
+            ready = yield Wait(tuple(watched), (), min(left, _POLL))
+            if self._output.read in ready:
+                size = self._read_output()
+                if size == 0:
+                    watched.remove(self._output.read)
+                printed += size
+                if printed > MAX_OUTPUT:
+                    raise self._end(f"it printed more than {MAX_OUTPUT >> 20} MiB")
+            if self._answers.read in ready:
+                answer += self._read_answer(len(answer))
+            elif not ready and self._is_dead():
+                raise self._end(None)  # though something still holds its end of the pipe
+            if not left and not answer.endswith(b"\n"):
+                raise self._end(f"it took longer than {timeout:g} s")
         return bytes(answer[:-1])
 
     def close(self) -> None:
@@ -168,20 +170,20 @@ class Child:
             self._tail = (self._tail + os.read(self._output.read, _CHUNK))[-_TAIL:]
         return self._tail.decode("utf-8", "backslashreplace")
 
-    def _send(self, data: bytes, deadline: float) -> None:
+    def _send(self, data: bytes, deadline: float) -> Turn[None]:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 - it is a pipe; this tells the type checker
         left = memoryview(data)
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdin, selectors.EVENT_WRITE)
-            while left:
+        while left:
+            try:
+                left = left[os.write(stdin.fileno(), left) :]
+            except BlockingIOError:
                 # A drop-in of the same user can open the other end and fill the pipe.
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise self._end("it keeps the process from reading")
-                try:
-                    left = left[os.write(stdin.fileno(), left) :]
-                except BrokenPipeError:
-                    return  # that a child is dead is found out when its answer is awaited
+                patience = max(0.0, deadline - time.monotonic())
+                if not (yield Wait((), (stdin.fileno(),), patience)):
+                    raise self._end("it keeps the process from reading") from None
+            except BrokenPipeError:
+                return  # that a child is dead is found out when its answer is awaited
 
     def _read_answer(self, so_far: int) -> bytes:
         chunk = os.read(self._answers.read, _CHUNK)
@@ -191,10 +193,8 @@ class Child:
             raise self._end(f"its description is larger than {MAX_ANSWER >> 20} MiB")
         return chunk
 
-    def _read_output(self, selector: selectors.BaseSelector) -> int:
+    def _read_output(self) -> int:
         chunk = os.read(self._output.read, _CHUNK)
-        if not chunk:
-            selector.unregister(self._output.read)
         self._tail = (self._tail + chunk)[-_TAIL:]
         return len(chunk)
 

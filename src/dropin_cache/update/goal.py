@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from typing import Callable, NamedTuple, Optional
 
 from dropin_cache._cachefile import CacheFile
 from dropin_cache._encoder import encode
@@ -16,6 +17,9 @@ from dropin_cache.update.ledger import DirectoryRecord, digest
 from dropin_cache.update.places import Place
 from dropin_cache.update.records import Failure
 from dropin_cache.update.report import Broken, DirectoryReport
+
+# Decodes the cache on disk, once if at all.
+_OnDisk = Callable[[], Optional["dict[str, CachedDropin]"]]
 
 
 class Goal(NamedTuple):
@@ -49,7 +53,8 @@ def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
     cached = knowledge.cached(place)
     known = [(dropin, knowledge.of(place, dropin)) for dropin in place.dropins]
     good = {each: one for each, one in known if one is not None and one.failure is None}
-    data, plugins, too_large = _encoded(good, cached)
+    on_disk: _OnDisk = functools.lru_cache(cached.file.dropins if cached.file else _nothing)
+    data, plugins, too_large = _encoded(good, cached, on_disk)
     for dropin in too_large:
         del good[dropin]
     broken = [
@@ -83,7 +88,7 @@ def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
             package=place.package,
             python=place.probes[0].python,
             state="",
-            found=compare(place, cached.file, data, newest),
+            found=_compare(place, cached.file, data, newest, on_disk),
             modules=record.modules,
             plugins=record.plugins,
             broken=tuple(broken),
@@ -93,20 +98,38 @@ def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
     )
 
 
-def compare(place: Place, file: CacheFile | None, data: bytes | None, newest: Dropin | None) -> str:
+def is_fresh(
+    place: Place, file: CacheFile | None, data: bytes | None, newest: Dropin | None
+) -> bool:
+    """Tell whether the cache on disk is what it should be."""
+    if data is None or file is None:
+        return data is None and not has_cache(place.handle)
+    return file.data == data and write.is_canonical(file.mode, file.mtime_ns, newest)
+
+
+def _nothing() -> None:
+    """Return what is in no cache."""
+
+
+def _compare(
+    place: Place,
+    file: CacheFile | None,
+    data: bytes | None,
+    newest: Dropin | None,
+    on_disk: _OnDisk,
+) -> str:
     """Say what the cache on disk is, measured by what it should be."""
-    if data is None:
-        return report.STALE if has_cache(place.handle) else report.FRESH
-    if file is None:
+    if is_fresh(place, file, data, newest):
+        return report.FRESH
+    if file is None and data is not None:
         return report.CORRUPT if has_cache(place.handle) else report.MISSING
-    if file.data == data:
-        right = write.is_canonical(file.mode, file.mtime_ns, newest)
-        return report.FRESH if right else report.STALE
-    return report.CORRUPT if file.dropins() is None else report.STALE
+    if file is None or data is None or file.data == data:
+        return report.STALE
+    return report.CORRUPT if on_disk() is None else report.STALE
 
 
 def _encoded(
-    good: dict[Dropin, Known], cached: Cached
+    good: dict[Dropin, Known], cached: Cached, on_disk: _OnDisk
 ) -> tuple[bytes | None, int, dict[Dropin, Failure]]:
     """Encode a cache.
 
@@ -118,7 +141,7 @@ def _encoded(
         recorded = {module for module, values in cached.record.dropins.items() if not values[2]}
         if recorded == {dropin.module for dropin in good}:
             return cached.file.data, cached.record.plugins, {}
-    entries = _entries(good, cached)
+    entries = _entries(good, on_disk)
     too_large: dict[Dropin, Failure] = {}
     while entries:
         data = encode(entries.values())
@@ -131,12 +154,9 @@ def _encoded(
     return None, 0, too_large
 
 
-def _entries(good: dict[Dropin, Known], cached: Cached) -> dict[Dropin, CachedDropin]:
+def _entries(good: dict[Dropin, Known], on_disk: _OnDisk) -> dict[Dropin, CachedDropin]:
     """Return the entries of drop-ins; what is in the cache on disk is taken from there."""
-    on_disk: dict[str, CachedDropin] = {}
-    if cached.file is not None and any(one.entry is None for one in good.values()):
-        on_disk = cached.file.dropins() or {}
-    return {dropin: one.entry or on_disk[dropin.key] for dropin, one in good.items()}
+    return {dropin: one.entry or (on_disk() or {})[dropin.key] for dropin, one in good.items()}
 
 
 def _broken(

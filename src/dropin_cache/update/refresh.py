@@ -16,7 +16,7 @@ from dropin_cache.errors import (
 from dropin_cache.update import report, write
 from dropin_cache.update.contents import possible_dropins
 from dropin_cache.update.entries import prune
-from dropin_cache.update.goal import Goal, compare, goal_of
+from dropin_cache.update.goal import Goal, goal_of, is_fresh
 from dropin_cache.update.knowledge import Knowledge, Progress
 from dropin_cache.update.owners import Owners
 from dropin_cache.update.places import Place, Survey, Target
@@ -138,7 +138,7 @@ class _Package:
             if not directory.is_same(place.handle) or not _is_unchanged(goal):
                 raise UnstableError(place.directory)
             file = directory.read()
-            if not self._request.force and compare(place, file, *goal[1:3]) == report.FRESH:
+            if not self._request.force and is_fresh(place, file, *goal[1:3]):
                 return goal.report._replace(state=report.UNCHANGED)  # somebody else was quicker
             if goal.data is not None and goal.newest is not None:
                 directory.replace(goal.data, goal.newest, keep_time=keep_time)

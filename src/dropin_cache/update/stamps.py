@@ -36,7 +36,7 @@ def keep(session: Session, targets: Targets, result: Report, began: int) -> None
     if not session.privileged or session.request != Request() or not _is_quiet(result):
         return
     with contextlib.suppress(_UnsettledError, OSError, UntrustedError):
-        paths = sorted({os.fsencode(path) for path in _paths(session, targets, result)})
+        paths = sorted({os.fsencode(path) for path in _paths(targets, result)})
         entries = [_settled(path, began - TICK) for path in paths]
         # This run may have written it, but it is nothing that the run was about.
         entries.append(_stamps.line_of(os.fsencode(session.ledger.path)))
@@ -57,7 +57,7 @@ def _is_quiet(result: Report) -> bool:
     )
 
 
-def _paths(session: Session, targets: Targets, result: Report) -> Iterator[str]:
+def _paths(targets: Targets, result: Report) -> Iterator[str]:
     # With our own files, because another version may find something else to do.
     yield from (os.path.dirname(__file__), os.path.dirname(_stamps.__file__))
     yield from config.paths()
