@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import venv
 from pathlib import Path
 from typing import NamedTuple
+
+import filelock
+import zope.interface
 
 import dropin_cache
 
@@ -30,4 +34,14 @@ def environment(path: Path) -> Environment:
     version = "python{}.{}".format(*sys.version_info)
     site = path / "lib" / version / "site-packages"
     (site / "project.pth").write_text(f"{Path(dropin_cache.__file__).parent.parent}\n")
+    return Environment(str(path / "bin" / "python"), site, path)
+
+
+def own_environment(path: Path) -> Environment:
+    """Make an environment with copies of this project and what it needs, and nothing else."""
+    venv.create(path, symlinks=True)
+    site = path / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
+    for package in (dropin_cache, filelock, zope.interface):
+        source = Path(package.__file__).parent
+        shutil.copytree(source, site.joinpath(*package.__name__.split(".")))
     return Environment(str(path / "bin" / "python"), site, path)

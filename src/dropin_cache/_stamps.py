@@ -1,7 +1,7 @@
 """Whether everything is as it was when the last update found nothing to do.
 
 Such an update leaves a list of all files and directories that it was about, with what stat(2) says
-of each; `update.stamps` writes it. As long as that holds, another one would find nothing to do
+of each; `update.stamping` writes it. As long as that holds, another one would find nothing to do
 either, and what it takes to run one need not be loaded. For that reason this imports nothing that
 the interpreter has not loaded by itself.
 """

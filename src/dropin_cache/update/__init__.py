@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dropin_cache.update import stamps
+from dropin_cache.update import stamping
 from dropin_cache.update.clean import clean, forget
 from dropin_cache.update.knowledge import Progress
 from dropin_cache.update.owners import Owners
@@ -42,7 +42,7 @@ def update(request: Request, progress: Progress) -> Report:
             _remember(session, targets)
         problems = (*session.settings.problems, *targets.problems)
         result = Report(session.ledger.sandbox, tuple(directories), problems)
-        stamps.keep(session, targets, result, began)
+        stamping.keep(session, targets, result, began)
         return result
 
 

@@ -27,7 +27,7 @@ TICK = 20_000_000
 """Nanoseconds that are more than a tick of the clock of any file system that matters: what changed
 later than that before it was read may have changed once more without another date."""
 
-_VERSION = 1
+_VERSION = 2
 _NAME = "ledger"
 _MODE = 0o644
 _LEFTOVER = re.compile(r"\.ledger\.[0-9a-f]{16}\.new")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from dropin_cache.update.ledger import TICK, Ledger, Stamp, digest, stamp_of
+from dropin_cache.update.ledger import TICK, Ledger, Stamp, stamp_of
 from dropin_cache.update.records import Module, Start
+from dropin_cache.update.startup import chain, decisive, key_of, path_files
 
 IMPORTS = "what it imports"
 """How a reason begins that is not about the drop-in's own file."""
@@ -34,37 +35,46 @@ class Memory:
             python: Path of the interpreter.
             paths: Directories to import from, in front of its own.
         """
-        self.key = _key(python, paths)
+        self.key = key_of(python, paths)
         self._ledger, self._python = ledger, python
+        # When the running child was started, or this look begins: nanoseconds.
+        self._since = time.time_ns()
+        self._asked = False  # whether there has been a child
         self._stamps: dict[str, Stamp | None] = {}
+        self._listed: dict[str, set[str]] = {}
         record = ledger.interpreters.get(self.key)
         if record is None or not self._hold(record["files"]):
-            record = {"files": {}, "roots": {}, "packages": {}, "modules": {}, "start": None}
+            parts = ("files", "roots", "decisive", "packages", "modules")
+            record = {"start": None, **{part: {} for part in parts}}
         self._record: dict[str, Any] = {**record, "python": python}
         self._known = record["start"] is not None
         self.recent = self._known and self._hold(record["roots"])
+        # Most of what comes and goes in the directories changes nothing about the start.
+        self._startable = self._known and self._starts_as_before()
         self._new: dict[str, _Node] = {}
-        self._since = 0  # when the running child was started, nanoseconds
         self._changed: set[str] = set()
         self._culprits = self._find_culprits()
 
     @property
     def start(self) -> Start | None:
         """What it answered at its last start, if that still holds."""
-        if not self.recent:
+        if not self._startable:
             return None
         path, packages = self._record["start"]
         return Start((0, 0), True, tuple(path), (), tuple(packages))  # noqa: FBT003
 
     def starting(self) -> None:
         """Take note that a child is about to start: from now on changes can go unseen."""
-        self._since = time.time_ns()
+        self._since, self._asked = time.time_ns(), True
 
     def note_start(self, start: Start) -> None:
         """Keep what a child answered at its start."""
-        own = [*_chain(self._python), *_path_files(start.path), *start.files]
+        own = [*chain(self._python), *path_files(start.path), *start.files]
         self._record["files"] = {file: self._settled(file) for file in dict.fromkeys(own)}
         self._record["roots"] = {root: self._settled(root) for root in start.path}
+        self._record["decisive"] = {
+            file: self._settled(file) for root in start.path for file in decisive(root)
+        }
         self._record["start"] = [list(start.path), list(start.packages)]
 
     def note_imports(self, graph: dict[str, Module]) -> None:
@@ -88,7 +98,7 @@ class Memory:
     def package(self, name: str) -> Any:
         """Return the search path of a plugin package, None if it is not there; `...` if unknown."""
         found = self._record["packages"].get(name)
-        if not self.recent or found is None or self._culprits.keys() & set(_lineage(name)):
+        if not self._startable or found is None or self._culprits.keys() & set(_lineage(name)):
             return ...
         path, layout = found
         if layout != self._layout(name):
@@ -133,13 +143,16 @@ class Memory:
             if name in nodes and name not in reached:
                 reached[name] = nodes[name]
                 left.update(nodes[name][2])
+        if self._startable and not self._asked:
+            # Whatever has come and gone in there meanwhile changes nothing.
+            self._record["roots"] = {root: self._settled(root) for root in self._record["roots"]}
         if self._record["start"] is not None:
             self._ledger.interpreters[self.key] = {**self._record, "modules": reached}
 
     def paths(self) -> Iterator[str]:
         """List the files and directories that tell whether all this still holds, there or not."""
         record = self._ledger.interpreters.get(self.key, self._record)
-        yield from (*record["files"], *record["roots"])
+        yield from (*record["files"], *record["roots"], *record["decisive"])
         for name, (file, _, _) in record["modules"].items():
             place = self._would_be_in(name, {}) if file is False else file
             if isinstance(place, str):
@@ -201,10 +214,11 @@ class Memory:
 
     def _names(self, directory: str) -> set[str]:
         """Return the names of modules that can be in a directory."""
-        try:
-            return {name.partition(".")[0] for name in os.listdir(directory)}
-        except OSError:
-            return set()
+        if directory not in self._listed:
+            self._listed[directory] = set()
+            with contextlib.suppress(OSError):
+                self._listed[directory] = {name.partition(".")[0] for name in os.listdir(directory)}
+        return self._listed[directory]
 
     def _layout(self, package: str) -> list[int]:
         """Tell which directories on the path belong to a package, as `pluginPackagePaths` does."""
@@ -216,6 +230,15 @@ class Memory:
             else:
                 layout.append(_PORTION if os.path.isdir(directory) else _NO_PACKAGE)
         return layout
+
+    def _starts_as_before(self) -> bool:
+        """Tell whether the interpreter would answer the same when it starts."""
+        changed = [
+            root for root, stamp in self._record["roots"].items() if self._stamp(root) != stamp
+        ]
+        files = self._record["decisive"]
+        there = {file for root in changed for file in decisive(root)}
+        return there <= files.keys() and self._hold(files)
 
     def _hold(self, stamps: dict[str, Stamp | None]) -> bool:
         return all(self._stamp(path) == stamp for path, stamp in stamps.items())
@@ -231,44 +254,6 @@ class Memory:
         if stamp is not None and max(stamp[1:3]) >= self._since - TICK:
             return [-1, -1, -1, -1]  # matches nothing, so that the next run looks again
         return stamp
-
-
-def _key(python: str, paths: Sequence[str]) -> str:
-    """Return what tells interpreters apart: for users, also what their environment says."""
-    environment = {}
-    if os.geteuid() != 0:
-        relevant = ("HOME", "XDG_DATA_HOME", "VIRTUAL_ENV")
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name.startswith("PYTHON") or name in relevant
-        }
-    return digest(json.dumps([python, list(paths), environment], sort_keys=True).encode())[:32]
-
-
-def _chain(python: str) -> list[str]:
-    """List the files that decide what an interpreter is: what its path leads to, pyvenv.cfg."""
-    found = []
-    for _ in range(40):  # as many links as the kernel follows, path_resolution(7)
-        directory = os.path.dirname(python)
-        found += [python, os.path.join(os.path.dirname(directory), "pyvenv.cfg")]
-        try:
-            python = os.path.normpath(os.path.join(directory, os.readlink(python)))
-        except OSError:
-            break
-    return found
-
-
-def _path_files(roots: Iterable[str]) -> list[str]:
-    """List the .pth files of directories: they say what else is on the path."""
-    found = []
-    for root in roots:
-        try:
-            names = sorted(os.listdir(root))
-        except OSError:
-            continue
-        found += [os.path.join(root, name) for name in names if name.endswith(".pth")]
-    return found
 
 
 def _lineage(module: str) -> list[str]:
