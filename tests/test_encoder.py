@@ -141,6 +141,10 @@ class TestValues:
         number = sign * ((1 << exponent) + offset)
         assert number == only(number)
 
+    def test_lowest_integer(self) -> None:
+        """The lowest number that the decoder takes can be written as well."""
+        assert -(1 << 127) == only(-(1 << 127))
+
     @pytest.mark.parametrize("length", [0, 1, 254, 255, 256, 65_535, 65_536])
     @pytest.mark.parametrize("character", ["x", "\N{SNOWMAN}", "\0", "\n", "\udc80"])
     def test_texts(self, length: int, character: str) -> None:

@@ -89,7 +89,8 @@ class _Writer:
         elif -_INT32_MAX <= value <= _INT32_MAX:
             self.emit(b"J" + value.to_bytes(4, "little", signed=True))
         else:
-            size = value.bit_length() // 8 + 1
+            # As few as hold it, so that whatever the decoder takes can be written again.
+            size = (value + (value < 0)).bit_length() // 8 + 1
             self.emit(b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True))
 
     def reference(self, name: InterfaceName) -> None:
