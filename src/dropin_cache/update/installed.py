@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 _MAX_SIZE = 16 << 20  # bytes; the longest RECORDs have some 10,000 lines of 150
 # https://packaging.python.org/en/latest/specifications/name-normalization/
-_NAME = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE)
+_NAME = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE | re.ASCII)
 
 
 class _Layout(NamedTuple):
