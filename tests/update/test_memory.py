@@ -524,6 +524,14 @@ class TestMemory:
             assert before != after
         assert ROOT == (after != Memory(ledger, sys.executable, []).key)
 
+    @pytest.mark.parametrize("root", ["/nonexistent/\0", "/nonexistent/\ud800", ""])
+    def test_no_path(self, ledger: Ledger, tmp_path: Path, root: str) -> None:
+        """A path that a child cannot have imported from, whatever it says, is not there."""
+        memory = Memory(ledger, sys.executable, [])
+        memory.note_start(Start((3, 11), True, (str(tmp_path), root), (), ()))
+        memory.keep(["app.plugins.one"])
+        assert None is ledger.interpreters[memory.key]["roots"][root]
+
     def test_cycle(self, ledger: Ledger, tmp_path: Path) -> None:
         """Modules that import each other change together."""
         for name in ("one", "two"):

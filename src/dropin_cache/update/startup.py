@@ -48,7 +48,7 @@ def path_files(roots: Iterable[str]) -> list[str]:
     for root in roots:
         try:
             names = sorted(os.listdir(root))
-        except OSError:
+        except (OSError, ValueError):  # a child may name what no path can be
             continue
         found += [os.path.join(root, name) for name in names if name.endswith(".pth")]
     return found
@@ -66,7 +66,7 @@ def decisive(root: str) -> Iterator[str]:
     """
     try:
         names = sorted(os.listdir(root))
-    except OSError:
+    except (OSError, ValueError):
         return
     for name in names:
         path = os.path.join(root, name)
