@@ -145,6 +145,11 @@ class TestResolved:
         (tmp_path / "a/out").symlink_to("../../../../../a")
         assert expected == resolved(path, str(tmp_path))
 
+    def test_no_path(self, tmp_path: Path) -> None:
+        """What no path can be is an error like any other."""
+        with pytest.raises(OSError, match="Invalid argument"):
+            resolved("/a\0b", str(tmp_path))
+
     def test_loop(self, tmp_path: Path) -> None:
         """Links in a circle are an error."""
         (tmp_path / "a").symlink_to("b")

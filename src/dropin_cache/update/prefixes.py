@@ -66,8 +66,10 @@ def resolved(path: str, prefix: str) -> str:
     somebody who changes links meanwhile.
 
     Raises:
-        OSError: There are too many links.
+        OSError: There are too many links, or it is no path.
     """
+    if "\0" in path:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
     left = path.split("/")[::-1]
     at = ""
     links = 0
