@@ -363,6 +363,21 @@ class TestGone:
         assert (0, "", "") == hooked.like_pip(hooked.wheel("hello"))
 
 
+class TestOurs:
+    """Telling our caches from others."""
+
+    def test_huge(self, tmp_path):
+        """A file larger than any cache is none of ours, and is not read to its end."""
+        path = tmp_path / CACHE
+        path.touch()
+        os.truncate(path, 1 << 40)
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        try:
+            assert not _hook._is_ours(CACHE, descriptor)
+        finally:
+            os.close(descriptor)
+
+
 class TestStart:
     """What is processed when an interpreter starts."""
 

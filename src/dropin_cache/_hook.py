@@ -31,6 +31,7 @@ _BUILDING = ("PIP_BUILD_TRACKER", "PIP_REQ_TRACKER")
 _SITES = ("site-packages", "dist-packages")
 _CACHE = "dropin.cache"
 _SEAL = 12  # bytes; see _wire
+_MAX_SIZE = 64 << 20  # bytes; likewise
 
 Dates = dict[str, int]
 
@@ -185,5 +186,5 @@ def _is_ours(name: str, directory: int) -> bool:
     """Tell whether a cache has our checksum; it is not one that Twisted has written."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     with open(descriptor, "rb") as file:
-        data = file.read()
+        data = file.read(_MAX_SIZE + 1)  # not all of a file that is there to fill the memory
     return data[-_SEAL:] == b"\x8c\x08%08x0." % crc32(data[:-_SEAL])
