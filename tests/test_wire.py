@@ -434,6 +434,42 @@ class TestBounds:
             listed = b"](" + first + (plugin + b"h\x04ub") * others + b"e"
             assert expected is (decode(crafted(plugins=listed)) is not None)
 
+    @pytest.mark.parametrize("place", ["name", "description", "module", "interfaces", "digest"])
+    def test_one_text_named_by_many(self, place: str) -> None:
+        """A text that many objects name is not so long that the entries could not be written."""
+        length = 1 << 20
+        big = b"X" + length.to_bytes(4, "little") + b"x" * length
+        again = {place: b"h\x05"}
+
+        def plugin(values: dict[str, bytes]) -> bytes:
+            module = values.get("module", text("m"))
+            state = text("dropin") + b"h\x00" + text("name") + values.get("name", text("p"))
+            state += text("description") + values.get("description", b"N")
+            state += text("provided") + b"](" + module + text("I") + b"\x93e"
+            state += text("interfaces") + b"](" + values.get("interfaces", b"") + b"e"
+            return PLUGIN_CLASS + b")\x81}(" + state + b"ub"
+
+        def dropin(key: str, values: dict[str, bytes]) -> bytes:
+            state = text("moduleName") + text(key) + text("description") + b"N"
+            state += text("plugins") + b"](" + plugin(values) + b"e"
+            state += text("fingerprint") + b"K\x01K\x01" + values.get("digest", text("")) + b"\x87"
+            return text(key) + DROPIN_CLASS + b")\x81q\x00}(" + state + b"ub"
+
+        for count, expected in ((62, True), (64, False)):
+            entries = [dropin(f"x{number}", again) for number in range(count)]
+            data = b"}(" + dropin("y", {place: big + b"q\x05"}) + b"".join(entries) + b"u."
+            assert expected is (decode(data) is not None)
+
+    def test_one_plugin_named_by_many(self) -> None:
+        """Nor is a plugin with many interfaces, named many times, looked at that many times."""
+        count = 20_000
+        many = b"](" + REFERENCE + b"q\x03" + b"h\x03" * count + b"e"
+        state = text("dropin") + b"h\x00" + text("name") + text("p") + text("description") + b"N"
+        plugin = PLUGIN_CLASS + b")\x81q\x04}(" + state + text("provided") + many + b"ub"
+        for others, expected in ((10, True), (count, False)):
+            listed = b"](" + plugin + b"h\x04" * others + b"e"
+            assert expected is (decode(crafted(plugins=listed)) is not None)
+
     def test_index_into_nowhere(self) -> None:
         """An index of four billion takes no more memory than any other."""
         far = b"](" + REFERENCE + b"r\xff\xff\xff\xffj\xff\xff\xff\xffe"

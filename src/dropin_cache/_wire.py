@@ -9,10 +9,11 @@ and nothing else.
 from __future__ import annotations
 
 from binascii import crc32
+from itertools import chain
 from typing import Any
 
 from dropin_cache._machine import Machine, MalformedError, require
-from dropin_cache._model import CachedDropin
+from dropin_cache._model import CachedDropin, CachedPlugin
 
 MAX_SIZE = 64 << 20
 """Bytes; larger files are no caches. Ten thousand drop-ins make some ten million bytes."""
@@ -67,9 +68,23 @@ def _unsealed(data: bytes) -> bytes:
 def _valid(top: Any) -> dict[str, CachedDropin]:
     """Check that the value is a whole cache: every object complete and where it belongs."""
     require(type(top) is dict)
+    # A few kilobytes can name one text, or one plugin, in a million places, and whoever writes or
+    # prints the entries repeats it there. What is larger than a cache could not be read again.
+    left = MAX_SIZE
     for key, dropin in top.items():
         require(type(dropin) is CachedDropin)
         require(dropin.moduleName.rpartition(".")[2] == key)
+        digest = dropin.fingerprint.digest if dropin.fingerprint is not None else ""
+        left -= len(dropin.description or "") + len(digest)
         for plugin in dropin.plugins:
             require(plugin.dropin is dropin and plugin.name is not None)
+            left -= _size(plugin)
+            require(left >= 0)
+    require(left >= 0)
     return top  # type: ignore[no-any-return]  # checked just above
+
+
+def _size(plugin: CachedPlugin) -> int:
+    """Return how much there is to say of a plugin: its texts, and a little for each."""
+    names = (plugin.name, *chain(*plugin.references), *(plugin.interfaces or ()))
+    return len(plugin.description or "") + sum(map(len, names)) + len(names)
