@@ -123,10 +123,11 @@ class TestStart:
             ("dropin_cache.packages", []),
             ("\udcff[dropin_cache.packages]", []),
             ("[other]\na = b", []),
+            ("[dropin_cache.packages]\nx = a\n" + "#" * (1 << 20), []),
         ],
         ids=[
             *("two", "object", "other groups", "none", "other group", "no value", "twice"),
-            *("no group", "no text", "without"),
+            *("no group", "no text", "without", "huge"),
         ],
     )
     @pytest.mark.parametrize("kind", ["dist-info", "egg-info"])

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
 
 _MAX_TRACEBACK = 4000
 _ENTRY_POINTS = "dropin_cache.packages"
+_MAX_ENTRY_POINTS = 1 << 20  # characters; where each line is wrong, one takes 200 bytes
 _MAX_LINE = 4 << 20  # bytes of an answer; the update takes no more
 _OURS = (
     "dropin_cache._describe",
@@ -242,9 +243,10 @@ def _names_in(directory: str) -> list[str]:
 def _text_of(file: str) -> str:
     try:
         with open(file, encoding="utf-8", errors="replace") as text:
-            return text.read()
+            content = text.read(_MAX_ENTRY_POINTS + 1)
     except OSError:
         return ""
+    return content if len(content) <= _MAX_ENTRY_POINTS else ""
 
 
 def serve(requests: int, answers: int, *private: int) -> None:
