@@ -1,0 +1,148 @@
+"""What has to hold of the answers of a child, and of the ledger, which keeps what they say."""
+
+from __future__ import annotations
+
+import encodings.unicode_escape  # noqa: F401 - imported late by what is watched here
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from dropin_cache._encoder import encode
+from dropin_cache._model import Fingerprint
+from dropin_cache._wire import decode
+from dropin_cache.update import answers
+from dropin_cache.update.answers import AnswerError
+from dropin_cache.update.ledger import DirectoryRecord, Ledger
+from dropin_cache.update.memory import Memory
+from dropin_cache.update.records import Description, Failure, Module, Start
+from dropin_cache.update.trust import Files
+from watch import KEEPING, READING, watched
+
+TOKEN = "f00d"  # noqa: S105 - no password
+PYTHON = "/usr/bin/python3"
+START = Start((3, 11), True, ("/nonexistent/a", "/usr"), ("/nonexistent/f",), ("a.b",))
+
+_VALIDATORS: list[tuple[Callable[[dict[str, Any]], Any], tuple[type, ...]]] = [
+    (answers.promises_from_untrusted, (tuple,)),
+    (answers.start_from_untrusted, (Start,)),
+    (answers.imports_from_untrusted, (dict,)),
+    (answers.package_from_untrusted, (tuple, type(None), Failure)),
+    (answers.module_from_untrusted, (Description, Failure)),
+]
+
+
+def answer_seeds() -> list[bytes]:
+    """Make an answer of each kind."""
+    plugin = {"name": "p", "description": None, "provided": [["m", "I"]], "interfaces": ["m.I"]}
+    graph = {"a": ["/nonexistent/a.py", ["b"]], "a.c": [False, []], "sys": [None, []]}
+    kinds: list[dict[str, Any]] = [
+        {"version": [3, 11], "zope": True, "path": ["/a"], "files": ["/f"], "packages": ["a.b"]},
+        {"description": "text", "warnings": ["w"], "plugins": [plugin]},
+        {"error": "No.", "traceback": "Traceback"},
+        {"found": ["/a"]},
+        {"found": None},
+        {"promises": ["it is root"]},
+    ]
+    return [
+        json.dumps({**kind, "imports": graph, "token": TOKEN}).encode("ascii") for kind in kinds
+    ]
+
+
+def parsed(line: bytes) -> Any:
+    """Parse an answer; an error is a result as well."""
+    return _told(lambda: answers.from_untrusted(line, TOKEN))
+
+
+def check_answer(line: bytes) -> None:
+    """Parse an answer: it is refused by the one error there is for that, or right throughout."""
+    answer = parsed(line)
+    if type(answer) is not dict:
+        return
+    for validate, types in _VALIDATORS:
+        result = _told(lambda: validate(answer))  # noqa: B023 - called at once
+        if isinstance(result, AnswerError):
+            continue
+        assert isinstance(result, types)
+        if isinstance(result, Start):
+            _remember(result, {})
+        elif isinstance(result, Description):
+            _cache(result)
+        elif type(result) is dict and result:
+            _remember(START, result)
+
+
+def _told(parse: Callable[[], Any]) -> Any:
+    """Return what was made of an answer, or the error that says what is wrong with it."""
+    with watched():
+        try:
+            result = parse()
+        except AnswerError as error:
+            result = error
+    assert getattr(result, "issues", True)
+    return result
+
+
+def _cache(description: Description) -> None:
+    """Write and read the entry: it says what the answer has said."""
+    back = decode(encode([description.entry("a.b", Fingerprint(1, 2, "c"))]))["b"]
+    plugins = [(p.name, p.description, p.references, p.interfaces) for p in back.plugins]
+    assert (description.description, list(description.plugins)) == (back.description, plugins)
+
+
+def _remember(start: Start, graph: dict[str, Module]) -> None:
+    """Have the ledger remember it, and ask for it as the next run does."""
+    with Files(enforced=False) as files:
+        ledger = Ledger(None, files)
+        with watched(READING):
+            _noted(ledger, start, graph)
+            # As the next run reads it.
+            ledger.interpreters = json.loads(json.dumps(ledger.interpreters).encode("ascii"))
+            memory = Memory(ledger, PYTHON, ())
+            for name in [*graph, "a.b"]:
+                memory.why_stale(name)
+                memory.package(name)
+
+
+def _noted(ledger: Ledger, start: Start, graph: dict[str, Module]) -> None:
+    memory = Memory(ledger, PYTHON, ())
+    memory.starting()
+    memory.note_start(start)
+    memory.note_imports(graph)
+    memory.note_package("a.b", start.path)
+    memory.keep([*graph, "a.b"])
+
+
+def ledger_seeds(directory: str) -> list[bytes]:
+    """Make ledgers as they are written: an empty one, and one that remembers something."""
+    made = []
+    record = DirectoryRecord(
+        "a.b", "/a", ["key"], "0" * 64, 1, 1, {"a.b.c": [None, [1, 2, "d"], None, "", None, []]}
+    )
+    for full in (False, True):
+        with Files(enforced=False) as files:
+            ledger = Ledger(directory, files)
+            if full:
+                _noted(ledger, START, {"a": Module("/nonexistent/a.py", ("b",))})
+                ledger.interpreters = {
+                    key: {**value, "python": "/"} for key, value in ledger.interpreters.items()
+                }
+                ledger.directories["/a/b"] = record
+            ledger.save()
+        with open(os.path.join(directory, "ledger"), "rb") as file:
+            made.append(file.read())
+    return made
+
+
+def check_ledger(data: bytes, directory: str, whole: list[bytes]) -> None:
+    """Load a ledger: it is one of those that were written, or there is none; then save it."""
+    path = os.path.join(directory, "ledger")
+    with open(path, "wb") as file:
+        file.write(data)
+    with Files(enforced=False) as files, watched(KEEPING):
+        ledger = Ledger(directory, files)
+        ledger.save()
+    # A missing line break at the end is the one thing that is forgiven.
+    expected = data if data in whole else whole[0]
+    with open(path, "rb") as file:
+        assert expected == file.read()
