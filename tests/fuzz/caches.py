@@ -50,7 +50,7 @@ def check_cache_file(data: bytes, directory: str) -> None:
 
 def seeds() -> list[bytes]:
     """Make small caches of every origin: ours, Twisted's, and such as were made to do harm."""
-    return [SAMPLE, SAMPLE[:-SEAL_SIZE] + b".", *_ours(), *_twisteds(), *_hostile()]
+    return [SAMPLE, SAMPLE[:-SEAL_SIZE] + b".", *_ours(), *_twisteds(), *_wrong(), *_hostile()]
 
 
 def _ours() -> list[bytes]:
@@ -89,6 +89,36 @@ def _twisteds() -> list[bytes]:
     return [
         *(pickle.dumps(cache, protocol) for protocol in range(6)),
         *(pickle._dumps(cache, protocol) for protocol in range(6)),
+    ]
+
+
+def _wrong() -> list[bytes]:
+    """Make caches each of which has one thing that does not belong there."""
+    marker = (InterfaceName("dropin_cache", "IPlugin"),)
+    both = [entry("a.b", ("p", None, marker, ())), entry("a.c", ("q", None, marker, ()))]
+
+    def made(change: Callable[[Any, Any], object]) -> bytes:
+        cache = twisted_cache(both)
+        for dropin in cache.values():
+            dropin.fingerprint = (1, 2, "digest")
+            dropin.plugins[0].interfaces = ["dropin_cache.IPlugin"]
+        change(cache["b"], cache["c"])
+        return pickle.dumps(cache, 4)
+
+    return [
+        made(lambda one, other: None),
+        made(lambda one, other: one.plugins.append(other.plugins[0])),
+        made(lambda one, other: one.plugins.append(one)),
+        made(lambda one, other: setattr(one, "moduleName", "a.c")),
+        made(lambda one, other: setattr(one, "description", 1)),
+        made(lambda one, other: setattr(one, "plugins", other.plugins)),
+        made(lambda one, other: setattr(one, "fingerprint", ("1", "2", 3))),
+        made(lambda one, other: setattr(one.plugins[0], "dropin", None)),
+        made(lambda one, other: setattr(one.plugins[0], "name", None)),
+        made(lambda one, other: setattr(one.plugins[0], "provided", ["dropin_cache.IPlugin"])),
+        made(lambda one, other: setattr(one.plugins[0], "interfaces", [IPlugin])),
+        made(lambda one, other: vars(one).pop("plugins")),
+        made(lambda one, other: vars(one.plugins[0]).pop("dropin")),
     ]
 
 

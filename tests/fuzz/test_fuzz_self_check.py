@@ -8,9 +8,11 @@ from pickletools import genops
 
 import pytest
 
+import caches
 import flawed
 from caches import SAMPLE, check_decoder, seeds
 from conftest import Tree
+from dropin_cache._wire import decode
 from opcodes import split
 from runs import count, guided
 from watch import WatchError, watched
@@ -74,6 +76,11 @@ class TestCheck:
             pass
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module("fuzz_this_is_not_there")
+
+    def test_wrong_seeds(self) -> None:
+        """Of the caches that are wrong in one thing each, none is accepted; the first is right."""
+        found = [decode(data) is not None for data in caches._wrong()]
+        assert [True] + [False] * 12 == found
 
     def test_seeds(self) -> None:
         """The inputs to begin with are of every protocol, and are split where an opcode ends."""
