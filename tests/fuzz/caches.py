@@ -112,7 +112,7 @@ def _wrong() -> list[bytes]:
         made(lambda one, other: setattr(one, "moduleName", "a.c")),
         made(lambda one, other: setattr(one, "description", 1)),
         made(lambda one, other: setattr(one, "plugins", other.plugins)),
-        made(lambda one, other: setattr(one, "fingerprint", ("1", "2", 3))),
+        made(lambda one, other: setattr(one, "fingerprint", ("1", 2, "digest"))),
         made(lambda one, other: setattr(one.plugins[0], "dropin", None)),
         made(lambda one, other: setattr(one.plugins[0], "name", None)),
         made(lambda one, other: setattr(one.plugins[0], "provided", ["dropin_cache.IPlugin"])),

@@ -36,8 +36,10 @@ def answer_seeds() -> list[bytes]:
     """Make an answer of each kind."""
     plugin = {"name": "p", "description": None, "provided": [["m", "I"]], "interfaces": ["m.I"]}
     graph = {"a": ["/nonexistent/a.py", ["b"]], "a.c": [False, []], "sys": [None, []]}
+    start = {"version": [3, 11], "zope": True, "files": ["/f"], "path": ["/a"], "packages": ["a.b"]}
     kinds: list[dict[str, Any]] = [
-        {"version": [3, 11], "zope": True, "path": ["/a"], "files": ["/f"], "packages": ["a.b"]},
+        start,
+        {**start, "path": ["/usr/\0", "/usr/\ud800", ""]},  # what no path can be
         {"description": "text", "warnings": ["w"], "plugins": [plugin]},
         {"error": "No.", "traceback": "Traceback"},
         {"found": ["/a"]},

@@ -71,7 +71,13 @@ def prepare(root: str) -> None:
 def configuration_seeds() -> list[bytes]:
     """Make files of the configuration; the first byte says which one it is."""
     good = (_GOOD_MAIN, _GOOD_PACKAGES, _GOOD_GROUP)
-    return [bytes([number]) + data for number, data in enumerate(good)]
+    return [
+        *(bytes([number]) + data for number, data in enumerate(good)),
+        *(b"\0memory = %s\n" % value for value in (b"0", b"9999999", b"-1", b"1_0", b"\xd9\xa3")),
+        b"\0sandbox = none\n",
+        "\1a.\u202eb /x\n".encode(),
+        b"\2staff:x:%s:\n" % (b"9" * 2000),
+    ]
 
 
 def check_configuration(data: bytes, root: str) -> None:
@@ -98,7 +104,11 @@ def record_seeds() -> list[bytes]:
     """Make what installers leave, and what dpkg and entry points say; the first byte says which."""
     dpkg = b"a, b: /a/plugins/x.py\ndiversion by a from: /x\ndiversion by a to: /y\na:amd64: /x\n"
     points = b"[console_scripts]\nx = y:z\n[dropin_cache.packages]\na = a.plugins\nb = b:c [d]\n"
-    return [bytes([number]) + data for number, data in enumerate((*_GOOD_RECORDS, dpkg, points))]
+    return [
+        *(bytes([number]) + data for number, data in enumerate((*_GOOD_RECORDS, dpkg, points))),
+        b"\0\n\n" + _GOOD_RECORDS[0],
+        "\1Name: \N{KELVIN SIGN}i\u017f\n".encode(),  # both are letters of ASCII, ignoring case
+    ]
 
 
 def check_records(data: bytes, root: str) -> None:
@@ -126,7 +136,11 @@ def check_records(data: bytes, root: str) -> None:
 
 def prefix_seeds() -> list[bytes]:
     """Make the files that say where an interpreter looks; the first byte says which."""
-    return [bytes([number]) + data for number, data in enumerate(_GOOD_PREFIX)]
+    return [
+        *(bytes([number]) + data for number, data in enumerate(_GOOD_PREFIX)),
+        b"\0home = /usr/\0bin\n",
+        b"\1/opt/\0extra\n",
+    ]
 
 
 def check_prefix(data: bytes, root: str) -> None:
