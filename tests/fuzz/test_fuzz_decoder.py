@@ -29,7 +29,7 @@ from runs import chosen, count
 from tally import LONG
 from test_wire import caches, expected_facts, texts
 
-_SHARDS = range(4 if LONG else 1)
+_SHARDS = range(2 if LONG else 1)
 _SEEDS = seeds()
 _MUTANTS = 25  # of each input that Hypothesis chooses
 # More than any input needs that is taken for a cache; see TestBounds in test_wire.
