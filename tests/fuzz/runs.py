@@ -52,9 +52,9 @@ class Outcome(NamedTuple):
 
 @contextmanager
 def fast_directory() -> Iterator[str]:
-    """Make a temporary directory in memory, where files can be written thousands of times."""
-    memory = "/dev/shm"  # noqa: S108 - what is made in it has a random name
-    place = memory if os.access(memory, os.W_OK) else None
+    """Make a temporary directory, in memory if possible: there, writing takes a tenth as long."""
+    # Root's is this process's own (see conftest), and gone with it, however it ends.
+    place = "/run/lock" if os.geteuid() == 0 and os.path.isdir("/run/lock") else None
     with tempfile.TemporaryDirectory(prefix="dropin-cache-fuzz-", dir=place) as directory:
         yield directory
 
