@@ -8,9 +8,11 @@ something new, and `counts`, how many were tried and how many of them were accep
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import mmap
 import os
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -29,6 +31,7 @@ _MODULES = {
     "prefix": ["dropin_cache.update.prefixes"],
     "flawed": ["dropin_cache._machine", "flawed"],
 }
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _COUNTS = struct.Struct("<QQ")
 _LIMITS = ["-max_len=3000", "-timeout=60", "-rss_limit_mb=1024", "-close_fd_mask=0"]
 
@@ -86,6 +89,8 @@ def _others(modules: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    # It would go on for minutes where the tests were killed.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     wanted = _MODULES[sys.argv[1].split(": ")[0]]
     # By itself, atheris takes all modules of a package for one that is named.
     with atheris.instrument_imports(include=wanted, exclude=_others(wanted)):
