@@ -6,6 +6,7 @@ import os
 import py_compile
 import socket
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -441,3 +442,20 @@ class TestIsFresh:
         compiled = tree.path / "one.pyc"
         py_compile.compile(str(source), str(compiled), doraise=True)
         assert is_fresh(fingerprint_of(compiled), only(tree.path), 0.0)
+
+
+class TestMemory:
+    """What a scan keeps in memory."""
+
+    def test_other_files(self, tree: Tree) -> None:
+        """Files that are no drop-ins take none, however many there are."""
+        tree.write("hello.py")
+        for number in range(5000):
+            tree.write(f"{number}.txt")
+        tracemalloc.start()
+        try:
+            assert [["hello"]] == keys(scanned(tree.path))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 5000 * 10  # bytes: less than any of their names

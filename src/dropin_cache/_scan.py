@@ -202,9 +202,14 @@ def _in_directory(
     package: str, directory: str, status: Callable[[str], os.stat_result]
 ) -> Iterator[Dropin]:
     with os.scandir(directory) as entries:
-        names = sorted((entry.name, entry) for entry in entries)
-    for name, entry in names:
-        stem, extension = os.path.splitext(name)
+        # Other files are not kept in memory: there may be a million of them.
+        possible = ((*os.path.splitext(entry.name), entry) for entry in entries)
+        names = sorted(
+            (entry.name, stem, extension, entry)
+            for stem, extension, entry in possible
+            if extension in _SOURCES or not extension
+        )
+    for name, stem, extension, entry in names:
         if extension in _SOURCES:
             if _is_module_name(stem) and stem != "__init__":
                 yield from _regular(stem, f"{package}.{stem}", entry.path, status)
