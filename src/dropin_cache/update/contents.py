@@ -11,13 +11,15 @@ from dropin_cache._scan import CACHE_NAME
 
 def possible_dropins(directory: str | int) -> tuple[str, ...]:
     """List the names in a directory that can be those of drop-ins, sorted."""
-    return tuple(
-        sorted(
-            name
-            for name in os.listdir(directory)
-            if os.path.splitext(name)[1] in {".py", ".pyc", ""} and name != "__pycache__"
+    with os.scandir(directory) as entries:  # a list would hold the names of all other files, too
+        names = (entry.name for entry in entries)
+        return tuple(
+            sorted(
+                name
+                for name in names
+                if os.path.splitext(name)[1] in {".py", ".pyc", ""} and name != "__pycache__"
+            )
         )
-    )
 
 
 def has_cache(directory: str) -> bool:
