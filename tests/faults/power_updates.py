@@ -153,7 +153,7 @@ def record(
         power_disk.mounted(system, served, place),
         ledger_on(place),
     ):
-        os.sync()
+        subprocess.run(["sync", "-f", place], check=True)
         began = log.stat().st_size
         status = update(place / "tree", entry)
         returned = log.stat().st_size

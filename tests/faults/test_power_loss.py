@@ -30,7 +30,7 @@ from power_updates import (
 )
 from tally import LONG, tally
 
-_STATES = 4096 if LONG else 24  # for each flush
+_STATES = 4096 if LONG else 16  # for each flush
 _CASES = [
     (system, scenario, ledger)
     for system in FILE_SYSTEMS
@@ -71,7 +71,7 @@ _FLAWS = {
     "no sync of directories": _UNSYNCED.format(directories=False),
     "no sync of files": _UNSYNCED.format(directories=True),
     # The system writes out what there is every few seconds; here it does so at a bad moment.
-    "truncation": _REPLACE.format(flag="os.O_TRUNC", then="os.sync()"),
+    "truncation": _REPLACE.format(flag="os.O_TRUNC", then="os.fsync(directory)"),
     "in place": _REPLACE.format(flag="0", then="pass"),
 }
 
