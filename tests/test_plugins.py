@@ -347,6 +347,16 @@ class TestImports:
         assert messages(caplog) == ["Unable to import drop-in app.plugins.bad"]
         assert list(decode(cache_of(tree).read_bytes())) == ["good"]
 
+    def test_failure_is_forgotten_with_its_file(
+        self, tree: Tree, package: types.ModuleType
+    ) -> None:
+        """What is known of files that are gone is not kept: their names may be ever new."""
+        for name in ("one", "two"):
+            path = tree.write(f"app/plugins/{name}.py", "1 / 0")
+            assert getCache(package) == {}
+            assert [str(path)] == list(_plugins._imports)
+            path.unlink()
+
     def test_failure_of_description_is_logged_once(
         self, tree: Tree, package: types.ModuleType, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -136,7 +137,19 @@ def _import(stale: list[_scan.Dropin]) -> list[_Import]:
         else:
             cacheable = dropin not in loaded and entry.fingerprint is not None
             _imports[dropin.path] = _Import(dropin, module, entry, cacheable)
-    return [_imports[dropin.path] for dropin in stale]
+    # Another thread may have forgotten one just now, whose file is gone.
+    outcomes = [_imports.get(dropin.path, _Import(dropin)) for dropin in stale]
+    if unknown:
+        _forget_gone()
+    return outcomes
+
+
+def _forget_gone() -> None:
+    """Forget drop-ins whose files are gone: there is no end of them where names are ever new."""
+    for path in list(_imports):
+        # What is in an archive is not there as a file.
+        if not os.path.lexists(path) and not os.path.isfile(os.path.dirname(path)):
+            _imports.pop(path, None)
 
 
 def _is_known(dropin: _scan.Dropin) -> bool:
