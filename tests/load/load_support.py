@@ -124,6 +124,10 @@ def read(path: Path, before: str = "") -> Reading:
 
 def answer(code: str, path: Path) -> Any:
     """Run code that imports from a directory; return what it prints as JSON."""
-    done = python(code, path=path)
+    return parsed(python(code, path=path))
+
+
+def parsed(done: subprocess.CompletedProcess[str]) -> Any:
+    """Return what a process printed as JSON."""
     assert 0 == done.returncode, done.stderr
     return json.loads(done.stdout)

@@ -2,34 +2,125 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 import load_support
 from conftest import Tree
+from load_support import SLACK, directory, update
 from tally import LONG, tally
 
 _POLLS = 100_000 if LONG else 1_500
-_MOST = 64 << 10
-"""Bytes by which memory may grow: tables that were half full, text of another length."""
-
-# Each name comes and goes, or always a new one does. Arguments: how many polls, how, where.
+_BLOCKS = 500  # memory blocks more or less: tables of the interpreter that happen to grow
 _POLL = """
-import app.interfaces, app.plugins, gc, json, logging, os, sys, tracemalloc
+import app.interfaces, app.plugins, gc, json, logging, os, sys
 from dropin_cache import _plugins
 
-logging.disable()
+logging.disable()  # of what is broken it tells once, and here that is no end of things
 polls, how, place = int(sys.argv[1]), sys.argv[2], app.plugins.__path__[0]
-text = open(f"{place}/hello.py").read()
+with open(f"{place}/hello.py") as file:
+    text = file.read()
 
 def change(number):
-    name = f"{place}/d{number % 7}.py" if how != "new" else f"{place}/n{number}.py"
-    if how == "new":
-        with open(name, "w") as file:
-            file.write("raise ValueError")
-        os.replace(name, f"{place}/newest.py") if number % 2 else None
+    name = f"{place}/d{number % 7 if how != 'new names' else number}.py"
+    before = f"{place}/d{number - 1}.py"
     if os.path.exists(name):
         os.unlink(name)
+    else:
+        with open(name, "w") as file:
+            file.write(f"# {number}\\n{text}" if how != "new names" else "raise ValueError")
+    if how == "new names" and number:
+        os.unlink(before)
+
+def figures():
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return sys.getallocatedblocks(), resident, len(os.listdir("/proc/self/fd"))
+
+for number in range(polls):
+    if number == polls // 2:
+        first = figures()
+    if number % 3 == 0:
+        change(number // 3)
+    if number % 2:
+        _plugins.getCache(app.plugins)
+    else:
+        list(_plugins.getPlugins(app.interfaces.IGreeter, app.plugins))
+last = figures()
+print(json.dumps([b - a for a, b in zip(first, last)]))
 """
+_FLAWED = """
+from dropin_cache import _plugins
+import os
+
+kept = []
+read = _plugins.read_cache_file
+def flawed(directory):
+    kept.append(LOSS)
+    return read(directory)
+_plugins.read_cache_file = flawed
+"""
+_FLAWS = {
+    "memory": _FLAWED.replace("LOSS", "read(directory)"),
+    "descriptors": _FLAWED.replace("LOSS", "os.open(directory, os.O_RDONLY)"),
+}
+
+
+class Growth(NamedTuple):
+    """What a process had more of after many polls than after some.
+
+    Attributes:
+        blocks: Blocks of memory that the interpreter gave away.
+        resident: Bytes of memory in use.
+        descriptors: Open files.
+    """
+
+    blocks: int
+    resident: int
+    descriptors: int
+
+    @property
+    def leaks(self) -> list[str]:
+        """What it has lost."""
+        return [
+            name
+            for name, lost in (
+                ("memory", self.blocks > _BLOCKS or self.resident > SLACK),
+                ("descriptors", self.descriptors > 0),
+            )
+            if lost
+        ]
+
+
+def poll(tree: Tree, polls: int, how: str, flaw: str = "") -> Growth:
+    """Poll the plugins of an application while drop-ins come and go."""
+    done = load_support.python(flaw + _POLL, str(polls), how, path=tree.path)
+    return Growth(*load_support.parsed(done))
+
+
+class TestReader:
+    """A reader in a process that runs for long."""
+
+    @pytest.mark.parametrize("how", ["same names", "new names", "unwritable"])
+    def test_polled(self, app: Tree, how: str) -> None:
+        """It loses nothing, whether names come back or are ever new, and where it cannot write."""
+        if how == "unwritable":
+            (directory(app) / "dropin.cache").mkdir()  # which stops root, too
+        else:
+            assert 0 == update(app).status
+        growth = poll(app, _POLLS, how)
+        counts = {f"leaks_of_{name}": name in growth.leaks for name in ("memory", "descriptors")}
+        tally("leaks", polls=_POLLS, **{name: int(lost) for name, lost in counts.items()})
+        assert [] == growth.leaks, growth
+
+
+class TestSelfCheck:
+    """The harness, when there is something to find."""
+
+    @pytest.mark.parametrize("what", list(_FLAWS))
+    def test_leak_is_found(self, app: Tree, what: str) -> None:
+        """A reader that loses something each time is found out."""
+        growth = poll(app, 1000, "same names", _FLAWS[what])
+        assert what in growth.leaks, growth
