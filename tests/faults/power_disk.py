@@ -19,8 +19,8 @@ from power_log import Write
 
 _PLUGIN = Path(__file__).with_name("power_recorder.py")
 # Which Debian packages have the programs.
-_PROGRAMS = {
-    "nbdkit": "nbdkit and nbdkit-plugin-python",
+_PACKAGES = {
+    "nbdkit": "nbdkit",
     "nbdfuse": "libnbd-bin",
     "mkfs.ext4": "e2fsprogs",
     "mkfs.btrfs": "btrfs-progs",
@@ -83,8 +83,8 @@ def mounted(system: FileSystem, image: Path, place: Path) -> Iterator[None]:
     """Mount an image."""
     command = ["mount", "-t", system.kind, "-o", system.options, image, place]
     done = _run(*command)
-    if done.returncode != 0 and "loop" in done.stderr:
-        missing(f"loop devices ({done.stderr.strip()})")
+    if "failed to setup loop device" in done.stderr:
+        missing("a loop device")
     assert 0 == done.returncode, done.stderr
     with _unmounting(place):
         yield
@@ -104,6 +104,10 @@ def recorded(image: Path, log: Path) -> Iterator[Path]:
     """Serve an image as a file, and write down in a log what is written to it."""
     for program in ("nbdkit", "nbdfuse", "setpriv"):
         _require(program)
+    if _run("nbdkit", "--dump-plugin", "python").returncode != 0:
+        missing("nbdkit's plugin for Python (Debian has it in nbdkit-plugin-python)")
+    if not os.path.exists("/dev/fuse"):
+        missing("/dev/fuse")
     place = image.with_suffix(".served")
     place.mkdir()
     log.touch()
@@ -172,7 +176,7 @@ def _write(image: Path, writes: Iterable[Write]) -> None:
 
 def _require(program: str) -> None:
     if shutil.which(program) is None:
-        missing(f"{program} (Debian has it in {_PROGRAMS[program]})")
+        missing(f"{program} (Debian has it in {_PACKAGES[program]})")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """What a disk may hold when the power fails, according to the log of what was written to it.
 
 A disk keeps what it had written when it answered a flush. Of what came after that it may have
-written anything: all, nothing, or some of it in any order. It writes blocks whole, as file systems
-rely on; one request of several blocks may be written in part.
+written anything: all, nothing, or some of it in any order, and of a request of several blocks some.
+A block is written whole: where it is not, ext4 and btrfs cannot be mounted any more, since their
+superblocks are larger than a sector.
 """
 
 from __future__ import annotations
