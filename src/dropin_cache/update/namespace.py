@@ -48,6 +48,7 @@ class Namespace:
     def __init__(self, limits: Limits, *, privileged: bool) -> None:
         """Take what a child may use, and whether it has to become another user."""
         self._limits = limits
+        self._limiting: list[str] = []
         self._account = child_account() if privileged else None
         self.user = None if self._account is None else self._account.uid
         # Where there is none for the machine, the namespaces have to do.
@@ -102,7 +103,9 @@ class Namespace:
         drop = [] if self._account is None else without_privilege(self._account)
         descriptors = ["--info-fd", INFO, *(["--seccomp", FILTER] if self._filter else [])]
         bwrap = [*_FIRST_TO_GO, _BWRAP, *descriptors, *self._isolation(), *self._file_system(view)]
-        return [*within(self._limits, user), *bwrap, "--", *drop, *program]
+        # Looks at all processes of the machine, and once is enough for a run.
+        self._limiting = self._limiting or within(self._limits, user)
+        return [*self._limiting, *bwrap, "--", *drop, *program]
 
     def _isolation(self) -> Iterator[str]:
         yield from ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")
