@@ -1,0 +1,108 @@
+"""The rows about updates: what package managers wait for.
+
+Each is the time of a whole process, from before it is started until its end is known.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from benchmarks.dropins import compile_all, dropin, write
+from benchmarks.figures import COST, FASTER, Sample, Task
+from benchmarks.sites import SETTLED, TRIGGER, Environment, Sites
+
+_CHANGED = "generated_00500.py"
+
+
+def tasks(sites: Sites) -> Iterator[Task]:
+    """Yield what there is to measure."""
+    yield from _triggers(sites)
+    thousand = _Thousand(sites)
+    yield Task(
+        "update-all",
+        "update of 18 real and 1,000 trivial drop-ins, all of them imported, sandboxed",
+        "the Twisted guide's one-liner without a cache, no sandbox",
+        *(FASTER, 1, "ms"),
+        thousand.ours_all,
+        thousand.theirs_all,
+        runs=5,
+    )
+    yield Task(
+        "update-one",
+        "update when one of these has changed, sandboxed",
+        "the one-liner, its cache being fresh for the others",
+        *(FASTER, 3, "ms"),
+        thousand.ours_one,
+        thousand.theirs_one,
+        runs=7,
+    )
+
+
+def _triggers(sites: Sites) -> Iterator[Task]:
+    def nothing() -> Sample:
+        return sites.runner.run([sites.stock.python, "-I", "-c", "pass"], silent=True).sample
+
+    def by_pip() -> Sample:
+        sites.runner.remember(sites.twisted.path.name)
+        program = str(sites.twisted.path / "bin" / "dropin-cache")
+        return sites.runner.run([program, *TRIGGER], silent=True).sample
+
+    work, against = "update --trigger, nothing changed, ", "`python3 -I -c pass`"
+    yield Task(
+        "trigger-18",
+        work + "Twisted's 18 drop-ins",
+        against,
+        *(COST, 2, "ms"),
+        lambda: sites.command(sites.twisted, *TRIGGER, silent=True).sample,
+        nothing,
+        runs=25,
+    )
+    yield Task(
+        "trigger-18-pip",
+        work + "Twisted's 18 drop-ins, by the command that pip installs",
+        against,
+        *(COST, None, "ms"),
+        by_pip,
+        nothing,
+        runs=11,
+    )
+    yield Task(
+        "trigger-1000",
+        work + "1,000 drop-ins, 600 dependency files",
+        against,
+        *(COST, 3, "ms"),
+        lambda: sites.command(sites.depending, *TRIGGER, silent=True).sample,
+        nothing,
+        runs=15,
+    )
+
+
+class _Thousand:
+    """Updates of 1,018 drop-ins, each side in an environment of its own."""
+
+    def __init__(self, sites: Sites) -> None:
+        self._sites = sites
+        self._number = 0
+
+    def ours_all(self) -> Sample:
+        self._sites.our_thousand.forget()
+        return self._sites.command(self._sites.our_thousand, "update", "-q", "--force").sample
+
+    def theirs_all(self) -> Sample:
+        self._sites.their_thousand.forget()
+        return self._sites.one_liner(self._sites.their_thousand).sample
+
+    def ours_one(self) -> Sample:
+        self._change(self._sites.our_thousand)
+        return self._sites.command(self._sites.our_thousand, "update", "-q").sample
+
+    def theirs_one(self) -> Sample:
+        self._change(self._sites.their_thousand)
+        return self._sites.one_liner(self._sites.their_thousand).sample
+
+    def _change(self, environment: Environment) -> None:
+        self._number += 1
+        write(environment.plugins / _CHANGED, dropin(500_000 + self._number))
+        compile_all(environment.plugins / _CHANGED)
+        time.sleep(SETTLED)
