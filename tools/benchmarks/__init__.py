@@ -65,9 +65,9 @@ that: up to the first plugin as in `start-twisted`; `getCache` of 10,000 drop-in
 --force` as in `update-all`, for the process that writes, for the largest of its child processes,
 and for the sum of these. The other side is stock Twisted doing the same, and the one-liner.
 
-Debian, debian.py; only with `--apt`. Debian 12 with python3-twisted and five packages that bring
-drop-ins, as a system of its own; on another one just like it, our packages too. `dpkg-trigger`
-activates the trigger, and `dpkg --triggers-only` is timed.
+Debian, debian.py; only with `--apt`. Debian 12 with python3-twisted, as a system of its own; on
+another one just like it, our packages too. `dpkg-trigger` activates the trigger, and `dpkg
+--triggers-only` is timed. Its files are in memory.
 
 apt
     A drop-in has changed before.

@@ -61,7 +61,7 @@ def tasks(place: Path) -> Iterator[Task]:
 
 
 class _System:
-    """A Debian system with Twisted and five packages that bring drop-ins; made when needed."""
+    """A Debian system with Twisted; made when needed."""
 
     def __init__(self, package: str, name: str) -> None:
         """Make it.
@@ -101,7 +101,6 @@ class _System:
         support = importlib.import_module("debian_support")
         debian = support.Debian()
         try:
-            debian.install(*support.WITH_DROPINS)
             if self._package == "dropin-cache":
                 with tempfile.TemporaryDirectory() as place:
                     debian.add(support.built_packages(_Place(Path(place))))
