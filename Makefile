@@ -4,7 +4,7 @@
 # Used instead of python3 when set: PYTHON=/usr/bin/python3.12 make test
 export PYTHON
 
-.PHONY: help run test test-long torture lint deb rpm clean
+.PHONY: help run test test-long torture bench lint deb rpm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r target text; do \
@@ -21,6 +21,9 @@ test-long: ## run all that, the longer tests, and the Pythons in between, for mo
 
 torture: ## count what happens under faults, races and load, for about an hour, and print a table
 	@DROPIN_CACHE_TORTURE=1 sh tools/work-dir check sh tools/check --session torture
+
+bench: ## measure against stock Twisted; options: make bench ARGS="--rows 'trigger-*'"
+	@sh tools/work-dir bench sh tools/bench $(ARGS)
 
 lint: ## run the checks that are no tests
 	@sh tools/work-dir check sh tools/check --session lint
