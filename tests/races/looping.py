@@ -1,7 +1,8 @@
 """A program that runs commands of `dropin-cache` in turn, until its standard input ends.
 
-Arguments: the name of a flaw (a function of flaws.py), then a JSON list of command lines. "write DIRECTORY" is one of
-them, the writing alone, and "guarded DIRECTORY", the same by the rules of trust. For each command it prints a line: the command and its exit status. A traceback is a line of its own.
+Arguments: the name of a flaw (a function of flaws.py), then a JSON list of command lines. One of
+them can be "write DIRECTORY", the writing alone, or "guarded DIRECTORY", the same by the rules of
+trust. For each command it prints a line: the command and its exit status, or a traceback as JSON.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import traceback
 
 import flaws
 from dropin_cache import _scan, cli
+from dropin_cache._encoder import encode
+from dropin_cache._model import CachedDropin
 from dropin_cache.errors import NotWrittenError, UntrustedError
 from dropin_cache.update import session
 from dropin_cache.update.write import open_locked
-from scenes import DATA
 
 WRITES = ("write", "guarded")
+DATA = encode([CachedDropin("app.plugins.hello", None)])
 NEWEST = _scan.Dropin("hello", "app.plugins.hello", "hello.py", 1, 10**18, 1e9)
 
 

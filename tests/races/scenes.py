@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from commands import bare_environment, mounted_image
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache._encoder import encode
-from dropin_cache._model import CachedDropin
 from dropin_cache.update import Request, update
+from looping import DATA
 from swapping import (
     Move,
     differences,
@@ -27,7 +26,6 @@ ATTACKER = 54321  # nobody else's number, in particular not that of who imports 
 CACHE = "dropin.cache"
 PLUGINS = "app/plugins"
 LEFTOVER = f".{CACHE}.{'0' * 16}.new"
-DATA = encode([CachedDropin("app.plugins.hello", None)])
 _WRITES = 25  # take the time of one command
 _PAUSE = 0.0005  # seconds that what an administrator does may take
 

@@ -120,9 +120,11 @@ class Swapping:
         self._processes: list[int] = []
 
     def __enter__(self) -> Swapping:  # noqa: PYI034 - typing has Self from Python 3.11
+        """Return this, which has no processes yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Kill the processes."""
         for process in self._processes:
             os.kill(process, signal.SIGKILL)
         for process in self._processes:

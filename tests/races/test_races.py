@@ -16,7 +16,7 @@ from typing import Callable, NamedTuple
 import pytest
 
 import scenes
-from commands import no_process_left
+from commands import Account, no_process_left
 from scenes import Area, Scene
 from swapping import Swapping, unprotected
 from tally import LONG, tally
@@ -97,15 +97,24 @@ def race(area: Area, scene: Scene, flaw: str = "none", *, until_hit: bool = Fals
     return Race(swapping.made, statuses, mishaps, area.effects())
 
 
-def looping(commands: list[list[str]], flaw: str) -> subprocess.Popen[str]:
-    """Start the program that runs commands in turn."""
+def looping(
+    commands: list[list[str]], flaw: str, account: Account | None = None
+) -> subprocess.Popen[str]:
+    """Start the program that runs commands in turn, as root or as a user."""
+    python, options, path = sys.executable, {"env": os.environ}, str(PROGRAM.parent)
+    if account is not None:
+        # Of where the tests lie, nothing is known.
+        path = str(account.site.parent / "program")
+        os.makedirs(path)
+        for name in ("looping.py", "flaws.py"):
+            shutil.copy(PROGRAM.with_name(name), path)
+        python, options = account.python, account.options
     return subprocess.Popen(
-        [sys.executable, "-B", str(PROGRAM), flaw, json.dumps(commands)],
+        [python, "-B", f"{path}/{PROGRAM.name}", flaw, json.dumps(commands)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # What that program shares with the tests lies in two directories.
-        env={**os.environ, "PYTHONPATH": str(PROGRAM.parent.parent)},
+        **{**options, "env": {**os.environ, **options["env"]}},
     )
 
 
