@@ -1,5 +1,7 @@
 """A program that runs commands of `dropin-cache` in turn, until its standard input ends.
 
+It runs one at least.
+
 Arguments: the name of a flaw (a function of flaws.py), then a JSON list of command lines. One of
 them can be "write DIRECTORY", the writing alone, or "guarded DIRECTORY", the same by the rules of
 trust. For each command it prints a line: the command and its exit status, or a traceback as JSON.
@@ -61,9 +63,9 @@ def main() -> None:
     """Run them until nobody wants more."""
     getattr(flaws, sys.argv[1])()
     for arguments in itertools.cycle(json.loads(sys.argv[2])):
+        os.write(1, f"{arguments[0]} {run(arguments)}\n".encode())
         if select.select([0], [], [], 0)[0]:
             break
-        os.write(1, f"{arguments[0]} {run(arguments)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import pytest
 
 from commands import account, give_away, no_process_left
 from conftest import NOBODY
+from programs import PATIENCE, finish, looping
 from swapping import Swapping
 from tally import LONG, tally
-from test_races import PATIENCE, finish, looping
 from versions import Seen, Versions
 
 ROUNDS = 150 if LONG else 3
@@ -143,6 +143,7 @@ class TestChanging:
 class TestTheHarness:
     """The harness finds out about a writer that mixes versions up."""
 
+    @pytest.mark.parametrize("place", ["user"], indirect=True)
     def test_flaw(self, place: Place) -> None:
         """One that takes the fingerprint behind the import is caught."""
         deadline = time.monotonic() + PATIENCE

@@ -6,8 +6,6 @@ import collections
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +14,16 @@ from typing import Callable, NamedTuple
 import pytest
 
 import scenes
-from commands import Account, no_process_left
-from scenes import Area, Scene
+from areas import Area
+from commands import no_process_left
+from programs import PATIENCE, finish, looping
+from scenes import Scene
 from swapping import Swapping, unprotected
 from tally import LONG, tally
 
 # They change settings of the machine, and so would wait for each other in two processes.
 pytestmark = pytest.mark.xdist_group("races")
 
-PROGRAM = Path(__file__).with_name("looping.py")
-PATIENCE = 60  # seconds until an attack on careless code has to have worked
 SWAPS, COMMANDS = (300_000, 150) if LONG else (3_000, 4)
 SCENES: dict[str, Callable[[Area], Scene]] = {
     "import root": lambda area: scenes.component(area, "site"),
@@ -95,32 +93,6 @@ def race(area: Area, scene: Scene, flaw: str = "none", *, until_hit: bool = Fals
     for path in scene.swapped:
         shutil.rmtree(path)
     return Race(swapping.made, statuses, mishaps, area.effects())
-
-
-def looping(
-    commands: list[list[str]], flaw: str, account: Account | None = None
-) -> subprocess.Popen[str]:
-    """Start the program that runs commands in turn, as root or as a user."""
-    python, options, path = sys.executable, {"env": os.environ}, str(PROGRAM.parent)
-    if account is not None:
-        # Of where the tests lie, nothing is known.
-        path = str(account.site.parent / "program")
-        os.makedirs(path)
-        for name in ("looping.py", "flaws.py"):
-            shutil.copy(PROGRAM.with_name(name), path)
-        python, options = account.python, account.options
-    return subprocess.Popen(
-        [python, "-B", f"{path}/{PROGRAM.name}", flaw, json.dumps(commands)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        **{**options, "env": {**os.environ, **options["env"]}},
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> None:
-    """Let the program end with the command that it is running."""
-    process.communicate(timeout=PATIENCE)
 
 
 class TestSwapping:

@@ -103,7 +103,10 @@ class Versions:
             content = _DROPIN.format(version).encode()
             for depends in "AB":
                 text = f"{version}, depends on {depends}{depends}"
-                whole = f"Version {version}.", [(f"first_{version}", text), (f"last_{version}", text)]
+                whole = (
+                    f"Version {version}.",
+                    [(f"first_{version}", text), (f"last_{version}", text)],
+                )
                 if (words, taken) == (whole, _taken(content)):
                     return Seen(version, depends)
         if (words, taken) == ((None, []), _taken(b"")):
