@@ -515,7 +515,7 @@ class TestLock:
             area.reset()
         problem = "not a directory"
         if kind == "hard link":
-            problem = "is a hard link in a directory that others can write in"
+            problem = "may be a hard link that others have made"
         self.refused(area, place, plugins, problem)
 
     def test_open_place(self, area: Area, place: Path, plugins: Path) -> None:

@@ -248,11 +248,20 @@ class TestFilesThemselves(Enforced):
         os.link(source, place, follow_symlinks=False)
         self.accepted(place)
         place.parent.chmod(0o1777)
-        problem = "is a hard link in a directory that others can write in"
+        problem = "may be a hard link that others have made"
         self.refused(place, place, problem, "file")
+
+    @pytest.mark.parametrize("kind", ["file", "link"])
+    def test_last_hard_link(self, area: Path, kind: str) -> None:
+        """It is no longer to be told from root's own when root removes what it was made from."""
+        source, place = area / "a" / "b" / kind, area / "shared" / "name"
+        place.parent.mkdir()
+        if kind == "link":
+            source.symlink_to(area / "a" / "b" / "c")
+        os.link(source, place, follow_symlinks=False)
+        place.parent.chmod(0o1777)
         source.unlink()
-        if kind == "file":
-            self.accepted(place)
+        self.refused(place, place, "may be a hard link that others have made", "file")
 
 
 class TestLinks(Enforced):

@@ -45,10 +45,13 @@ class Rules:
         """Say why an entry of a directory must not be used whatever it is, or nothing."""
         if stat.S_ISLNK(status.st_mode) and status.st_uid != 0:
             return f"is a symbolic link of {_user(status.st_uid)}"
-        # Whoever can add to a directory can add hard links to files and links that are root's.
+        # Whoever can add to a directory can add hard links to files and links that are root's. The
+        # count of links does not tell: it is 1 again when root has removed the others, which can
+        # be in this very moment. Directories have no hard links.
         shared = directory.st_mode & stat.S_ISVTX and directory.st_mode & _OTHER_WRITERS
-        if shared and not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
-            return "is a hard link in a directory that others can write in"
+        linkable = status.st_uid == 0 or status.st_nlink > 1
+        if shared and linkable and not stat.S_ISDIR(status.st_mode):
+            return "may be a hard link that others have made"
         return ""
 
 
