@@ -19,7 +19,7 @@ from swapping import Swapping
 from tally import LONG, tally
 from versions import Seen, Versions
 
-ROUNDS = 150 if LONG else 3
+ROUNDS = 80 if LONG else 3
 UPDATES = 3  # while files change, in each round
 # Seconds that a file stays what it is: from what an update takes to what an import takes.
 RHYTHMS = (0.3, 0.1, 0.02)
