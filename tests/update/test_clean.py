@@ -269,6 +269,30 @@ class TestFailure:
         place.unlink()
         self.compare(report, "failed", NotWrittenError, plugins)
 
+    @pytest.mark.parametrize("ours", [False, True])
+    def test_nothing_of_ours(
+        self,
+        ours: bool,
+        plugins: Path,
+        request_: Request,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Where nothing can be written, that matters only if there is something to remove."""
+        write_all(request_)
+        (plugins / CACHE).write_bytes(b"another program's")
+        leftover = plugins / ".dropin.cache.0123456789abcdef.new"
+        if ours:
+            leftover.touch()
+        place = Path("/run/lock/dropin-cache") if ROOT else tmp_path / "file"
+        if ROOT:
+            shutil.rmtree(place)
+        place.touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+        report = clean(request_)
+        place.unlink()
+        assert ([(str(plugins), "failed")] if ours else []) == states(report)
+
     @pytest.mark.skipif(ROOT, reason="root may write everywhere")
     def test_no_permission(self, plugins: Path, request_: Request) -> None:
         """Where this user may not write."""

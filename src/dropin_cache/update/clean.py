@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator
 
+from dropin_cache._cachefile import read_cache_file
 from dropin_cache._difference import Difference
 from dropin_cache._wire import is_sealed
 from dropin_cache.errors import DropinCacheError, LockTimeoutError, NotWrittenError, UntrustedError
@@ -91,6 +92,19 @@ def _present(session: Session) -> dict[str, tuple[str, str]]:
         }
 
 
+def _holds_ours(session: Session, path: str) -> bool:
+    """Tell whether there is something to remove in a directory; if that is unclear, there is."""
+    try:
+        descriptor = session.files.directory(path)
+    except (OSError, UntrustedError):
+        return True
+    try:
+        file = read_cache_file(descriptor)
+        return bool(write.leftovers(descriptor)) or (file is not None and is_sealed(file.data))
+    finally:
+        os.close(descriptor)
+
+
 def _remove(session: Session, path: str, package: str, root: str) -> Iterator[DirectoryReport]:
     done = DirectoryReport(session.shown(path), package, "", report.REMOVED, "")
     keep_time = session.request.root is not None
@@ -108,7 +122,8 @@ def _remove(session: Session, path: str, package: str, root: str) -> Iterator[Di
             done = done._replace(pruned=tuple(map(session.shown, pruned)))
         yield done
     except NotWrittenError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
+        # A user's search path has directories that are not his, and mostly nothing of his in them.
+        if not isinstance(error.__cause__, FileNotFoundError) and _holds_ours(session, path):
             yield done._replace(state=report.FAILED, error=error)
     except LockTimeoutError as error:
         yield done._replace(state=report.FAILED, error=error)
