@@ -11,7 +11,7 @@ import pytest
 from zope.interface import Interface, implementer, providedBy
 from zope.interface.interface import adapter_hooks
 
-from dropin_cache import CachedDropin, CachedPlugin, IPlugin
+from dropin_cache import CachedDropin, CachedPlugin, IPlugin, _conform
 from dropin_cache._conform import Offer, offer, resolve
 from dropin_cache._model import InterfaceName
 from reader_support import use
@@ -219,6 +219,11 @@ class TestOfferOfNames:
         plugin = cached(InterfaceName("app.more", "IMore"), interfaces=names)
         assert offer(plugin, IPlugin) is Offer.PROVIDES
         assert "app.more" not in sys.modules
+
+    def test_no_hooks(self, unloaded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where nobody adapts anything, there is no adapter."""
+        monkeypatch.setattr(_conform, "adapter_hooks", [])
+        assert offer(cached(MARKER), IAsked) is Offer.NOTHING
 
     def test_name_of_no_interface(self, unloaded: None) -> None:
         """A name that leads to something that is no interface counts for nothing."""

@@ -207,6 +207,7 @@ class TestHostilePickles:
         samples = [data.hex() for data in (SAMPLE, *self.pickles(tree.path / "flag"))]
         program = """
         import sys
+        import dropin_cache._machine
         from dropin_cache._wire import decode
         samples = [bytes.fromhex(line) for line in sys.stdin.read().split()]
         events = []

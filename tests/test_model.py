@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import pickle
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from zope.interface.interface import adapter_hooks
 
 from dropin_cache import CachedDropin, CachedPlugin, IPlugin
 from dropin_cache._model import Fingerprint, InterfaceName
+from dropin_cache._scan import Dropin
 from reader_support import use
 
 if TYPE_CHECKING:
@@ -211,3 +214,45 @@ class TestConform:
         finally:
             adapter_hooks.remove(hook)
         assert sys.modules["app.plugins.friendly"].plugin is found.adapted
+
+
+class TestNamedTuple:
+    """Tuples whose items have names."""
+
+    def test_is_a_tuple(self) -> None:
+        """An instance equals the tuple of its items, and so does its hash."""
+        fingerprint = Fingerprint(1, 2, "digest")
+        assert fingerprint == (1, 2, "digest")
+        assert hash(fingerprint) == hash((1, 2, "digest"))
+
+    def test_names(self) -> None:
+        """Items can be had by name."""
+        name = InterfaceName("app.interfaces", "IGreeter")
+        assert ("app.interfaces", "IGreeter") == (name.module, name.name)
+
+    def test_defaults(self) -> None:
+        """What is not given, by position or by name, is what the class says."""
+        dropin = Dropin("a", "app.a", "/a.py", mtime_ns=5)
+        assert dropin == ("a", "app.a", "/a.py", -1, 5, -1.0, -1, -1)
+
+    def test_missing(self) -> None:
+        """An item without default has to be given."""
+        with pytest.raises(KeyError):
+            Fingerprint(1, 2)  # type: ignore[call-arg]
+
+    def test_replace(self) -> None:
+        """A copy can differ in an item, and is of the same class."""
+        changed = Fingerprint(1, 2, "digest")._replace(size=9)
+        assert Fingerprint(9, 2, "digest") == changed
+        assert type(changed) is Fingerprint
+
+    def test_repr(self) -> None:
+        """The representation is the call that makes it."""
+        assert repr(Fingerprint(1, 2, "d")) == "Fingerprint(size=1, mtime_ns=2, digest='d')"
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+    def test_copies(self, copied: object) -> None:
+        """A copy is equal, and of the same class."""
+        found = copied(Fingerprint(1, 2, "digest"))
+        assert Fingerprint(1, 2, "digest") == found
+        assert type(found) is Fingerprint

@@ -7,6 +7,7 @@ import importlib
 import os
 import pickle
 import sys
+import time
 import types
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,16 @@ def new_process(*dropins: str) -> None:
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what the package has logged."""
     return [record.getMessage() for record in caplog.records if record.name == "dropin_cache"]
+
+
+def settled(tree: Tree, package: types.ModuleType) -> None:
+    """Have a cache of the drop-ins `a` and `b`, and files that changed long enough ago."""
+    if not cache_of(tree).exists():
+        for name in ("a", "b"):
+            tree.dropin(name, mtime_ns=LONG_AGO)
+    getCache(package)
+    time.sleep(0.05)
+    getCache(package)
 
 
 class TestGetPlugins:
@@ -327,6 +338,94 @@ class TestGetCache:
         cache_of(tree).write_bytes(pickle.dumps({"a": dropin}))
         os.utime(cache_of(tree), ns=(LONG_AGO, LONG_AGO))
         assert len(getCache(package)["a"].plugins) == 1
+
+
+class TestPolling:
+    """Asking again and again."""
+
+    def test_unchanged(self, tree: Tree, package: types.ModuleType) -> None:
+        """As long as nothing changes the drop-ins are the same objects, in a new dictionary."""
+        settled(tree, package)
+        first, second = getCache(package), getCache(package)
+        assert first["a"] is second["a"]
+        first.clear()
+        assert ["a", "b"] == list(getCache(package))
+
+    def test_opens_no_file(self, tree: Tree, package: types.ModuleType) -> None:
+        """Who asks again, and nothing has changed, has directories listed and no file opened."""
+        settled(tree, package)
+        program = """
+        import sys
+        import app.plugins
+        from dropin_cache import getCache
+        getCache(app.plugins)
+        events = []
+        sys.addaudithook(lambda event, arguments: events.append(event))
+        getCache(app.plugins)
+        print(set(events))
+        """
+        environment = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+        done = run_python(program, path=[tree.path, LIBRARY], env=environment)
+        assert (done.stdout, done.stderr) == ("{'os.scandir'}\n", "")
+
+    def test_changes(self, tree: Tree, package: types.ModuleType) -> None:
+        """A drop-in that is added, edited in place, or removed is noticed at once."""
+        settled(tree, package)
+        seen = [list(getCache(package))]
+        tree.dropin("c", mtime_ns=LONG_AGO)
+        seen.append(list(getCache(package)))
+        settled(tree, package)
+        with (tree.path / "app/plugins/b.py").open("a") as file:
+            file.write("plugin = None\n")
+        forget("app.plugins.b")
+        seen.append([key for key, dropin in getCache(package).items() if dropin.plugins])
+        settled(tree, package)
+        (tree.path / "app/plugins/a.py").unlink()
+        seen.append(list(getCache(package)))
+        assert [["a", "b"], ["a", "b", "c"], ["a", "c"], ["b", "c"]] == seen
+
+    def test_other_cache(self, tree: Tree, package: types.ModuleType) -> None:
+        """A cache that is replaced is read."""
+        settled(tree, package)
+        first = getCache(package)["a"]
+        cache = cache_of(tree)
+        cache.with_name("new").write_bytes(cache.read_bytes())
+        cache.with_name("new").rename(cache)
+        assert first is not getCache(package)["a"]
+
+    def test_longer_path(self, tree: Tree, package: types.ModuleType) -> None:
+        """A directory that is added to the package's path counts from then on."""
+        settled(tree, package)
+        tree.write("further/z.py", "")
+        package.__path__.append(str(tree.path / "further"))
+        assert ["a", "b", "z"] == list(getCache(package))
+
+    def test_unwritable(self, public_path: Path, tree: Tree) -> None:
+        """What a cache has too much, and this process may not remove, is no reason to read it."""
+        shared = type(tree)(public_path)
+        shared.application()
+        for name in ("a", "b"):
+            shared.dropin(name, mtime_ns=LONG_AGO)
+        refresh(shared)
+        (public_path / "app/plugins/b.py").unlink()
+        (public_path / "secret").mkdir(mode=0)
+        (public_path / "app/plugins").chmod(0o555)
+        result = run_ordinary(
+            """
+            import time
+            import app.plugins
+            from dropin_cache import getCache
+            app.plugins.__path__.append(place + "/secret")
+            time.sleep(0.05)
+            first, second = getCache(app.plugins), getCache(app.plugins)
+            result = [list(second), first["a"] is second["a"]]
+            """,
+            public_path,
+            [public_path],
+        )
+        for directory in (public_path / "secret", public_path / "app/plugins"):
+            directory.chmod(0o755)
+        assert [["a"], True] == result
 
 
 class TestImports:
@@ -623,6 +722,23 @@ class TestPlugIns:
         """
         done = run_python(program, path=[tree.path, LIBRARY])
         assert (done.stdout, done.stderr) == ("[]\n", "")
+
+    def test_nothing_large(self) -> None:
+        """The reader adds no module of the standard library that takes long to load."""
+        done = run_python(
+            """
+            import sys
+            import zope.interface
+            before = set(sys.modules)
+            from dropin_cache import CachedPlugin, IPlugin, getCache, getPlugins, pluginPackagePaths
+            added = set(sys.modules) - before
+            print(*sorted(each for each in added if not each.startswith("dropin_cache")))
+            """,
+            path=[LIBRARY],
+            env={"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""},
+        )
+        assert done.returncode == 0, done.stderr
+        assert set(done.stdout.split()) <= {"__future__", "binascii", "errno"}
 
     def test_archive(
         self, tree: Tree, package: types.ModuleType, caplog: pytest.LogCaptureFixture

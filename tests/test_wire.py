@@ -18,11 +18,17 @@ from zope.interface import Interface
 from dropin_cache import IPlugin, _machine, _wire
 from dropin_cache._encoder import encode
 from dropin_cache._model import CachedDropin, Fingerprint, InterfaceName
-from dropin_cache._wire import checksum, decode
+from dropin_cache._wire import SEAL_END, SEAL_SIZE, SEAL_START, checksum, decode
 from reader_support import LONG_AGO, SAMPLE, entry, facts, sample
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+
+BODY = SAMPLE[:-SEAL_SIZE]
+
+# Bytes that mean something where they stand.
+TELLING = frozenset(b"hjNXKJ\x8a\x8c\x93\x94()]}eub")
 
 
 class IWired(Interface):
@@ -197,6 +203,48 @@ class TestDecodeOurs:
         expected = facts({dropin.moduleName.rpartition(".")[2]: dropin for dropin in cache})
         assert expected == facts(decode(data))
         assert expected == stock_facts(data)
+
+
+def sealed(body: bytes) -> bytes:
+    """Put a checksum at the end of a cache."""
+    return body + SEAL_START + checksum(body) + SEAL_END
+
+
+class TestMirror:
+    """What is read in the way it was written, as against by the machine."""
+
+    def test_as_the_machine(self) -> None:
+        """Both ways lead to the same."""
+        assert facts(_machine.decode(BODY + b".")) == facts(_wire._Decoder(BODY).cache())
+
+    @given(caches)
+    def test_encodes_back(self, dropins: list[CachedDropin]) -> None:
+        """Whatever is encoded is read without the machine, and without a loss."""
+        data = encode(dropins)
+        found = _wire._Decoder(data[:-SEAL_SIZE]).cache()
+        assert data == encode(found.values())
+
+    @pytest.mark.parametrize("part", range(4))
+    def test_one_wrong_byte(self, part: int) -> None:
+        """With any byte another, the result is none or the machine's: nothing else gets through."""
+        for position in range(part, len(BODY), 4):
+            for byte in TELLING | {BODY[position] ^ 1 << bit for bit in range(8)}:
+                body = BODY[:position] + bytes([byte]) + BODY[position + 1 :]
+                try:
+                    expected = facts(_machine.decode(body + b"."))
+                except Exception:  # noqa: BLE001 - it has several kinds of them
+                    expected = None
+                assert expected == facts(decode(sealed(body)))
+
+    def test_cut_off(self) -> None:
+        """Of a cache that is cut off, even with the right checksum, nothing is left."""
+        for size in set(range(len(BODY))) - {3}:  # the first three bytes are the empty cache
+            assert decode(sealed(BODY[:size])) is None
+
+    def test_another_version(self) -> None:
+        """What another version may write in other opcodes is read by the machine."""
+        framed = BODY[:2] + b"\x95" + bytes(8) + BODY[2:]
+        assert facts(decode(SAMPLE)) == facts(decode(sealed(framed)))
 
 
 class TestDecodeTwisteds:

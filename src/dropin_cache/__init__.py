@@ -40,9 +40,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from importlib import import_module  # noqa: PLC0415 - in the commands' way, too
-
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(__import__(f"{__name__}.{_HOMES[name]}", fromlist=(name,)), name)
     globals()[name] = value
     return value
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
-from typing import NamedTuple
 
 from dropin_cache import _wire
-from dropin_cache._model import CachedDropin
+from dropin_cache._model import CachedDropin, NamedTuple
 from dropin_cache._scan import CACHE_NAME, open_regular
 
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import enum
-import importlib
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
 
 from zope.interface import directlyProvides
 from zope.interface.interface import InterfaceClass, adapter_hooks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
     from dropin_cache._model import CachedPlugin, InterfaceName
 
 _TWISTED_ADAPTERS = "twisted.python.components"
 
 
-class Offer(enum.Enum):
+class Offer:
     """What a plugin has to offer to somebody who asks for an interface."""
 
-    NOTHING = 0
-    PROVIDES = 1
-    ADAPTS = 2
+    NOTHING = "nothing"
+    PROVIDES = "provides"
+    ADAPTS = "adapts"
 
 
 def resolve(reference: InterfaceName) -> Any | None:
@@ -35,13 +35,14 @@ def resolve(reference: InterfaceName) -> Any | None:
     if reference.module.rpartition(".")[2] == "__main__":
         return None  # a program, no place for interfaces
     try:
-        found = getattr(importlib.import_module(reference.module), reference.name, None)
+        __import__(reference.module)
+        found = getattr(sys.modules[reference.module], reference.name, None)
     except BaseException:  # noqa: BLE001 - a module's code may raise anything, SystemExit too
         return None
     return found if isinstance(found, InterfaceClass) else None
 
 
-def offer(plugin: CachedPlugin, interface: Any) -> Offer:
+def offer(plugin: CachedPlugin, interface: Any) -> str:
     """Decide whether `plugin` provides `interface`, adapts to it, or neither.
 
     Nothing is imported, with one exception: an entry written by Twisted does not tell which
@@ -49,7 +50,7 @@ def offer(plugin: CachedPlugin, interface: Any) -> Offer:
     """
     if "provided" in vars(plugin):
         return _offer_of(plugin.provided, interface)
-    direct = [_loaded(reference.module, reference.name) for reference in plugin.references]
+    direct = [_loaded(module, name) for module, name in plugin.references]
     if None not in direct:
         return _offer_of(direct, interface)
     if plugin.interfaces is None:
@@ -66,30 +67,33 @@ def offer(plugin: CachedPlugin, interface: Any) -> Offer:
 
 def _loaded(module_name: str, name: str) -> Any | None:
     """Return the interface `name` of a module that is already loaded, else None."""
+    module = sys.modules.get(module_name)
+    if module is None:
+        return None
     # Through the dictionary, because a module-level __getattr__ may import things.
-    found = getattr(sys.modules.get(module_name), "__dict__", {}).get(name)
+    found = getattr(module, "__dict__", {}).get(name)
     return found if isinstance(found, InterfaceClass) else None
 
 
-def _already_loaded(dotted_names: Iterable[str]) -> list[Any]:
-    """Return those of the named interfaces whose modules are loaded.
+def _already_loaded(dotted_names: Iterable[str]) -> list[Any | None]:
+    """Return those of the named interfaces whose modules are loaded, None where they have others.
 
     They are all that matter: whoever holds an interface, or registered an adapter from it, has
     loaded its module.
     """
-    split = (dotted.rpartition(".") for dotted in dotted_names)
-    candidates = (_loaded(module, name) for module, _, name in split)
-    return [interface for interface in candidates if interface is not None]
+    split = [dotted.rpartition(".") for dotted in dotted_names]
+    return [_loaded(module, name) for module, _, name in split if module in sys.modules]
 
 
-def _offer_of(provided: Iterable[Any], interface: Any) -> Offer:
+def _offer_of(provided: Iterable[Any], interface: Any) -> str:
     """Decide from interface objects, as Twisted's CachedPlugin does."""
     for candidate in provided:
         if candidate.isOrExtends(interface):
             return Offer.PROVIDES
-    for candidate in provided:
-        if _has_adapter(candidate, interface):
-            return Offer.ADAPTS
+    if adapter_hooks:  # without hooks there are no adapters
+        for candidate in provided:
+            if _has_adapter(candidate, interface):
+                return Offer.ADAPTS
     return Offer.NOTHING
 
 
@@ -102,8 +106,11 @@ def _has_adapter(source: Any, target: Any) -> bool:
     twisted = sys.modules.get(_TWISTED_ADAPTERS)
     if twisted is not None and twisted.getAdapterFactory(source, target, None) is not None:
         return True
-    hooks = [hook for hook in adapter_hooks if getattr(hook, "__module__", "") != _TWISTED_ADAPTERS]
-    return any(_hook_adapts(hook, source, target) for hook in hooks)
+    for hook in adapter_hooks:
+        foreign = getattr(hook, "__module__", "") != _TWISTED_ADAPTERS
+        if foreign and _hook_adapts(hook, source, target):
+            return True
+    return False
 
 
 def _hook_adapts(hook: Any, source: Any, target: Any) -> bool:

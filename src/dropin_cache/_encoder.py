@@ -11,8 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dropin_cache._machine import DROPIN_CLASS, PLUGIN_CLASS
-from dropin_cache._model import CachedDropin, CachedPlugin, InterfaceName
+from dropin_cache._model import (
+    DROPIN_CLASS,
+    PLUGIN_CLASS,
+    CachedDropin,
+    CachedPlugin,
+    InterfaceName,
+)
 from dropin_cache._wire import SEAL_END, SEAL_START, checksum
 
 # Protocol 4 is what every Python from 3.4 reads.

@@ -10,15 +10,22 @@ allocates by a number that the input states, and values can be nested only as de
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from dropin_cache._model import (
+    DROPIN_CLASS,
+    PLUGIN_CLASS,
+    CachedDropin,
+    CachedPlugin,
+    Fingerprint,
+    InterfaceName,
+)
 
-from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
-
-DROPIN_CLASS = InterfaceName("twisted.plugin", "CachedDropin")
-PLUGIN_CLASS = InterfaceName("twisted.plugin", "CachedPlugin")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 _NEWEST_PROTOCOL = 5
 _MAX_INT_BYTES = 16
+_RECALL, _SHORT_TEXT, _MEMOIZE = b"h\x8c\x94"
 # Ten thousand drop-ins with two plugins each take about a million. Each makes a value at most.
 _MAX_OPCODES = 1 << 22
 
@@ -30,6 +37,26 @@ class MalformedError(Exception):
 def require(condition: bool) -> None:  # noqa: FBT001 - reads as an assertion, and is one
     if not condition:
         raise MalformedError
+
+
+def decode(data: bytes) -> dict[str, CachedDropin]:
+    """Decode a cache.
+
+    Raises:
+        Exception: It is none.
+    """
+    return _valid(Machine(data).run())
+
+
+def _valid(top: Any) -> dict[str, CachedDropin]:
+    """Check that the value is a whole cache: every object complete and where it belongs."""
+    require(type(top) is dict)
+    for key, dropin in top.items():
+        require(type(dropin) is CachedDropin)
+        require(dropin.moduleName.rpartition(".")[2] == key)
+        for plugin in dropin.plugins:
+            require(plugin.dropin is dropin and plugin.name is not None)
+    return top  # type: ignore[no-any-return]  # checked just above
 
 
 class Machine:
@@ -48,17 +75,32 @@ class Machine:
 
     def run(self) -> Any:
         """Execute everything up to the end of the data and return the one value that is left."""
-        data = self.data
+        data, stack, memo = self.data, self.stack, self.memo
         end = len(data) - 1
         require(data[end:] == b".")
+        position = 0
         for _ in range(_MAX_OPCODES):
-            if self.position >= end:
+            if position >= end:
                 break
-            opcode = data[self.position]
-            self.position += 1
-            _OPCODES[opcode](self)
-        require(self.position == end and len(self.stack) == 1 and not self.marks)
-        return self.stack[0]
+            opcode = data[position]
+            # Here, because nine of ten are one of these, and in a cache there are many.
+            if opcode == _RECALL:
+                stack.append(memo[data[position + 1]])
+                position += 2
+            elif opcode == _SHORT_TEXT:
+                start = position + 2
+                position = start + data[position + 1]
+                stack.append(str(data[start:position], "utf-8", "surrogatepass"))
+            elif opcode == _MEMOIZE:
+                memo[len(memo)] = stack[-1]
+                position += 1
+            else:
+                self.position = position + 1
+                _OPCODES[opcode](self)
+                position = self.position
+        # Text that ends behind the end of the data is found here, too.
+        require(position == end and len(stack) == 1 and not self.marks)
+        return stack[0]
 
     def take(self, size: int) -> bytes:
         start = self.position
@@ -121,20 +163,19 @@ class Machine:
     def tuple_of(self, size: int) -> None:
         items = tuple(self.stack[-size:])
         del self.stack[-size:]
-        require(len(items) == size and all(type(item) in _SCALARS for item in items))
+        require(len(items) == size and _SCALARS.issuperset(map(type, items)))
         self.stack.append(items)
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        require(type(target) is list and all(type(item) in _LIST_ITEMS for item in items))
+        require(type(target) is list and _LIST_ITEMS.issuperset(map(type, items)))
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         keys, values = items[::2], items[1::2]
         require(type(target) is dict and len(keys) == len(values))
-        require(all(type(key) is str for key in keys))
-        require(all(type(value) in _DICT_VALUES for value in values))
+        require(_KEYS.issuperset(map(type, keys)) and _DICT_VALUES.issuperset(map(type, values)))
         target.update(zip(keys, values))
 
     def build(self) -> None:
@@ -196,12 +237,12 @@ _BUILDERS: dict[type, Callable[[Machine, Any, dict[str, Any]], None]] = {
     CachedPlugin: _build_plugin,
 }
 # Nothing here may contain lists or dictionaries without end, hence no nesting of the same kind.
+_KEYS = frozenset({str})
 _SCALARS = frozenset({str, int, type(None)})
 _LIST_ITEMS = frozenset({str, InterfaceName, CachedPlugin})
 _DICT_VALUES = frozenset({str, int, type(None), tuple, list, CachedDropin})
 
-_Handler = Callable[[Machine], None]
-_HANDLERS: tuple[tuple[bytes, _Handler], ...] = (
+_HANDLERS: tuple[tuple[bytes, Callable[[Machine], None]], ...] = (
     (b"\x80", Machine.protocol),
     (b"\x95", Machine.frame),
     (b"(", Machine.mark),
@@ -213,13 +254,10 @@ _HANDLERS: tuple[tuple[bytes, _Handler], ...] = (
     (b"M", lambda machine: machine.stack.append(machine.number(2))),
     (b"J", lambda machine: machine.push_signed(4)),
     (b"\x8a", lambda machine: machine.push_signed(machine.number(1))),
-    (b"\x8c", lambda machine: machine.push_text(machine.number(1))),
     (b"X", lambda machine: machine.push_text(machine.number(4))),
     (b"\x8d", lambda machine: machine.push_text(machine.number(8))),
-    (b"\x94", lambda machine: machine.put(len(machine.memo))),
     (b"q", lambda machine: machine.put(machine.number(1))),
     (b"r", lambda machine: machine.put(machine.number(4))),
-    (b"h", lambda machine: machine.get(machine.number(1))),
     (b"j", lambda machine: machine.get(machine.number(4))),
     (b"c", lambda machine: machine.name(machine.line(), machine.line())),
     (b"\x93", Machine.stack_global),
@@ -231,4 +269,4 @@ _HANDLERS: tuple[tuple[bytes, _Handler], ...] = (
     (b"u", lambda machine: machine.set_items(machine.pop_marked())),
     (b"b", Machine.build),
 )
-_OPCODES: dict[int, _Handler] = {code[0]: handler for code, handler in _HANDLERS}
+_OPCODES: dict[int, Callable[[Machine], None]] = {code[0]: handler for code, handler in _HANDLERS}

@@ -1,16 +1,49 @@
 """What a cache holds: drop-ins, their plugins, the names of interfaces.
 
-The reader imports this module on every application start, so it uses named tuples where the
-write path would do with dataclasses: `dataclasses` alone takes as long to import as
-zope.interface.
+The reader imports this module on every application start, so it uses tuples where the write path
+would do with dataclasses: `dataclasses` alone takes as long to import as zope.interface.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, NamedTuple
+import sys
 
 from dropin_cache import _conform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    from typing import NamedTuple as NamedTuple  # noqa: PLC0414 - exported to type checkers
+else:
+
+    class NamedTuple(tuple):  # noqa: SLOT001 - subclasses could not say so in their own words
+        """Base of tuples whose items have the names, and the defaults, that a class declares.
+
+        It stands for `typing.NamedTuple`. `typing`, with what it imports, takes longer to load than
+        all of the reader, and a zope.interface that does not load it anyway is in use (5.5).
+        """
+
+        _make = classmethod(tuple.__new__)
+
+        def __init_subclass__(cls) -> None:
+            cls._fields = tuple(cls.__annotations__)
+            cls._defaults = {name: vars(cls)[name] for name in cls._fields if name in vars(cls)}
+            for index, name in enumerate(cls._fields):
+                setattr(cls, name, property(lambda self, index=index: self[index]))
+
+        def __new__(cls, *values: object, **named: object) -> NamedTuple:  # noqa: PYI034
+            given = {**cls._defaults, **dict(zip(cls._fields, values)), **named}
+            return cls._make(given[name] for name in cls._fields)
+
+        def __getnewargs__(self) -> tuple[object, ...]:
+            return tuple(self)
+
+        def __repr__(self) -> str:
+            items = (f"{name}={value!r}" for name, value in zip(self._fields, self))
+            return f"{type(self).__name__}({', '.join(items)})"
+
+        def _replace(self, **changes: object) -> NamedTuple:
+            return type(self)(*self, **changes)
 
 
 class InterfaceName(NamedTuple):
@@ -28,6 +61,11 @@ class InterfaceName(NamedTuple):
     def dotted(self) -> str:
         """Module and name in one string, as zope.interface's `__identifier__` writes it."""
         return f"{self.module}.{self.name}"
+
+
+# What caches call the two classes below.
+DROPIN_CLASS = InterfaceName("twisted.plugin", "CachedDropin")
+PLUGIN_CLASS = InterfaceName("twisted.plugin", "CachedPlugin")
 
 
 class Fingerprint(NamedTuple):
@@ -149,8 +187,8 @@ class CachedPlugin:
                 escapes too.
             AttributeError: The module has no such plugin any more.
         """
-        module = importlib.import_module(self.dropin.moduleName)
-        return getattr(module, self.name)
+        __import__(self.dropin.moduleName)
+        return getattr(sys.modules[self.dropin.moduleName], self.name)
 
     def __conform__(self, interface: Any, registry: Any = None, default: Any = None) -> Any:
         """Return the loaded plugin if it provides `interface` or adapts to it.

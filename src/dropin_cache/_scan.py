@@ -5,15 +5,20 @@ Everything here looks at directories and files; nothing is imported and nothing 
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any, Callable, NamedTuple
 
-from dropin_cache._model import Fingerprint
+from dropin_cache._model import Fingerprint, NamedTuple
+from dropin_cache._snapshot import list_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Callable
+
+    from dropin_cache._snapshot import Listing
 
 CACHE_NAME = "dropin.cache"
 
@@ -88,6 +93,7 @@ def scan(
     search_path: Iterable[Any],
     unreadable: Callable[[str, OSError], object],
     status: Callable[[str], os.stat_result] = os.stat,
+    listing: Callable[[str], Listing] = list_directory,
 ) -> list[Bucket]:
     """Find the drop-ins of a plugin package.
 
@@ -100,6 +106,7 @@ def scan(
         search_path: Its `__path__`.
         unreadable: Called with path and error for each directory that exists and cannot be read.
         status: Called in the place of `os.stat` for files, and for symbolic links to directories.
+        listing: Called in the place of `list_directory`.
 
     Returns:
         The buckets, in the order in which Twisted would yield them.
@@ -110,7 +117,7 @@ def scan(
     for entry in search_path:
         try:
             directory = os.fspath(entry)
-            found = list(_in_directory(package, directory, status))
+            found = list(_in_directory(package, directory, listing(directory), status))
         except NotADirectoryError:
             found = list(_in_archive(package, directory))
             archived.update(os.path.dirname(dropin.path) for dropin in found)
@@ -160,7 +167,7 @@ def open_regular(path: str) -> io.FileIO:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", path)
+        raise OSError(f"not a regular file: {path}")
     return io.FileIO(descriptor)
 
 
@@ -199,22 +206,17 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -
 
 
 def _in_directory(
-    package: str, directory: str, status: Callable[[str], os.stat_result]
+    package: str, directory: str, listed: Listing, status: Callable[[str], os.stat_result]
 ) -> Iterator[Dropin]:
-    with os.scandir(directory) as entries:
-        # Other files are not kept in memory: there may be a million of them.
-        possible = ((*os.path.splitext(entry.name), entry) for entry in entries)
-        names = sorted(
-            (entry.name, stem, extension, entry)
-            for stem, extension, entry in possible
-            if extension in _SOURCES or not extension
-        )
-    for name, stem, extension, entry in names:
+    names, folders = listed
+    for name in names:
+        path = os.path.join(directory, name)
+        stem, extension = os.path.splitext(name)
         if extension in _SOURCES:
             if _is_module_name(stem) and stem != "__init__":
-                yield from _regular(stem, f"{package}.{stem}", entry.path, status)
-        elif not extension and _is_directory(entry, status):
-            yield from _package(name, f"{package}.{name}", entry.path, status)
+                yield from _regular(stem, f"{package}.{stem}", path, status)
+        elif not extension and _is_directory(path, folders.get(name), status):
+            yield from _package(name, f"{package}.{name}", path, status)
 
 
 def _in_archive(package: str, archive: str) -> Iterator[Dropin]:
@@ -228,18 +230,16 @@ def _in_archive(package: str, archive: str) -> Iterator[Dropin]:
             )
 
 
-def _is_directory(entry: os.DirEntry[str], status: Callable[[str], os.stat_result]) -> bool:
+def _is_directory(path: str, kind: str | None, status: Callable[[str], os.stat_result]) -> bool:
     try:
-        return entry.is_dir(follow_symlinks=False) or (
-            entry.is_symlink() and stat.S_ISDIR(status(entry.path).st_mode)
-        )
-    except OSError:  # a loop of symbolic links
+        return kind == "directory" or (kind == "link" and stat.S_ISDIR(status(path).st_mode))
+    except OSError:  # the link leads nowhere, or in a circle
         return False
 
 
 def _is_module_name(stem: str) -> bool:
     # Twisted's rule to the letter: a drop-in it sees and the cache lacks is imported every time.
-    return not any(character in stem for character in " .-")
+    return stem.isidentifier() or not any(character in stem for character in " .-")
 
 
 def _package(
@@ -261,15 +261,11 @@ def _regular(
     except OSError:
         return
     if stat.S_ISREG(found.st_mode):
-        yield with_status(Dropin(key, module, path), found)
+        yield with_status((key, module, path), found)
 
 
-def with_status(dropin: Dropin, status: os.stat_result) -> Dropin:
+def with_status(dropin: Dropin | tuple[str, str, str], status: os.stat_result) -> Dropin:
     """Return a drop-in with what the system says of its file."""
-    return dropin._replace(
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        mtime=status.st_mtime,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-    )
+    key, module, path, *_ = dropin
+    found = status.st_size, status.st_mtime_ns, status.st_mtime, status.st_ctime_ns, status.st_ino
+    return Dropin._make((key, module, path, *found))
