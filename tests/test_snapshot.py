@@ -71,12 +71,12 @@ class TestListDirectory:
     """Listing directories."""
 
     def test_names_and_folders(self, place: Path) -> None:
-        """Names are sorted, and those that can be packages are told apart."""
+        """Names of drop-ins are sorted, and what can be packages is told apart."""
         (place / "dotted.folder").mkdir()
         (place / ".hidden").mkdir()
         expected = (
-            [".hidden", "dotted.folder", "folder", "link", "one.py", "plain"],
-            {".hidden": "directory", "folder": "directory", "link": "link"},
+            ["folder", "link", "one.py", "plain"],
+            {"folder": "directory", "link": "link"},
         )
         assert expected == list_directory(str(place))
 
