@@ -283,10 +283,11 @@ class TestLedger:
         ("name", "age", "there"),
         [
             (".ledger.0123456789abcdef.new", 7200, False),
+            (".stamps.0123456789abcdef.new", 7200, False),
             (".ledger.0123456789abcdef.new", 0, True),
             (".ledger.0123456789abcdef.old", 7200, True),
         ],
-        ids=["old", "new", "other"],
+        ids=["old", "stamps", "new", "other"],
     )
     def test_leftovers(self, tmp_path: Path, name: str, age: float, there: bool) -> None:
         """What killed runs have left goes when it is old: another run may be about to use it."""

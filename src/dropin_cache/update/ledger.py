@@ -30,7 +30,7 @@ later than that before it was read may have changed once more without another da
 _VERSION = 2
 _NAME = "ledger"
 _MODE = 0o644
-_LEFTOVER = re.compile(r"\.ledger\.[0-9a-f]{16}\.new")
+_LEFTOVER = re.compile(r"\.(ledger|stamps)\.[0-9a-f]{16}\.new")
 _LEFTOVER_AGE = 3600.0  # seconds
 
 Stamp = list[int]
