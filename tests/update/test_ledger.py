@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -25,6 +24,7 @@ from commands import (
 from conftest import Tree
 from dropin_cache.update import ledger as ledger_module
 from dropin_cache.update.ledger import DirectoryRecord, Ledger, digest, location, stamp_of
+from dropin_cache.update.lock import lock
 from dropin_cache.update.trust import Files
 from updates import run
 
@@ -280,21 +280,26 @@ class TestLedger:
         assert [] == os.listdir(tmp_path)
 
     @pytest.mark.parametrize(
-        ("name", "age", "there"),
-        [
-            (".ledger.0123456789abcdef.new", 7200, False),
-            (".stamps.0123456789abcdef.new", 7200, False),
-            (".ledger.0123456789abcdef.new", 0, True),
-            (".ledger.0123456789abcdef.old", 7200, True),
-        ],
-        ids=["old", "stamps", "new", "other"],
+        ("name", "there"),
+        [(".ledger.0123456789abcdef.new", False), (".ledger.0123456789abcdef.old", True)],
+        ids=["ours", "other"],
     )
-    def test_leftovers(self, tmp_path: Path, name: str, age: float, there: bool) -> None:
-        """What killed runs have left goes when it is old: another run may be about to use it."""
+    def test_leftovers(self, tmp_path: Path, name: str, there: bool) -> None:
+        """What a killed run has left goes at once."""
         (tmp_path / name).touch()
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
         opened(tmp_path).save()
         assert there == (tmp_path / name).exists()
+
+    def test_locked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While another run writes it, nothing of that is touched."""
+        temporary = tmp_path / ".ledger.0123456789abcdef.new"
+        temporary.touch()
+        monkeypatch.setattr(ledger_module, "_LOCK_TIMEOUT", 0)
+        directory = os.open(tmp_path, os.O_RDONLY)
+        with lock(directory, str(tmp_path), 0):
+            opened(tmp_path).save()
+        os.close(directory)
+        assert [temporary.name] == os.listdir(tmp_path)
 
     def test_removed_with_leftovers(self, tmp_path: Path) -> None:
         """All of it goes with the ledger."""

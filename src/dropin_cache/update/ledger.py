@@ -13,11 +13,11 @@ import json
 import os
 import re
 import stat
-import time
 from typing import Any, NamedTuple
 
-from dropin_cache.errors import UntrustedError
+from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update.entries import replace_file
+from dropin_cache.update.lock import lock
 from dropin_cache.update.trust import Files
 
 MAX_SIZE = 64 << 20
@@ -30,8 +30,8 @@ later than that before it was read may have changed once more without another da
 _VERSION = 2
 _NAME = "ledger"
 _MODE = 0o644
-_LEFTOVER = re.compile(r"\.(ledger|stamps)\.[0-9a-f]{16}\.new")
-_LEFTOVER_AGE = 3600.0  # seconds
+_LEFTOVER = re.compile(r"\.ledger\.[0-9a-f]{16}\.new")
+_LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
 
 Stamp = list[int]
 
@@ -125,13 +125,18 @@ class Ledger:
         if self._directory is None or data == self._loaded or len(data) > MAX_SIZE:
             return
         # Read-only file systems are common (rpm-ostree, image builds), and a ledger is no must.
-        with contextlib.suppress(OSError, UntrustedError):
+        with (
+            contextlib.suppress(OSError, LockTimeoutError, UntrustedError),
+            contextlib.ExitStack() as cleanup,
+        ):
             descriptor = self._made(self._directory)
-            try:
-                _remove_leftovers(descriptor, older_than=_LEFTOVER_AGE)
-                replace_file(descriptor, _NAME, data, _MODE)
-            finally:
-                os.close(descriptor)
+            cleanup.callback(os.close, descriptor)
+            # Where there is no place for a lock, a temporary file may be that of another run.
+            with contextlib.suppress(NotWrittenError):
+                path = os.path.join(self._directory, _NAME)
+                cleanup.enter_context(lock(descriptor, path, _LOCK_TIMEOUT))
+                _remove_leftovers(descriptor)
+            replace_file(descriptor, _NAME, data, _MODE)
 
     def remove(self) -> None:
         """Remove it, and its directory if nothing else is in there."""
@@ -139,7 +144,7 @@ class Ledger:
             with contextlib.suppress(OSError, UntrustedError):
                 descriptor = self._files.directory(self._directory)
                 try:
-                    _remove_leftovers(descriptor, older_than=0)
+                    _remove_leftovers(descriptor)
                     os.unlink(_NAME, dir_fd=descriptor)
                 finally:
                     os.close(descriptor)
@@ -212,14 +217,12 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _remove_leftovers(directory: int, older_than: float) -> None:
-    """Remove temporary files of runs that were killed; older, in seconds, than any run takes."""
+def _remove_leftovers(directory: int) -> None:
+    """Remove temporary files of runs that were killed."""
     for name in os.listdir(directory):
         if _LEFTOVER.fullmatch(name):
-            with contextlib.suppress(FileNotFoundError):  # another run was quicker
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if time.time() - status.st_mtime > older_than:
-                    os.unlink(name, dir_fd=directory)
+            with contextlib.suppress(FileNotFoundError):  # `remove` takes no lock
+                os.unlink(name, dir_fd=directory)
 
 
 def _heading(body: bytes) -> bytes:
