@@ -416,6 +416,16 @@ class TestForget:
         with open_ledger() as opened:
             assert {} == opened.directories
 
+    def test_directory_gone_alone(self, app: Tree, plugins: Path, request_: Request) -> None:
+        """What an earlier run was killed before it could remove goes, up to the import root."""
+        write_all(request_)
+        shutil.rmtree(plugins)
+        for path in plugins.parent.glob("*.py"):
+            path.unlink()
+        assert [] == self.update(request_)
+        assert not plugins.parent.exists()
+        assert app.path.exists()
+
     def test_cache_gone(self, app: Tree, plugins: Path, request_: Request) -> None:
         """Directories that somebody else has emptied go."""
         write_all(request_)

@@ -183,13 +183,21 @@ class TestPrune:
         assert root.is_dir()
 
     def test_missing(self, files: Files, package: Path) -> None:
-        """What is gone already, or is no directory, ends it."""
+        """Nothing is removed in the place of what is gone or is no directory."""
         root = str(package.parent.parent)
         (package.parent / "file").touch()
         (package.parent / "link").symlink_to(package)
         for name in ("missing", "missing/too", "file", "link"):
             assert [] == entries.prune(files, root, str(package.parent / name))
         assert {"file", "link", "plugins"} == set(os.listdir(package.parent))
+
+    @pytest.mark.parametrize("name", ["plugins/gone", "plugins/gone/too"])
+    def test_gone(self, files: Files, package: Path, name: str) -> None:
+        """What is gone already does not keep those above it from going."""
+        root = package.parent.parent
+        removed = entries.prune(files, str(root), str(package.parent / name))
+        assert [str(package), str(package.parent)] == removed
+        assert [] == os.listdir(root)
 
     @pytest.mark.parametrize("keep_time", [False, True])
     def test_times(self, files: Files, package: Path, keep_time: bool) -> None:

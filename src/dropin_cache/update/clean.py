@@ -66,6 +66,8 @@ def forget(session: Session, places: Collection[str]) -> list[DirectoryReport]:
         try:
             os.close(session.files.directory(path))
         except (FileNotFoundError, NotADirectoryError):
+            if record.import_root:  # a run that was killed may have come no further
+                prune(session.files, record.import_root, path)
             del session.ledger.directories[path]
             continue
         except (OSError, UntrustedError):  # it may be closed for the moment only

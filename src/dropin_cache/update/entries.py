@@ -73,16 +73,21 @@ def prune(files: Files, import_root: str, directory: str, *, keep_time: bool = F
         parent, name = os.path.split(directory)
         try:
             descriptor = files.directory(parent)
+        except FileNotFoundError:
+            directory = parent
+            continue
         except (OSError, UntrustedError):
             break
         try:
             with kept_times(descriptor, wanted=keep_time):
                 os.rmdir(name, dir_fd=descriptor)
+            removed.append(directory)
+        except FileNotFoundError:  # an earlier run was killed before it came to those above
+            pass
         except OSError:
             break
         finally:
             os.close(descriptor)
-        removed.append(directory)
         directory = parent
     return removed
 
