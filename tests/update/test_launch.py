@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import run_python
 from dropin_cache.update import launch
 from dropin_cache.update.launch import (
     Account,
@@ -91,6 +92,23 @@ class TestLimits:
         arguments = within(Limits(), 54321)
         expected = {"--core=0:0", "--cpu=5:5", "--nofile=256:256", "--as=1073741824:1073741824"}
         assert expected < set(arguments)
+
+
+class TestReadable:
+    """What is handed to a child through a descriptor."""
+
+    def test_cut_short(self) -> None:
+        """Half of it is not handed over: half a filter would be another one."""
+        code = """
+        import resource
+        from dropin_cache.update.launch import readable
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8, resource.RLIM_INFINITY))
+        try:
+            readable(b"x" * 16)
+        except OSError as error:
+            print(error.strerror)
+        """
+        assert "File too large\n" == run_python(code).stdout
 
 
 class TestUnusable:
