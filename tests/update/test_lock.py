@@ -179,6 +179,14 @@ class TestLock:
         assert f"no place for a lock: No space left on device ({place()})" == caught.value.reason
 
 
+class TestQuietly:
+    """Undoing what served only to do something else."""
+
+    def test_failure(self) -> None:
+        """That it fails is nobody's concern: the lock goes with the process anyway."""
+        lock.quietly(os.close, -1)
+
+
 class TestNewLock:
     """The lock itself."""
 

@@ -7,11 +7,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-
-import filelock
+from typing import TYPE_CHECKING, Callable
 
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update.trust import Files
+
+if TYPE_CHECKING:
+    import filelock
 
 _NO_SOFT_LOCKS = (3, 30)  # the first release of filelock that can be told to make none
 _NO_FLOCK = "the file system does not support locks"
@@ -31,12 +33,14 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
         LockTimeoutError: Another process kept the lock.
         NotWrittenError: There is no place for a lock.
     """
-    # By identity, because one directory can have several paths.
-    status = os.fstat(directory)
+    import filelock  # noqa: PLC0415 - most runs write nothing, and it takes as long to load as they do
+
     with contextlib.ExitStack() as cleanup:
         try:
+            # By identity, because one directory can have several paths.
+            status = os.fstat(directory)
             place, descriptor = _open_place()
-            cleanup.callback(os.close, descriptor)
+            cleanup.callback(quietly, os.close, descriptor)
             name = f"{status.st_dev:x}-{status.st_ino:x}.lock"
             held = _new_lock(os.path.join(_unmistakable(place, descriptor), name))
             _acquire(held, timeout, place)
@@ -48,20 +52,33 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
         except UntrustedError as error:
             reason = f"no place for a lock: {error.problem} ({error.component})"
             raise NotWrittenError(path, errno.EPERM, reason) from error
-        cleanup.callback(held.release)
+        cleanup.callback(quietly, held.release)
         yield
 
 
+def quietly(undo: Callable[..., object], *arguments: object) -> None:
+    """Undo what served only to do something else: by now that is done, or has failed itself."""
+    with contextlib.suppress(OSError):
+        undo(*arguments)
+
+
 def _new_lock(name: str) -> filelock.BaseFileLock:
+    import filelock  # noqa: PLC0415 - see above
+
     # Where flock is not to be had, a lock that survives its process is worse than an error. Older
     # releases do not know the word, and complain twice about an object made with it.
     version = tuple(int(part) for part in filelock.__version__.split(".")[:2])
-    if version >= _NO_SOFT_LOCKS:
+    if version >= if TYPE_CHECKING:
+    import filelock
+
+_NO_SOFT_LOCKS:
         return filelock.FileLock(name, fallback_to_soft=False)
     return filelock.FileLock(name)
 
 
 def _acquire(held: filelock.BaseFileLock, timeout: float, place: str) -> None:
+    import filelock  # noqa: PLC0415 - see above
+
     try:
         held.acquire(timeout=timeout)
     except filelock.Timeout:

@@ -16,6 +16,7 @@ from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME, Dropin
 from dropin_cache.errors import NotWrittenError
 from dropin_cache.update.entries import NotSyncedError, kept_times, replace_file, sync
+from dropin_cache.update.lock import lock, quietly
 from dropin_cache.update.trust import Files
 
 _MODE = 0o644
@@ -134,13 +135,10 @@ def open_locked(
     try:
         if not os.access(".", os.W_OK, dir_fd=descriptor, effective_ids=True):
             raise NotWrittenError(path, _access_errno(descriptor))
-        # Most runs write nothing, and filelock takes longer to load than they do.
-        from dropin_cache.update.lock import lock  # noqa: PLC0415
-
         with lock(descriptor, path, timeout):
             yield CacheDirectory(directory, descriptor)
     finally:
-        os.close(descriptor)
+        quietly(os.close, descriptor)
 
 
 def write_cache(
@@ -211,4 +209,7 @@ def _date_after(descriptor: int, newest: Dropin) -> None:
 
 
 def _access_errno(directory: int) -> int:
-    return errno.EROFS if os.fstatvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
+    with contextlib.suppress(OSError):
+        if os.fstatvfs(directory).f_flag & os.ST_RDONLY:
+            return errno.EROFS
+    return errno.EACCES
