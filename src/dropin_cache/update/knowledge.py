@@ -161,9 +161,11 @@ class Knowledge:
                 found = [
                     outcomes[id(probe), dropin.module] for probe in place.seen_by[dropin.module]
                 ]
-            self._known[_key(place, dropin)] = self._merged(
-                place, dropin, taken or Fingerprint(0, 0, ""), found, why
-            )._replace(stamp=_stamp(dropin) if dropin.ctime_ns < began - TICK else None)
+            known = self._merged(place, dropin, taken or Fingerprint(0, 0, ""), found, why)
+            # A file that cannot be read can be another time without being another file.
+            settled = taken is not None and dropin.ctime_ns < began - TICK
+            stamp = _stamp(dropin) if settled else None
+            self._known[_key(place, dropin)] = known._replace(stamp=stamp)
 
     def _imported(
         self, new: Sequence[tuple[Place, Dropin, str]]
