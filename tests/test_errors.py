@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dropin_cache import _render, errors
+from dropin_cache._failures import exit_code_of
 from dropin_cache.errors import DropinCacheError
 
 CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
@@ -29,6 +30,12 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         2,
         {"python": "/p", "reason": "too old"},
         "cannot use the interpreter /p: too old",
+    ),
+    (
+        errors.UnreadableError("/d", errno.EIO),
+        5,
+        {"path": "/d", "errno": errno.EIO},
+        "cannot look at /d: Input/output error",
     ),
     (errors.ZopeInterfaceMissingError("/p"), 5, {"python": "/p"}, "/p has no zope.interface"),
     (
@@ -116,6 +123,20 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
 def every_class(root: type = DropinCacheError) -> set[type]:
     """Return all classes of errors below one."""
     return set(root.__subclasses__()).union(*map(every_class, root.__subclasses__()))
+
+
+class TestExitCode:
+    """The exit status of an error, seen together with what caused it."""
+
+    @pytest.mark.parametrize(
+        ("cause", "expected"),
+        [(None, 2), (errno.ENOENT, 2), (errno.EACCES, 2), (errno.EIO, 5), (errno.EMFILE, 5)],
+    )
+    def test_cause(self, cause: int | None, expected: int) -> None:
+        """When the system fails, it is not what was asked for that is wrong."""
+        error = errors.InterpreterError("/p", "reason")
+        error.__cause__ = None if cause is None else OSError(cause, os.strerror(cause))
+        assert expected == exit_code_of(error)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from dropin_cache.errors import (
     PackageBrokenError,
     PackageNotFoundError,
     UnknownNameError,
+    UnreadableError,
     UnstableError,
     UntrustedError,
     ZopeInterfaceMissingError,
@@ -59,6 +60,7 @@ _ADVICE: dict[type, Callable[[Any], str]] = {
     ConfinementError: lambda _: (
         "Nothing was imported. Take another sandbox (--sandbox), and please report this."
     ),
+    UnreadableError: lambda _: "The caches of its package are as they were. Try again.",
     CommandError: lambda _: (
         "Nothing was run. The command stands behind two dashes: dropin-cache run -- uv sync"
     ),

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from dropin_cache import _advice, _render, _streams
 from dropin_cache._arguments import build_parser
+from dropin_cache._failures import exit_code_of
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update import Report, Request, clean, report, update
 
@@ -54,7 +55,7 @@ def _main(argv: Sequence[str]) -> int:
             return status
     except DropinCacheError as error:
         _advice.error(error, verbose=getattr(arguments, "verbose", False), brief=brief)
-        return error.exit_code
+        return exit_code_of(error)
     except KeyboardInterrupt:
         _advice.message("error", "interrupted; every cache is as it was, or new and whole")
         _advice.advice("Run the same command again to finish.")
@@ -204,7 +205,7 @@ def _any_broken(result: Report) -> bool:
 def _failed(result: Report) -> int:
     """Return the exit status for what could not be done; 0 if there is nothing of the kind."""
     errors = [each.error for each in result.directories if each.error is not None]
-    return max((error.exit_code for error in (*errors, *result.problems)), default=EXIT_DONE)
+    return max((exit_code_of(error) for error in (*errors, *result.problems)), default=EXIT_DONE)
 
 
 @contextlib.contextmanager

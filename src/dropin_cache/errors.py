@@ -157,6 +157,21 @@ class UnstableError(DropinCacheError):
         self.path = path
 
 
+class UnreadableError(DropinCacheError):
+    """What a plugin package consists of cannot be told, because the system fails.
+
+    Attributes:
+        path: The directory or file that could not be looked at.
+        errno: The system's error number.
+    """
+
+    def __init__(self, path: str, errno: int) -> None:
+        """Keep the facts."""
+        super().__init__(f"cannot look at {path}: {os.strerror(errno)}")
+        self.path = path
+        self.errno = errno
+
+
 class UntrustedError(DropinCacheError):
     """A privileged process would have to rely on something that others can change.
 

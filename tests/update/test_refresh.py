@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from dropin_cache._cachefile import read_cache_file
 from dropin_cache.errors import (
     LockTimeoutError,
     NotWrittenError,
+    UnreadableError,
     UnstableError,
     UntrustedError,
 )
@@ -229,6 +231,38 @@ class TestStates:
             pytest.skip("no such file on this machine")
         (directory,) = run(app).directories
         assert ["its file cannot be read"] == [each.error for each in directory.broken]
+
+    def test_unreadable_for_once(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What could not be read is read by the next run, though nothing has changed."""
+        with monkeypatch.context() as patch:
+            patch.setattr("dropin_cache.update.knowledge.fingerprint", lambda _: None)
+            (directory,) = run(app).directories
+        assert 2 == len(directory.broken)
+        (directory,) = run(app).directories
+        assert (2, ()) == (directory.modules, directory.broken)
+
+    @pytest.mark.parametrize("call", ["scandir", "lstat"])
+    def test_failing_disk(self, app: Tree, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A directory or file that the disk does not give is not taken for one that is gone."""
+        run(app)
+        plugins = app.path / "app" / "plugins"
+        before = (plugins / CACHE).read_bytes()
+        (plugins / "one.py").touch()
+        real = getattr(os, call)
+        marks = (str(plugins), "/proc/self/fd/", str(plugins / "one.py"))
+
+        def failing(path: Any, **options: Any) -> Any:
+            if (call == "scandir" and str(path).startswith(marks)) or str(path).endswith("/one.py"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return real(path, **options)
+
+        monkeypatch.setattr(os, call, failing)
+        report = run(app)
+        assert ([UnreadableError], ()) == (
+            [type(one) for one in report.problems],
+            report.directories,
+        )
+        assert before == (plugins / CACHE).read_bytes()
 
     def test_failed(self, app: Tree) -> None:
         """A cache that cannot be written is told, and the others are written."""

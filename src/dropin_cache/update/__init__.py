@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from dropin_cache.errors import UnreadableError
 from dropin_cache.update import stamping
 from dropin_cache.update.clean import clean, forget
 from dropin_cache.update.knowledge import Progress
@@ -34,9 +35,11 @@ def update(request: Request, progress: Progress) -> Report:
     with open_session(request) as session:
         owners = Owners(session.request.root)
         with open_targets(session) as targets:
-            for package in targets.packages:
-                if package:
+            for package in filter(None, targets.packages):
+                try:
                     directories += refresh(session, package, owners, progress)
+                except UnreadableError as error:  # what is there might hide what is elsewhere
+                    targets.problems.append(error)
             if request.write and not request.packages and not request.root:
                 directories += forget(session, {each.path for each in directories})
             _remember(session, targets)

@@ -93,7 +93,9 @@ def noted(problems: list[DropinCacheError], path: str) -> Iterator[None]:
         problems.append(error)
     except OSError as error:
         reason = f"it cannot be read: {error.strerror or error}"
-        problems.append(ConfigurationError(path, 0, reason))
+        problem = ConfigurationError(path, 0, reason)
+        problem.__cause__ = error
+        problems.append(problem)
 
 
 def _listed(files: Files, directory: str) -> dict[str, str | None]:

@@ -24,16 +24,20 @@ def possible_dropins(directory: str | int) -> tuple[str, ...]:
 
 def has_cache(directory: str) -> bool:
     """Tell whether something of the name of a cache is in a directory."""
-    return os.path.lexists(os.path.join(directory, CACHE_NAME))
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        os.lstat(os.path.join(directory, CACHE_NAME))
+        return True
+    return False
 
 
 def possible_orphans(handles: Sequence[str]) -> list[str]:
     """List where a cache may have outlived its drop-ins: the path, and what was a package there."""
     found = []
     for handle in handles:
-        with contextlib.suppress(OSError), os.scandir(handle) as entries:
-            found.append(handle)
-            found += sorted(entry.path for entry in entries if _holds_only_a_cache(entry))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            with os.scandir(handle) as entries:
+                inner = sorted(entry.path for entry in entries if _holds_only_a_cache(entry))
+            found += [handle, *inner]
     return found
 
 

@@ -68,10 +68,7 @@ def _new_lock(name: str) -> filelock.BaseFileLock:
     # Where flock is not to be had, a lock that survives its process is worse than an error. Older
     # releases do not know the word, and complain twice about an object made with it.
     version = tuple(int(part) for part in filelock.__version__.split(".")[:2])
-    if version >= if TYPE_CHECKING:
-    import filelock
-
-_NO_SOFT_LOCKS:
+    if version >= _NO_SOFT_LOCKS:
         return filelock.FileLock(name, fallback_to_soft=False)
     return filelock.FileLock(name)
 

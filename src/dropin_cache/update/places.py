@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,8 @@ from typing import NamedTuple
 
 from dropin_cache import _scan, _wire
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache.errors import UntrustedError
+from dropin_cache._failures import is_failure
+from dropin_cache.errors import UnreadableError, UntrustedError
 from dropin_cache.update.contents import has_cache, possible_dropins, possible_orphans
 from dropin_cache.update.ledger import Ledger
 from dropin_cache.update.probe import Probe
@@ -82,6 +84,8 @@ class Survey:
         self._open = contextlib.ExitStack()
         self._displays: dict[str, str] = {}
         self._refusals: dict[str, UntrustedError] = {}
+        self._closed: set[str] = set()
+        self._failure: UnreadableError | None = None
 
     def __enter__(self) -> Survey:  # noqa: PYI034 - typing has Self from Python 3.11
         """Return the survey itself."""
@@ -101,6 +105,9 @@ class Survey:
 
         Args:
             targets: The same package as several interpreters see it.
+
+        Raises:
+            UnreadableError: What there is cannot be told.
         """
         found: dict[tuple[int, int], Place] = {}
         for target in targets:
@@ -127,12 +134,12 @@ class Survey:
             return
         handles = [handle for path in target.search_path for handle in self._handles(path)]
         occupied = set()
-        for bucket in _scan.scan(target.package, handles, _pass_over, self._status):
+        for bucket in self._scanned(target, handles):
             if bucket.cacheable:
                 occupied.add(bucket.directory)
                 yield self._display(bucket.directory), bucket.directory, bucket.dropins
         for handle in possible_orphans(handles):
-            if handle not in occupied and has_cache(handle):
+            if handle not in occupied | self._closed and has_cache(handle):
                 yield self._display(handle), handle, ()
 
     def _remains(self, target: Target) -> Iterator[tuple[str, str, tuple[()]]]:
@@ -147,8 +154,19 @@ class Survey:
                 record = self._ledger.directories.get(self._display(handle))
                 ours = record is not None and record.pythons == [target.probe.memory.key]
                 # Drop-ins that this interpreter has no use for may still be another's.
-                if ours or not _scan.scan(target.package, [handle], _pass_over, self._status):
+                if ours or not (self._scanned(target, [handle]) or handle in self._closed):
                     yield self._display(handle), handle, ()
+
+    def _scanned(self, target: Target, handles: Sequence[str]) -> list[_scan.Bucket]:
+        buckets = _scan.scan(target.package, handles, self._pass_over, self._status)
+        if self._failure is not None:
+            raise self._failure
+        return buckets
+
+    def _pass_over(self, directory: str, error: OSError) -> None:
+        """Ignore a directory that is closed: plugins cannot be imported from it either."""
+        self._closed.add(directory)
+        self._note_failure(self._display(directory), error)
 
     def _handles(self, path: str) -> Iterator[str]:
         """Yield a path for this process to use in the place of `path`, if something is there."""
@@ -161,7 +179,8 @@ class Survey:
             except UntrustedError as refusal:
                 self._refusals[path] = refusal
                 descriptor = self._loose.directory(path)
-        except OSError:  # not there, or an archive, which has no cache
+        except OSError as error:  # not there, or an archive, which has no cache
+            self._note_failure(path, error)
             return
         self._open.callback(os.close, descriptor)
         handle = f"/proc/self/fd/{descriptor}"
@@ -177,10 +196,19 @@ class Survey:
 
     def _status(self, path: str) -> os.stat_result:
         """Do what `os.stat` does, without leaving the root and without any magic of links."""
-        status = os.lstat(path)
-        if not (self._trusted and stat.S_ISLNK(status.st_mode)):
-            return os.stat(path)
-        return os.stat(self._loose.host_path(self._display(path)))
+        try:
+            status = os.lstat(path)
+            if not (self._trusted and stat.S_ISLNK(status.st_mode)):
+                return os.stat(path)
+            return os.stat(self._loose.host_path(self._display(path)))
+        except OSError as error:
+            self._note_failure(self._display(path), error)
+            raise
+
+    def _note_failure(self, path: str, error: OSError) -> None:
+        """Take note that something could not be looked at; it may be a drop-in, or hide one."""
+        if is_failure(error):
+            self._failure = UnreadableError(path, error.errno or errno.EIO)
 
     def _place(self, target: Target, directory: str, handle: str) -> Place:
         refusal = self._refusals.get(directory)
@@ -251,7 +279,3 @@ def _import_root(target: Target, directory: str) -> str | None:
 def _is_roots_own(directory: str) -> bool:
     status = os.lstat(directory)
     return stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022
-
-
-def _pass_over(directory: str, error: OSError) -> None:
-    """Ignore a directory that cannot be read: plugins cannot be imported from it either."""

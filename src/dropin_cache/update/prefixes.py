@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import Callable, NamedTuple
 
+from dropin_cache._failures import is_failure
 from dropin_cache.errors import UntrustedError
 
 _MAX_LINKS = 40  # as the kernel, path_resolution(7)
@@ -82,7 +83,9 @@ def resolved(path: str, prefix: str) -> str:
             continue
         try:
             target = os.readlink(f"{prefix}{at}/{name}")
-        except OSError:  # no link, or not there
+        except OSError as error:  # no link, or not there
+            if is_failure(error):
+                raise
             at = f"{at}/{name}"
             continue
         links += 1
@@ -109,7 +112,9 @@ class _Look:
                 directory = self._resolve(os.path.dirname(path))
                 path = os.path.join(directory, os.path.basename(path))
                 path = os.path.join(directory, os.readlink(self._prefix + path))
-            except OSError:  # no link
+            except OSError as error:  # no link
+                if is_failure(error):
+                    raise
                 return
 
     def homes(self, directory: str) -> Iterator[str]:

@@ -76,8 +76,9 @@ class InNamespace:
 
     def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
         """Wait until bwrap has made the namespace, or has failed to and says so on its output."""
+        said = _read_all(facts)
         with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-            first = int(json.loads(_read_all(facts))["child-pid"])
+            first = int(json.loads(said)["child-pid"])
             descriptor = os.pidfd_open(first)
             # Between the two lines it may have died, and its number be somebody else's.
             if _parent(first) == process.pid:

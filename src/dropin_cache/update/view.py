@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional, Protocol
 
+from dropin_cache._failures import passing_over
 from dropin_cache.errors import ImportRootError, InterpreterError, UntrustedError
 from dropin_cache.update.prefixes import belongings, resolved
 
@@ -173,13 +174,13 @@ class _Collector:
         found = belongings(python, self._prefix, self._resolve)
         for directory in found.programs:
             # If it is not there, starting it will tell.
-            with contextlib.suppress(OSError):
+            with passing_over():
                 host = self._add(directory)
                 if host is None:
                     raise InterpreterError(python, f"{directory} is not shown to drop-ins")
                 yield host
         for path in found.libraries:
-            with contextlib.suppress(OSError):
+            with passing_over():
                 host = self._add(path)
                 if host is not None:
                     yield host
@@ -187,15 +188,15 @@ class _Collector:
             self._add_if_possible(path)
 
     def _add_root(self, path: str) -> str | None:
-        with contextlib.suppress(OSError):
+        host: str | None = ""
+        with passing_over():
             host = self._add(path)
-            if host is None:
-                raise ImportRootError(path, "it is not shown to drop-ins as a whole")
-            return host
-        return None
+        if host is None:
+            raise ImportRootError(path, "it is not shown to drop-ins as a whole")
+        return host or None
 
     def _add_if_possible(self, path: str) -> None:
-        with contextlib.suppress(OSError, UntrustedError):
+        with contextlib.suppress(UntrustedError), passing_over():
             self._add(path)
 
     def _add(self, path: str) -> str | None:
