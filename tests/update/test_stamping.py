@@ -118,6 +118,15 @@ class TestKeep:
             assert outcome.err.endswith("app/plugins can be written by others\n")
             assert not holds(site)
 
+    def test_leftovers(self, site: Environment) -> None:
+        """What a killed run has left goes."""
+        settle(site)
+        leftover = LIST.with_name(".stamps.0123456789abcdef.new")
+        leftover.touch()
+        Tree(site.site).write("other-1.dist-info/RECORD")
+        settle(site)
+        assert not leftover.exists()
+
     def test_no_place(self, site: Environment) -> None:
         """Where nothing can be written, the run is none the worse for it."""
         settle(site)

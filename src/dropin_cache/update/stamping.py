@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 from dropin_cache import _stamps
@@ -17,6 +18,7 @@ from dropin_cache.update.report import Report, Request
 from dropin_cache.update.session import Session
 from dropin_cache.update.targets import Targets
 
+_LEFTOVER = re.compile(rf"\.{_stamps.NAME}\.[0-9a-f]{{16}}\.new")
 _MODE = 0o644
 
 
@@ -44,6 +46,7 @@ def keep(session: Session, targets: Targets, result: Report, began: int) -> None
         if len(data) <= _stamps.MAX_SIZE:
             descriptor = session.files.directory(_stamps.PLACE)
             try:
+                _remove_leftovers(descriptor)
                 replace_file(descriptor, _stamps.NAME, data, _MODE)
             finally:
                 os.close(descriptor)
@@ -72,6 +75,13 @@ def _paths(targets: Targets, result: Report) -> Iterator[str]:
         yield from (directory, os.path.join(directory, CACHE_NAME))
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             yield from (os.path.join(directory, name) for name in possible_dropins(directory))
+
+
+def _remove_leftovers(directory: int) -> None:
+    """Remove what killed runs have left; a run that loses its file so has no list, no more."""
+    for name in os.listdir(directory):
+        if _LEFTOVER.fullmatch(name):
+            os.unlink(name, dir_fd=directory)
 
 
 def _settled(path: bytes, began: int) -> bytes:
