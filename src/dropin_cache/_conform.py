@@ -50,18 +50,16 @@ def offer(plugin: CachedPlugin, interface: Any) -> str:
     """
     if "provided" in vars(plugin):
         return _offer_of(plugin.provided, interface)
+    names = plugin.interfaces
+    if names is not None and interface.__identifier__ not in names:
+        # An interface that its module knows by another name is inherited all the same.
+        return _offer_of(_already_loaded(names), interface)
     direct = [_loaded(module, name) for module, name in plugin.references]
     if None not in direct:
         return _offer_of(direct, interface)
-    if plugin.interfaces is None:
-        known, settled = direct, False
-    else:
-        known = _already_loaded(plugin.interfaces)
-        # An interface that its module knows by another name is inherited all the same.
-        settled = interface.__identifier__ not in plugin.interfaces
-    found = _offer_of([each for each in known if each is not None], interface)
-    if settled or found is Offer.PROVIDES:
-        return found
+    known = [each for each in direct if each is not None]
+    if _offer_of(known if names is None else _already_loaded(names), interface) is Offer.PROVIDES:
+        return Offer.PROVIDES
     return _offer_of(plugin.provided, interface)
 
 
@@ -75,41 +73,42 @@ def _loaded(module_name: str, name: str) -> Any | None:
     return found if isinstance(found, InterfaceClass) else None
 
 
-def _already_loaded(dotted_names: Iterable[str]) -> list[Any | None]:
-    """Return those of the named interfaces whose modules are loaded, None where they have others.
+def _already_loaded(dotted_names: Iterable[str]) -> list[Any]:
+    """Return those of the named interfaces whose modules are loaded.
 
     They are all that matter: whoever holds an interface, or registered an adapter from it, has
     loaded its module.
     """
     split = [dotted.rpartition(".") for dotted in dotted_names]
-    return [_loaded(module, name) for module, _, name in split if module in sys.modules]
+    found = [_loaded(module, name) for module, _, name in split if module in sys.modules]
+    return [interface for interface in found if interface is not None]
 
 
-def _offer_of(provided: Iterable[Any], interface: Any) -> str:
+def _offer_of(provided: list[Any], interface: Any) -> str:
     """Decide from interface objects, as Twisted's CachedPlugin does."""
     for candidate in provided:
         if candidate.isOrExtends(interface):
             return Offer.PROVIDES
-    if adapter_hooks:  # without hooks there are no adapters
-        for candidate in provided:
-            if _has_adapter(candidate, interface):
-                return Offer.ADAPTS
-    return Offer.NOTHING
+    # Without hooks there are no adapters.
+    return Offer.ADAPTS if adapter_hooks and _has_adapter(provided, interface) else Offer.NOTHING
 
 
-def _has_adapter(source: Any, target: Any) -> bool:
-    """Tell whether an adapter from `source` to `target` is registered.
+def _has_adapter(sources: list[Any], target: Any) -> bool:
+    """Tell whether an adapter from one of `sources` to `target` is registered.
 
     Twisted's registry answers that question; another registry is known only by its hook, which
     adapts objects and does not talk about interfaces, so it is shown a stand-in.
     """
     twisted = sys.modules.get(_TWISTED_ADAPTERS)
-    if twisted is not None and twisted.getAdapterFactory(source, target, None) is not None:
-        return True
+    if twisted is not None:
+        for source in sources:
+            if twisted.getAdapterFactory(source, target, None) is not None:
+                return True
     for hook in adapter_hooks:
-        foreign = getattr(hook, "__module__", "") != _TWISTED_ADAPTERS
-        if foreign and _hook_adapts(hook, source, target):
-            return True
+        if getattr(hook, "__module__", "") != _TWISTED_ADAPTERS:
+            for source in sources:
+                if _hook_adapts(hook, source, target):
+                    return True
     return False
 
 

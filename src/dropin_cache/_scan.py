@@ -117,7 +117,9 @@ def scan(
     for entry in search_path:
         try:
             directory = os.fspath(entry)
-            found = list(_in_directory(package, directory, listing(directory), status))
+            found = list(
+                filter(None, _in_directory(package, directory, listing(directory), status))
+            )
         except NotADirectoryError:
             found = list(_in_archive(package, directory))
             archived.update(os.path.dirname(dropin.path) for dropin in found)
@@ -207,16 +209,16 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -
 
 def _in_directory(
     package: str, directory: str, listed: Listing, status: Callable[[str], os.stat_result]
-) -> Iterator[Dropin]:
+) -> Iterator[Dropin | None]:
     names, folders = listed
     for name in names:
         path = os.path.join(directory, name)
         stem, extension = os.path.splitext(name)
         if extension in _SOURCES:
             if _is_module_name(stem) and stem != "__init__":
-                yield from _regular(stem, f"{package}.{stem}", path, status)
+                yield _regular(stem, f"{package}.{stem}", path, status)
         elif not extension and _is_directory(path, folders.get(name), status):
-            yield from _package(name, f"{package}.{name}", path, status)
+            yield _package(name, f"{package}.{name}", path, status)
 
 
 def _in_archive(package: str, archive: str) -> Iterator[Dropin]:
@@ -244,28 +246,23 @@ def _is_module_name(stem: str) -> bool:
 
 def _package(
     key: str, module: str, directory: str, status: Callable[[str], os.stat_result]
-) -> Iterator[Dropin]:
-    for extension in _SOURCES:
-        found = list(_regular(key, module, os.path.join(directory, "__init__" + extension), status))
-        if found:
-            yield from found
-            return
+) -> Dropin | None:
+    source, bytecode = (os.path.join(directory, f"__init__{each}") for each in _SOURCES)
+    return _regular(key, module, source, status) or _regular(key, module, bytecode, status)
 
 
 def _regular(
     key: str, module: str, path: str, status: Callable[[str], os.stat_result]
-) -> Iterator[Dropin]:
-    """Yield the drop-in in `path` if a regular file is there: opening a FIFO would hang."""
+) -> Dropin | None:
+    """Return the drop-in in `path` if a regular file is there: opening a FIFO would hang."""
     try:
         found = status(path)
     except OSError:
-        return
-    if stat.S_ISREG(found.st_mode):
-        yield with_status((key, module, path), found)
+        return None
+    return with_status((key, module, path), found) if stat.S_ISREG(found.st_mode) else None
 
 
 def with_status(dropin: Dropin | tuple[str, str, str], status: os.stat_result) -> Dropin:
     """Return a drop-in with what the system says of its file."""
-    key, module, path, *_ = dropin
     found = status.st_size, status.st_mtime_ns, status.st_mtime, status.st_ctime_ns, status.st_ino
-    return Dropin._make((key, module, path, *found))
+    return Dropin._make(dropin[:3] + found)

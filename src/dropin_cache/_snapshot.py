@@ -73,8 +73,11 @@ class Snapshot:
 
     def status(self, path: str) -> os.stat_result:
         """Do what `os.stat` does, and remember it."""
-        self._files[path] = None
-        found = os.stat(path)
+        try:
+            found = os.stat(path)
+        except OSError:
+            self._files[path] = None
+            raise
         self._files[path] = _identity(found)
         if found.st_ctime_ns >= self._recent:
             self.settled = False

@@ -107,12 +107,14 @@ def _is_bounded(dropins: dict[str, CachedDropin]) -> bool:
 class _Decoder:
     """Reads opcodes from the front to the back, and remembers what they say to remember."""
 
-    __slots__ = ("data", "memo", "position")
+    __slots__ = ("data", "last_bytes", "last_provided", "memo", "position")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.memo: list[Any] = []
         self.position = 0
+        self.last_bytes = b"."  # what is nowhere expected
+        self.last_provided: Any = None
 
     def cache(self) -> dict[str, CachedDropin]:
         """Decode everything; whatever is raised, the encoder has not written that."""
@@ -252,8 +254,8 @@ class _Decoder:
         if self.reference() != PLUGIN_CLASS:
             raise ValueError(self.position)
         self.expect(b")\x81}(")
-        plugin = CachedPlugin.__new__(CachedPlugin)
         self.field("dropin")
+        plugin = CachedPlugin.__new__(CachedPlugin)
         plugin.dropin = self.recalled()
         self.field("name")
         name = self.long_text()
@@ -262,10 +264,23 @@ class _Decoder:
         plugin.name = name
         self.field("description")
         plugin.description = self.long_text()
+        plugin.references, plugin.interfaces = self.provided()
+        return plugin
+
+    def provided(self) -> tuple[tuple[InterfaceName, ...], tuple[str, ...] | None]:
+        """Read what a plugin provides, to the end of the plugin."""
+        start, remembered = self.position, len(self.memo)
+        if self.data.startswith(self.last_bytes, start):  # often the same as of the one before
+            self.position += len(self.last_bytes)
+            return self.last_provided  # type: ignore[no-any-return]  # assigned below
         self.field("provided")
-        plugin.references = tuple(self.list_of(InterfaceName, self.reference))
+        references = tuple(self.list_of(InterfaceName, self.reference))
+        interfaces = None
         if self.data[self.position] != _END_OF_STATE:
             self.field("interfaces")
-            plugin.interfaces = tuple(self.list_of(str, self.text))
+            interfaces = tuple(self.list_of(str, self.text))
         self.expect(b"ub")
-        return plugin
+        if remembered == len(self.memo):
+            self.last_bytes = self.data[start : self.position]
+            self.last_provided = references, interfaces
+        return references, interfaces
