@@ -26,7 +26,7 @@ from fault_points import (
     sample,
 )
 from fault_support import Site, left, made_site, without
-from scenarios import OVERWRITE, SCENARIOS, Contents, Scenario
+from scenarios import OVERWRITE, SCENARIOS, Contents, Scenario, long_step
 from tally import LONG
 
 _SHARDS = 4 if LONG else 1  # several test processes share them
@@ -109,7 +109,7 @@ class TestFailing:
         scenario.prepare(site)
         called = points(site.run(tracer=["-e", "trace=all"]).log)
         found = [point for point in called if point.errors]
-        step = 1 if LONG else len(found) // 15
+        step = long_step(scenario) if LONG else len(found) // 15
         chosen = with_errors(sample(found, step, shard, _SHARDS), all_of_them=LONG)
         count = fail_each(site, scenario, chosen)
         assert [] == count.problems

@@ -20,7 +20,7 @@ from fault_points import (
     sample,
 )
 from fault_support import Site, left, made_site
-from scenarios import OVERWRITE, PRUNE, SCENARIOS, Scenario
+from scenarios import OVERWRITE, PRUNE, SCENARIOS, Scenario, long_step
 from tally import LONG
 
 _SHARDS = 4 if LONG else 1  # several test processes share them
@@ -71,7 +71,7 @@ class TestKilled:
     def test_at_each_call(self, site: Site, scenario: Scenario, shard: int) -> None:
         """The cache is the old or the new one, and the next run leaves nothing of the killed."""
         found = recorded(site, scenario)
-        step = 1 if LONG else len(found) // 4
+        step = long_step(scenario) if LONG else len(found) // 4
         count = kill_each(site, scenario, list(sample(found, step, shard, _SHARDS)))
         assert [] == count.problems
         assert count.done["killed"] > count.done["runs"] * 0.9
