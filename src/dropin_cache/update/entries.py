@@ -69,7 +69,7 @@ def prune(files: Files, import_root: str, directory: str, *, keep_time: bool = F
     """
     removed: list[str] = []
     top, directory = (os.path.normpath(path).rstrip("/") for path in (import_root, directory))
-    while directory.startswith(top + "/"):
+    while directory != "/" and directory.startswith(top + "/"):
         parent, name = os.path.split(directory)
         try:
             descriptor = files.directory(parent)
