@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import importlib
@@ -21,7 +22,14 @@ import pytest
 from dropin_cache import _plugins
 
 NOBODY = 65534
-_STORMS = ("fork_many", "fork_storm", "test_storm", "test_forks_on_and_on", "kill_all")
+_STORMS = (
+    "fork_many",
+    "fork_storm",
+    "test_storm",
+    "test_forks_on_and_on",
+    "test_crowd",
+    "kill_all",
+)
 _CLONE_NEWNS = 0x20000  # unshare(2)
 _MNT_DETACH = 2  # umount2(2)
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000  # mount(2)
@@ -157,14 +165,24 @@ def public_path() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _room_for_processes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let tests that fork without end run while no other test does, whichever process has it.
+def _room_for_processes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Let tests that fork without end run while no other test does, whichever process has it."""
+    alone = any(word in request.node.name for word in _STORMS)
+    with room_for_processes(tmp_path_factory, alone=alone):
+        yield
+
+
+@contextlib.contextmanager
+def room_for_processes(factory: pytest.TempPathFactory, *, alone: bool = False) -> Iterator[None]:
+    """Keep those out that fork without end; or, for these, everybody else.
 
     All children belong to one user, and how many processes a user may have is counted for the
-    system as a whole: another test might find no room for its own.
+    system as a whole: another test might find no room for its own. Tests are in such a room by
+    themselves; a fixture of a wider scope that starts processes is not.
     """
-    alone = any(word in request.node.name for word in _STORMS)
-    place = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    place = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         place = place.parent
     with (place / "gate").open("w") as gate, (place / "room").open("w") as room:

@@ -13,7 +13,7 @@ import pytest
 
 from commands import run
 from conftest import missing
-from dropin_cache import _explain, _listing, cli
+from dropin_cache import _arguments, _explain, _listing
 from dropin_cache.update import config, ledger, limits, report
 from dropin_cache.update.trust import Files
 
@@ -46,7 +46,7 @@ def subparsers():
     """Return the parsers of the commands, by name."""
     (action,) = (
         action
-        for action in cli.build_parser()._actions
+        for action in _arguments.build_parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
     return action.choices
@@ -68,7 +68,7 @@ class TestCommand:
 
     def test_options(self):
         """It explains every option there is, and none that is not."""
-        every = options(cli.build_parser()).union(*map(options, subparsers().values()))
+        every = options(_arguments.build_parser()).union(*map(options, subparsers().values()))
 
         assert every == flags(section(COMMAND, "OPTIONS"))
 
@@ -88,7 +88,7 @@ class TestCommand:
         """The exit statuses are those of --help."""
         listed = re.findall(r"^\.It (\d+)$", section(COMMAND, "EXIT STATUS"), re.MULTILINE)
 
-        assert re.findall(r"^  (\d)  ", cli.build_parser().epilog, re.MULTILINE) == listed
+        assert re.findall(r"^  (\d)  ", _arguments.build_parser().epilog, re.MULTILINE) == listed
 
     def test_tiers(self):
         """It explains the sandboxes that can be asked for."""

@@ -39,7 +39,7 @@ def find_plugins(
     from zope.interface import providedBy  # noqa: PLC0415
     from zope.interface.interface import InterfaceClass  # noqa: PLC0415
 
-    markers = _markers()
+    markers = loaded_markers()
     for name, value in list(vars(module).items()):
         if not isinstance(name, str):  # globals() is an ordinary dictionary
             continue  # type: ignore[unreachable]
@@ -132,7 +132,7 @@ def describe(module: ModuleType) -> dict[str, Any]:
     }
 
 
-def _markers() -> list[Any]:
+def loaded_markers() -> list[Any]:
     """Return the marker interfaces that can be in use: those whose modules are loaded."""
     modules = (sys.modules.get("dropin_cache"), sys.modules.get("twisted.plugin"))
     markers = (getattr(module, "IPlugin", None) for module in modules)

@@ -206,7 +206,7 @@ def _described(content: bytes | None) -> str:
 
 
 @contextlib.contextmanager
-def made_site() -> Iterator[Site]:
+def made_site(factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Make a site in memory, if this process may."""
     if os.geteuid() != 0:
         pytest.skip("only root writes with privilege")
@@ -222,7 +222,9 @@ def made_site() -> Iterator[Site]:
             libc.mount(None, place, None, _MS_SHARED, None)
         try:
             with _started() as starter:
-                yield Site(path, starter)
+                with room_for_processes(factory):
+                    made = Site(path, starter)
+                yield made
         finally:
             libc.umount2(bytes(path), _MNT_DETACH)
     finally:

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import filelock  # noqa: F401 - likewise
+
 from dropin_cache._encoder import encode
 from dropin_cache._model import Fingerprint
 from dropin_cache._wire import decode

@@ -20,8 +20,15 @@ NOTHING: frozenset[str] = frozenset()
 READING = frozenset({"open", "os.listdir", "os.scandir", "glob.glob", "glob.glob/2"})
 """For what reads files."""
 
-KEEPING = READING | {"open to write", "os.rename", "os.remove", "os.chmod"}
-"""For what also keeps a file of its own."""
+KEEPING = READING | {
+    "open to write",
+    "os.rename",
+    "os.remove",
+    "os.chmod",
+    "os.mkdir",
+    "fcntl.flock",
+}
+"""For what also keeps a file of its own, under a lock."""
 
 MAX_GROWTH = 16 << 20
 """Bytes by which one input, of a few thousand bytes, may make the process grow."""

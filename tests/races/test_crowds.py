@@ -155,7 +155,7 @@ def crowd(request: pytest.FixtureRequest, public_path: Path) -> Crowd:
 class TestCrowd:
     """All at once."""
 
-    def test_answers(self, crowd: Crowd, request: pytest.FixtureRequest) -> None:
+    def test_crowd(self, crowd: Crowd, request: pytest.FixtureRequest) -> None:
         """Answers are right, caches whole, and in the end those of a single update."""
         for _ in range(ROUNDS):
             crowd.round(SIZE)

@@ -61,7 +61,7 @@ import sys
 import traceback
 from importlib.machinery import PathFinder
 
-from dropin_cache._describe import describe, one_line
+from dropin_cache._describe import describe, loaded_markers, one_line
 from dropin_cache.update._apart import apart, shut
 from dropin_cache.update._confinement import broken_promises
 from dropin_cache.update._trace import (
@@ -167,6 +167,7 @@ class _Child:
     def do_warm(self, request: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(BaseException):  # each drop-in will fail for the same reason
             package = self._imported(request["name"])
+            loaded_markers()  # loads ours, if it is in use: in a drop-in that may be too late
             # Lists the directories, once for all the processes that are forked from this one.
             PathFinder.find_spec(request["name"] + ".", package.__path__)
         gc.collect()
