@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from commands import bare_environment, strace
-from conftest import Tree, missing
+from conftest import Tree, missing, room_for_processes
 from dropin_cache import _wire
 from dropin_cache._encoder import encode
 from dropin_cache.update import ledger
