@@ -93,6 +93,16 @@ class Ended(NamedTuple):
         return next((line for line in self.log if "(INJECTED" in line), "")
 
 
+def left(ended: Ended) -> list[Problem]:
+    """List the processes that a run has left running, but for those that `waiting` counts."""
+    return [Problem(LEFT, line) for line in ended.left if not line.startswith("waiting ")]
+
+
+def waiting(ended: Ended) -> int:
+    """Count the bubblewraps that were left before they had started anything; see starter.py."""
+    return len(ended.left) - len(left(ended))
+
+
 class Point(NamedTuple):
     """A system call of a run.
 
@@ -113,6 +123,8 @@ class Point(NamedTuple):
         """The errors it can meet with; none if it has nothing to do with files."""
         if re.match(r"newfstatat\(\d+<.*AT_EMPTY_PATH|getdents64\(\d+</proc", self.line):
             return ("EIO", "ENOMEM", "ESTALE")  # as fstat(2)
+        if re.match(r"(close|read)\(\d+<pipe:", self.line):
+            return ()  # no disk is behind it
         return _ERRORS.get(self.name, ())
 
     def kill(self) -> list[str]:
@@ -173,6 +185,11 @@ class Count:
         """Hand the counts on."""
         wrong = Counter(problem.kind for problem in self.problems)
         tally(self._harness, **self.done, **{kind: wrong[kind] for kind in self._kinds})
+
+    @property
+    def told(self) -> str:
+        """What went wrong, a line for each."""
+        return "\n".join(f"{kind}: {text}" for kind, text in self.problems)
 
     def add(self, where: str, problems: Iterable[Problem]) -> None:
         """Count what is wrong with a run."""

@@ -25,13 +25,13 @@ from dropin_cache.update import ledger
 from fault_points import (
     ABSENT,
     LEDGER,
-    LEFT,
     LITTER,
     NEXT,
     TORN,
     WRONG,
     Ended,
     Problem,
+    left,
 )
 from reader_support import LONG_AGO
 
@@ -185,11 +185,6 @@ class Site:
             if heading != ledger._heading(body[:-1]):
                 found.append(Problem(LEDGER, "it is torn"))
         return found
-
-
-def left(ended: Ended) -> list[Problem]:
-    """List the processes that a run has left running."""
-    return [Problem(LEFT, line) for line in ended.left]
 
 
 def without(content: bytes, *names: str) -> bytes | None:

@@ -127,7 +127,7 @@ class TestFull:
                 == (ended.err.splitlines()[0])
             )
             count.add("afterwards", [*site.next_run(), *site.damage(contents[1])])
-        assert [] == count.problems
+        assert [] == count.problems, count.told
 
     @pytest.mark.parametrize("how", ["blocks", "inodes", "read-only"])
     def test_state(self, site: Site, tmp_path: Path, how: str) -> None:
@@ -144,7 +144,7 @@ class TestFull:
                 count.add(how, [*site.litter(), *site.damage(contents[1])])
             assert (0, "") == (ended.status, ended.err)
             count.add("afterwards", [*site.next_run(), *site.damage(contents[1])])
-        assert [] == count.problems
+        assert [] == count.problems, count.told
 
     @pytest.mark.parametrize("how", ["inodes", "read-only"])
     def test_locks(self, site: Site, tmp_path: Path, how: str) -> None:
@@ -161,7 +161,7 @@ class TestFull:
                 assert contents[0] == site.content()
             assert (5, True) == (ended.status, "no place for a lock" in ended.err)
             count.add("afterwards", [*site.next_run(), *site.damage(contents[1])])
-        assert [] == count.problems
+        assert [] == count.problems, count.told
 
 
 class TestParts:
@@ -191,5 +191,5 @@ class TestParts:
             count.add(f"{size}", judged(site, contents, ended, trigger=False))
             count.add(f"{size}", [*site.litter(), *site.damage(contents[0])])
             count.add("afterwards", [*site.next_run(), *site.damage(contents[1])])
-        assert [] == count.problems
+        assert [] == count.problems, count.told
         assert (5, True) == (ended.status, "File too large\n" in ended.err)

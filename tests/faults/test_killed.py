@@ -16,10 +16,12 @@ from fault_points import (
     WRONG,
     Count,
     Point,
+    left,
     points,
     sample,
+    waiting,
 )
-from fault_support import Site, left, made_site
+from fault_support import Site, made_site
 from scenarios import OVERWRITE, PRUNE, SCENARIOS, Scenario, long_step
 from tally import LONG
 
@@ -48,6 +50,7 @@ def kill_each(
             ended = site.run(tracer=point.kill(), flaw=flaw)
             count.done["runs"] += 1
             count.done["killed"] += ended.status == -9
+            count.done["bubblewraps_left_waiting"] += waiting(ended)
             where = f"{scenario.name}, {point.name} {point.number} {point.line}"
             count.add(where, [*left(ended), *site.damage(old, new)])
             if site.state() != before or number % _RECHECKED == 0:
@@ -73,5 +76,5 @@ class TestKilled:
         found = recorded(site, scenario)
         step = long_step(scenario) if LONG else len(found) // 4
         count = kill_each(site, scenario, list(sample(found, step, shard, _SHARDS)))
-        assert [] == count.problems
+        assert [] == count.problems, count.told
         assert count.done["killed"] > count.done["runs"] * 0.9

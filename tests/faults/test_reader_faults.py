@@ -23,9 +23,10 @@ from fault_points import (
     Ended,
     Point,
     Problem,
+    left,
     points,
 )
-from fault_support import Site, left, made_site, without
+from fault_support import Site, made_site, without
 from tally import LONG
 
 _KINDS = (ANSWER, TRACEBACK, TORN, ABSENT, WRONG, LITTER, LEFT, NEXT)
@@ -137,5 +138,5 @@ class TestReader:
         """The answer is right, nothing escapes, and a cache it writes is whole."""
         chosen = struck(site, STATES[state], user)[::_STEP]
         count = fail_each(site, STATES[state], user, chosen)
-        assert [] == count.problems
+        assert [] == count.problems, count.told
         assert count.done["calls_failed"] > count.done["runs"] * 0.9
