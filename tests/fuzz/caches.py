@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dropin_cache._machine  # noqa: F401 - imported late by what is watched here
 from dropin_cache import IPlugin, _cachefile
 from dropin_cache._encoder import encode
 from dropin_cache._model import CachedDropin, Fingerprint, InterfaceName

@@ -29,7 +29,7 @@ _MODULES = {
     "configuration": ["dropin_cache.update.config", "dropin_cache.update.conffile"],
     "records": ["dropin_cache.update.installed", "dropin_cache.update.owners"],
     "prefix": ["dropin_cache.update.prefixes"],
-    "flawed": ["dropin_cache._machine", "flawed"],
+    "flawed": ["dropin_cache._wire", "flawed"],
 }
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _COUNTS = struct.Struct("<QQ")

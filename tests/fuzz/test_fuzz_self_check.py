@@ -12,6 +12,7 @@ import caches
 import flawed
 from caches import SAMPLE, check_decoder, seeds
 from conftest import Tree
+from dropin_cache import _machine
 from dropin_cache._wire import decode
 from opcodes import split
 from runs import count, guided
@@ -65,7 +66,7 @@ class TestCheck:
         """A decoder that returns what is not whole is found out."""
 
         def unchecked(data: bytes) -> object:
-            return flawed._machine.Machine(data).run()
+            return _machine.Machine(data).run()
 
         with pytest.raises(AssertionError):
             check_decoder(b"}(\x8c\x01xNu.", unchecked)

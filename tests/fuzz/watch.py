@@ -27,6 +27,8 @@ KEEPING = READING | {
     "os.chmod",
     "os.mkdir",
     "fcntl.flock",
+    "builtins.id",  # this one and the next by filelock
+    "sys._getframe",
 }
 """For what also keeps a file of its own, under a lock."""
 
