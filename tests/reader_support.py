@@ -37,7 +37,7 @@ _AS_ORDINARY_USER = f"""
 import hashlib, importlib, json, logging, os, sys, traceback, zipfile
 import filelock
 import zope.interface
-import dropin_cache._importing, dropin_cache._interfaces
+import dropin_cache._regenerate, dropin_cache._interfaces
 import dropin_cache._machine, dropin_cache._plugins
 import dropin_cache.update.lock, dropin_cache.update.write
 importlib.invalidate_caches()

@@ -282,6 +282,14 @@ class TestAdapters:
         with adapting(hook_from(interfaces.IGreeter, IAsked)):
             assert offer(from_twisted(GREETER), IAsked) is Offer.ADAPTS
 
+    def test_hook_without_twisted(
+        self, interfaces: ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It does so where nothing has loaded Twisted, too."""
+        monkeypatch.delitem(sys.modules, "twisted.python.components", raising=False)
+        with adapting(hook_from(interfaces.IGreeter, IAsked)):
+            assert offer(from_twisted(GREETER), IAsked) is Offer.ADAPTS
+
     def test_hook_for_something_else(self, interfaces: ModuleType) -> None:
         """An adapter from or to something else does not."""
         with adapting(hook_from(interfaces.IOther, IAsked)):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dropin_cache._snapshot import Snapshot, list_directory
+from dropin_cache._plugins import _Snapshot
+from dropin_cache._scan import list_directory
 from reader_support import LONG_AGO
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
-def taken(place: Path) -> Snapshot:
+def taken(place: Path) -> _Snapshot:
     """Take a snapshot of a directory and what is in it, and of two things that are not there."""
-    snapshot = Snapshot([])
+    snapshot = _Snapshot([])
     names, _ = snapshot.listing(str(place))
     for name in names:
         snapshot.status(str(place / name))
@@ -117,7 +118,7 @@ class TestHolds:
 
     def test_directory_appears(self, place: Path) -> None:
         """A directory that was not there is noticed when it is, even an empty one."""
-        snapshot = Snapshot([])
+        snapshot = _Snapshot([])
         with pytest.raises(FileNotFoundError):
             snapshot.listing(str(place / "later"))
         assert snapshot.holds()
@@ -135,7 +136,7 @@ class TestSettled:
 
     def test_no_directory(self, place: Path) -> None:
         """Of what cannot be listed, such as an archive, a snapshot does not tell."""
-        snapshot = Snapshot([])
+        snapshot = _Snapshot([])
         with pytest.raises(NotADirectoryError):
             snapshot.listing(str(place / "one.py"))
         assert not snapshot.settled

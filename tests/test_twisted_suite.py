@@ -26,7 +26,7 @@ sys.modules["twisted.plugin"] = twisted.plugin = dropin_cache
 
 import compileall, encodings.idna, hashlib, importlib, logging, os, pkgutil, unittest
 import filelock
-import dropin_cache._importing, dropin_cache._interfaces
+import dropin_cache._interfaces, dropin_cache._regenerate
 import dropin_cache.update.lock, dropin_cache.update.write
 import twisted.test
 from twisted.internet import reactor

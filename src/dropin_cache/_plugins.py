@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from dropin_cache import _scan
 from dropin_cache._cachefile import CacheFile, read_cache_file
-from dropin_cache._snapshot import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from dropin_cache._importing import Import
     from dropin_cache._model import CachedDropin
+    from dropin_cache._regenerate import Import
 
+
+# The kernel's clock for files stands still for up to 10 ms, and a file can change twice meanwhile.
+_TICK = 20_000_000
 
 # What this process has imported, failures included, by path: a directory that is polled and whose
 # cache cannot be written costs one import and one message, not one each time.
@@ -26,7 +29,7 @@ _imports: dict[str, Import] = {}
 _unwritable: dict[str, _scan.Bucket] = {}
 _reported: set[tuple[str, ...]] = set()
 # What it has found, by package.
-_snapshots: dict[str, Snapshot] = {}
+_snapshots: dict[str, _Snapshot] = {}
 
 
 def getPlugins(interface: Any, package: ModuleType | None = None) -> Iterator[Any]:
@@ -75,7 +78,7 @@ def getCache(module: ModuleType) -> dict[str, CachedDropin]:
     search_path = list(getattr(module, "__path__", ()))
     snapshot = _snapshots.get(module.__name__)
     if snapshot is None or snapshot.search_path != search_path or not snapshot.holds():
-        snapshot = Snapshot(search_path)
+        snapshot = _Snapshot(search_path)
         for bucket in _scan.scan(
             module.__name__, search_path, _report_unreadable, snapshot.status, snapshot.listing
         ):
@@ -85,7 +88,7 @@ def getCache(module: ModuleType) -> dict[str, CachedDropin]:
     return dict(snapshot.dropins)
 
 
-def _dropins_of(bucket: _scan.Bucket, snapshot: Snapshot) -> dict[str, CachedDropin]:
+def _dropins_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> dict[str, CachedDropin]:
     file = _cache_of(bucket, snapshot)
     cached = (file.dropins() if file is not None else None) or {}
     entries: dict[str, CachedDropin] = {}
@@ -105,13 +108,14 @@ def _dropins_of(bucket: _scan.Bucket, snapshot: Snapshot) -> dict[str, CachedDro
     entries.update((each.dropin.key, each.entry) for each in imports if each.entry is not None)
     new = any(each.cacheable for each in imports)
     if bucket.cacheable and (new or not cached.keys() <= entries.keys()):
-        _write_back(bucket, entries, imports)
+        if _unwritable.get(bucket.directory) != bucket:
+            _write_back(bucket, entries, imports)
         snapshot.settled &= _unwritable.get(bucket.directory) == bucket
     snapshot.settled &= bucket.cacheable and not stale
     return {dropin.key: entries[dropin.key] for dropin in bucket.dropins if dropin.key in entries}
 
 
-def _cache_of(bucket: _scan.Bucket, snapshot: Snapshot) -> CacheFile | None:
+def _cache_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> CacheFile | None:
     if not bucket.cacheable:
         return None
     try:
@@ -124,7 +128,7 @@ def _cache_of(bucket: _scan.Bucket, snapshot: Snapshot) -> CacheFile | None:
 
 def _import(stale: list[_scan.Dropin]) -> list[Import]:
     # Only who imports drop-ins needs what it takes.
-    from dropin_cache._importing import import_dropins  # noqa: PLC0415
+    from dropin_cache._regenerate import import_dropins  # noqa: PLC0415
 
     return import_dropins(stale, _imports, _log_failure)
 
@@ -132,30 +136,10 @@ def _import(stale: list[_scan.Dropin]) -> list[Import]:
 def _write_back(
     bucket: _scan.Bucket, entries: dict[str, CachedDropin], imports: list[Import]
 ) -> None:
-    """Update the cache of a directory, or log once that this process may not."""
-    if _unwritable.get(bucket.directory) == bucket:
-        return
-    # Only who writes needs the write path.
-    from dropin_cache.errors import LockTimeoutError, NotWrittenError  # noqa: PLC0415
-    from dropin_cache.update import write  # noqa: PLC0415
+    from dropin_cache._regenerate import write_back  # noqa: PLC0415
 
-    # Entries that may not describe the files are right for this process, and for no other.
-    doubtful = {
-        each.dropin for each in imports if not each.cacheable or not _scan.is_unchanged(each.dropin)
-    }
-    described = [
-        dropin for dropin in bucket.dropins if dropin.key in entries and dropin not in doubtful
-    ]
-    try:
-        write.write_cache(
-            bucket.directory,
-            [entries[dropin.key] for dropin in described],
-            described,
-            lock_timeout=0,
-        )
-    except LockTimeoutError:
-        pass  # somebody else is writing it
-    except NotWrittenError as error:
+    error = write_back(bucket, entries, imports)
+    if error is not None:
         _unwritable[bucket.directory] = bucket
         _report_once(
             "Unable to write to plugin cache %(path)s: error number %(errno)d",
@@ -190,3 +174,73 @@ def _logger() -> logging.Logger:
     import logging  # noqa: PLC0415 - a reader that finds all well never needs it
 
     return logging.getLogger("dropin_cache")
+
+
+class _Snapshot:
+    """What a plugin package and its caches were when its drop-ins were found.
+
+    As long as every directory lists the same and every file is the same, the drop-ins are, too.
+
+    Attributes:
+        search_path: The package's `__path__`.
+        dropins: What was found.
+        settled: Whether all that it takes to find the same again is that `holds()`.
+    """
+
+    def __init__(self, search_path: list[Any]) -> None:
+        """Start with nothing."""
+        self.search_path = search_path
+        self.dropins: dict[str, Any] = {}
+        self.settled = True
+        self._listings: dict[str, _scan.Listing | int | None] = {}
+        self._files: dict[str, tuple[int, ...] | None] = {}
+        self._recent = time.time_ns() - _TICK
+
+    def listing(self, directory: str) -> _scan.Listing:
+        """Do what `_scan.list_directory` does, and remember it."""
+        try:
+            listed = self._listings[directory] = _scan.list_directory(directory)
+        except NotADirectoryError:  # an archive, and nobody looks into it again
+            self.settled = False
+            raise
+        except OSError as error:
+            self._listings[directory] = error.errno
+            raise
+        return listed
+
+    def status(self, path: str) -> os.stat_result:
+        """Do what `os.stat` does, and remember it."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            self._files[path] = None
+            raise
+        self._files[path] = _identity(found)
+        if found.st_ctime_ns >= self._recent:
+            self.settled = False
+        return found
+
+    def holds(self) -> bool:
+        """Look at everything again, and tell whether it is as it was."""
+        return all(
+            _listing_of(directory) == listed for directory, listed in self._listings.items()
+        ) and all(_identity_of(path) == identity for path, identity in self._files.items())
+
+
+def _listing_of(directory: str) -> _scan.Listing | int | None:
+    try:
+        return _scan.list_directory(directory)
+    except OSError as error:
+        return error.errno
+
+
+def _identity_of(path: str) -> tuple[int, ...] | None:
+    try:
+        return _identity(os.stat(path))
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """Return what cannot all stay the same when a file is changed or replaced."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

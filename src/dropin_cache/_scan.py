@@ -11,14 +11,13 @@ import stat
 import sys
 
 from dropin_cache._model import Fingerprint, NamedTuple
-from dropin_cache._snapshot import list_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Callable
 
-    from dropin_cache._snapshot import Listing
+    Listing = tuple[list[str], dict[str, str]]
 
 CACHE_NAME = "dropin.cache"
 
@@ -86,6 +85,29 @@ def pluginPackagePaths(name: str) -> list[str]:
         for directory in directories
         if not os.path.exists(os.path.join(directory, "__init__.py"))
     ]
+
+
+def list_directory(directory: str) -> Listing:
+    """List the names in a directory that drop-ins can have, sorted, and what can be packages.
+
+    Returns:
+        The names; and of those without extension that are directories or symbolic links, which.
+    """
+    names, folders = [], {}
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            name = entry.name
+            if "." in name:
+                # Other files are not kept in memory: there may be a million of them.
+                if name.endswith(_SOURCES):
+                    names.append(name)
+                continue
+            names.append(name)
+            if entry.is_symlink():
+                folders[name] = "link"
+            elif entry.is_dir(follow_symlinks=False):
+                folders[name] = "directory"
+    return sorted(names), folders
 
 
 def scan(

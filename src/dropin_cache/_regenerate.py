@@ -1,4 +1,4 @@
-"""Import drop-ins that no cache describes, and describe them."""
+"""Import drop-ins that no cache describes, and put them into one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Callable, NamedTuple
 
 from dropin_cache import _describe, _scan
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
+from dropin_cache.errors import LockTimeoutError, NotWrittenError
 
 
 class Import(NamedTuple):
@@ -97,3 +98,39 @@ def _entry(module: ModuleType, name: str, fingerprint: Fingerprint | None) -> Ca
     for warning in warnings:
         logging.getLogger("dropin_cache").warning("%s", warning)
     return entry
+
+
+def write_back(
+    bucket: _scan.Bucket, entries: dict[str, CachedDropin], imports: list[Import]
+) -> NotWrittenError | None:
+    """Update the cache of a directory, as far as this process may, and nobody else does.
+
+    Args:
+        bucket: The directory.
+        entries: What is known of its drop-ins, by key.
+        imports: Which of them have been imported for that.
+
+    Returns:
+        Why the cache could not be written.
+    """
+    from dropin_cache.update import write  # noqa: PLC0415 - only who writes needs the write path
+
+    # Entries that may not describe the files are right for this process, and for no other.
+    doubtful = {
+        each.dropin for each in imports if not each.cacheable or not _scan.is_unchanged(each.dropin)
+    }
+    described = [
+        dropin for dropin in bucket.dropins if dropin.key in entries and dropin not in doubtful
+    ]
+    try:
+        write.write_cache(
+            bucket.directory,
+            [entries[dropin.key] for dropin in described],
+            described,
+            lock_timeout=0,
+        )
+    except LockTimeoutError:
+        pass  # somebody else is writing it
+    except NotWrittenError as error:
+        return error
+    return None
