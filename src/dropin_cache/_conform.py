@@ -79,9 +79,14 @@ def _already_loaded(dotted_names: Iterable[str]) -> list[Any]:
     They are all that matter: whoever holds an interface, or registered an adapter from it, has
     loaded its module.
     """
-    split = [dotted.rpartition(".") for dotted in dotted_names]
-    found = [_loaded(module, name) for module, _, name in split if module in sys.modules]
-    return [interface for interface in found if interface is not None]
+    loaded = []
+    for dotted in dotted_names:
+        module, _, name = dotted.rpartition(".")
+        if module in sys.modules:
+            interface = _loaded(module, name)
+            if interface is not None:
+                loaded.append(interface)
+    return loaded
 
 
 def _offer_of(provided: list[Any], interface: Any) -> str:

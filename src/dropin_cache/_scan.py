@@ -139,12 +139,10 @@ def scan(
     for entry in search_path:
         try:
             directory = os.fspath(entry)
-            found = list(
-                filter(None, _in_directory(package, directory, listing(directory), status))
-            )
+            found = list(_in_directory(package, directory, listing(directory), status))
         except NotADirectoryError:
             found = list(_in_archive(package, directory))
-            archived.update(os.path.dirname(dropin.path) for dropin in found)
+            archived.update(place for place, _ in found)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -154,10 +152,10 @@ def scan(
             continue
         except (TypeError, ValueError):  # no path at all; the import system passes over it too
             continue
-        for dropin in found:
-            if dropin.key not in seen:
+        for place, dropin in found:
+            if dropin is not None and dropin.key not in seen:
                 seen.add(dropin.key)
-                buckets.setdefault(os.path.dirname(dropin.path), []).append(dropin)
+                buckets.setdefault(place, []).append(dropin)
     return [
         # By module name, as the cache has it; file names sort a little differently.
         Bucket(directory, tuple(sorted(dropins)), cacheable=directory not in archived)
@@ -231,27 +229,28 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -
 
 def _in_directory(
     package: str, directory: str, listed: Listing, status: Callable[[str], os.stat_result]
-) -> Iterator[Dropin | None]:
+) -> Iterator[tuple[str, Dropin | None]]:
     names, folders = listed
+    start = os.path.join(directory, "")
+    here = os.path.dirname(start)
     for name in names:
-        path = os.path.join(directory, name)
-        stem, extension = os.path.splitext(name)
-        if extension in _SOURCES:
-            if _is_module_name(stem) and stem != "__init__":
-                yield _regular(stem, f"{package}.{stem}", path, status)
-        elif not extension and _is_directory(path, folders.get(name), status):
-            yield _package(name, f"{package}.{name}", path, status)
+        path = start + name
+        stem, dot, _ = name.rpartition(".")
+        if not dot:
+            if _is_directory(path, folders.get(name), status):
+                yield path, _package(name, f"{package}.{name}", path, status)
+        elif stem not in ("", "__init__") and _is_module_name(stem):
+            yield here, _regular(stem, f"{package}.{stem}", path, status)
 
 
-def _in_archive(package: str, archive: str) -> Iterator[Dropin]:
+def _in_archive(package: str, archive: str) -> Iterator[tuple[str, Dropin | None]]:
     """List the drop-ins in a zip archive on the path; in any other file there are none."""
     import pkgutil  # noqa: PLC0415 - archives on the path are rare
 
     for module in pkgutil.iter_modules([archive]):
         if _is_module_name(module.name):
-            yield Dropin(
-                module.name, f"{package}.{module.name}", os.path.join(archive, module.name)
-            )
+            path = os.path.join(archive, module.name)
+            yield os.path.dirname(path), Dropin(module.name, f"{package}.{module.name}", path)
 
 
 def _is_directory(path: str, kind: str | None, status: Callable[[str], os.stat_result]) -> bool:

@@ -37,6 +37,18 @@ SEAL_SIZE = len(SEAL_START) + 8 + len(SEAL_END)
 _NONE, _SHORT_TEXT, _LONG_TEXT, _RECALL, _FAR_RECALL, _END_OF_LIST, _END_OF_STATE = b"N\x8cXhjeu"
 _BYTE, _INT32, _LONG = b"KJ\x8a"
 _MAX_INT_BYTES = 16
+# What begins an object or an attribute: references, opcodes and texts.
+_CONSTANTS: dict[str, tuple[object, ...]] = {
+    "dropin": (DROPIN_CLASS, b")\x81\x94}("),
+    "moduleName": ("moduleName",),
+    "description": ("description",),
+    "plugins": ("plugins", b"]("),
+    "fingerprint": ("fingerprint",),
+    "plugin": (PLUGIN_CLASS, b")\x81}(", "dropin"),
+    "name": ("name",),
+    "provided": ("provided", b"]("),
+    "interfaces": ("interfaces", b"]("),
+}
 
 
 def checksum(body: bytes) -> bytes:
@@ -107,12 +119,13 @@ def _is_bounded(dropins: dict[str, CachedDropin]) -> bool:
 class _Decoder:
     """Reads opcodes from the front to the back, and remembers what they say to remember."""
 
-    __slots__ = ("data", "last_bytes", "last_provided", "memo", "position")
+    __slots__ = ("constants", "data", "last_bytes", "last_provided", "memo", "position")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.memo: list[Any] = []
         self.position = 0
+        self.constants: dict[str, bytes] = {}
         self.last_bytes = b"."  # what is nowhere expected
         self.last_provided: Any = None
 
@@ -133,11 +146,6 @@ class _Decoder:
         if not self.data.startswith(opcodes, self.position):
             raise ValueError(self.position)
         self.position += len(opcodes)
-
-    def take(self, size: int) -> bytes:
-        taken = self.data[self.position : self.position + size]
-        self.position += size
-        return taken
 
     def recalled(self) -> Any:
         """Return what is pushed from memory, or None where something else is done."""
@@ -184,15 +192,21 @@ class _Decoder:
         return str(data[start : self.position], "utf-8", "surrogatepass")
 
     def integer(self) -> int:
-        opcode = self.data[self.position]
-        self.position += 1
+        data, start = self.data, self.position + 1
+        opcode = data[start - 1]
         if opcode == _BYTE:
-            return self.take(1)[0]
-        size = {_INT32: 4, _LONG: self.data[self.position]}[opcode]
-        self.position += opcode == _LONG
+            self.position = start + 1
+            return data[start]
+        if opcode == _LONG:
+            size, start = data[start], start + 1
+        elif opcode == _INT32:
+            size = 4
+        else:
+            raise ValueError(opcode)
         if size > _MAX_INT_BYTES:
             raise ValueError(size)
-        return int.from_bytes(self.take(size), "little", signed=True)
+        self.position = start + size
+        return int.from_bytes(data[start : start + size], "little", signed=True)
 
     def reference(self) -> InterfaceName:
         start = self.position
@@ -204,12 +218,34 @@ class _Decoder:
             self.memo.append(value)
         return value
 
-    def field(self, name: str) -> None:
-        if self.text() != name:
-            raise ValueError(name)
+    def constant(self, name: str) -> None:
+        """Pass over what begins an object or an attribute, and is the same each time."""
+        known = self.constants.get(name)
+        if known is not None and self.data.startswith(known, self.position):
+            self.position += len(known)
+            return
+        start, remembered = self.position, len(self.memo)
+        for item in _CONSTANTS[name]:
+            if type(item) is bytes:
+                self.expect(item)
+            elif item != (self.text() if type(item) is str else self.reference()):
+                raise ValueError(item)
+        if remembered == len(self.memo):  # the same bytes will recall the same again
+            self.constants[name] = self.data[start : self.position]
+
+    def text_after(self, name: str) -> str | None:
+        """Pass over a constant and read the text behind it; most of a cache is such pairs."""
+        data, known = self.data, self.constants.get(name)
+        if known is None or not data.startswith(known, self.position):
+            self.constant(name)
+            return self.long_text()
+        start = self.position = self.position + len(known)
+        if data[start] != _SHORT_TEXT:
+            return self.long_text()
+        end = self.position = start + 2 + data[start + 1]
+        return str(data[start + 2 : end], "utf-8", "surrogatepass")
 
     def list_of(self, kind: type, item: Callable[[], Any]) -> list[Any]:
-        self.expect(b"](")
         data, memo, items = self.data, self.memo, []
         while data[self.position] != _END_OF_LIST:
             # Nearly all are recalled, and most of what a cache consists of are such items.
@@ -224,24 +260,20 @@ class _Decoder:
         return items
 
     def dropin(self) -> CachedDropin:
-        if self.reference() != DROPIN_CLASS:
-            raise ValueError(self.position)
-        self.expect(b")\x81\x94}(")
+        self.constant("dropin")
         dropin = CachedDropin.__new__(CachedDropin)
         self.memo.append(dropin)
-        self.field("moduleName")
+        self.constant("moduleName")
         dropin.moduleName = self.text()
-        self.field("description")
-        dropin.description = self.long_text()
-        self.field("plugins")
-        self.expect(b"](")
+        dropin.description = self.text_after("description")
+        self.constant("plugins")
         dropin.plugins = []
         while self.data[self.position] != _END_OF_LIST:
             dropin.plugins.append(self.plugin(dropin))
         self.position += 1
         dropin.fingerprint = None
         if self.data[self.position] != _END_OF_STATE:
-            self.field("fingerprint")
+            self.constant("fingerprint")
             size, mtime_ns, digest = self.integer(), self.integer(), self.long_text()
             if digest is None:
                 raise ValueError(self.position)
@@ -251,19 +283,12 @@ class _Decoder:
         return dropin
 
     def plugin(self, dropin: CachedDropin) -> CachedPlugin:
-        if self.reference() != PLUGIN_CLASS:
-            raise ValueError(self.position)
-        self.expect(b")\x81}(")
-        self.field("dropin")
+        self.constant("plugin")
         plugin = CachedPlugin.__new__(CachedPlugin)
-        plugin.dropin = self.recalled()
-        self.field("name")
-        name = self.long_text()
+        plugin.dropin, name = self.recalled(), self.text_after("name")
         if plugin.dropin is not dropin or name is None:
             raise ValueError(name)
-        plugin.name = name
-        self.field("description")
-        plugin.description = self.long_text()
+        plugin.name, plugin.description = name, self.text_after("description")
         plugin.references, plugin.interfaces = self.provided()
         return plugin
 
@@ -273,11 +298,11 @@ class _Decoder:
         if self.data.startswith(self.last_bytes, start):  # often the same as of the one before
             self.position += len(self.last_bytes)
             return self.last_provided  # type: ignore[no-any-return]  # assigned below
-        self.field("provided")
+        self.constant("provided")
         references = tuple(self.list_of(InterfaceName, self.reference))
         interfaces = None
         if self.data[self.position] != _END_OF_STATE:
-            self.field("interfaces")
+            self.constant("interfaces")
             interfaces = tuple(self.list_of(str, self.text))
         self.expect(b"ub")
         if remembered == len(self.memo):
