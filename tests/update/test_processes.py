@@ -271,20 +271,20 @@ class TestSweep:
     def test_others_stay(self) -> None:
         """A process with another mark is left alone."""
         with sleeping("0") as other:
-            processes._sweep("MARK=" + "1" * 32)
+            processes._sweep("MARK=" + mark("1"))
             assert None is other.poll()
 
     def test_marked(self) -> None:
         """One with the mark is killed."""
         with sleeping("1") as other:
-            processes._sweep("MARK=" + "1" * 32)
+            processes._sweep("MARK=" + mark("1"))
             assert -signal.SIGKILL == other.wait(60)
 
     def test_will_not_die(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One that cannot be killed is given up."""
         with sleeping("1") as other, monkeypatch.context() as patch:
             patch.setattr(os, "kill", lambda *_: None)
-            processes._sweep("MARK=" + "1" * 32)
+            processes._sweep("MARK=" + mark("1"))
             assert None is other.poll()
 
     def test_no_proc(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,10 +299,15 @@ def no_such_file(*_: object) -> None:
     raise FileNotFoundError
 
 
+def mark(digit: str) -> str:
+    """Return a mark of this test process's own: others may sweep at the same time."""
+    return digit * 24 + f"{os.getpid():08}"
+
+
 @contextlib.contextmanager
 def sleeping(digit: str) -> Iterator[subprocess.Popen[bytes]]:
     """Have a process that carries a mark."""
-    with subprocess.Popen(["sleep", "999"], env={"MARK": digit * 32}) as process:
+    with subprocess.Popen(["sleep", "999"], env={"MARK": mark(digit)}) as process:
         try:
             # Before it becomes that program it has our environment.
             while b"MARK=" not in Path(f"/proc/{process.pid}/environ").read_bytes():
