@@ -846,6 +846,22 @@ class TestTrigger:
         with pytest.raises(NameError):
             cli.main(["update"])
 
+    def test_half_installed(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What is missing in the middle of a transaction is told, and no mistake."""
+
+        def fail(*_: object) -> None:
+            raise ModuleNotFoundError("No module named 'some'")
+
+        monkeypatch.setattr(_commands, "_main", fail)
+        assert 0 == _commands.main(["update", "--trigger"])
+        expected = (
+            "dropin-cache: warning: plugin caches were not updated: ModuleNotFoundError: "
+            "No module named 'some'; run update-dropin-cache later\n"
+        )
+        assert ("", expected) == capsys.readouterr()
+
     @pytest.mark.parametrize("stream", ["stdout", "stderr"])
     @pytest.mark.parametrize("kind", ["full", "closed"])
     def test_nobody_listens(

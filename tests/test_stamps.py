@@ -140,6 +140,15 @@ class TestHold:
         assert "False\n" == run_python(program + "print(_stamps.hold())").stdout
 
 
+class TestUsers:
+    """The list is root's."""
+
+    def test_here(self, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who is another user does not look at it."""
+        monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+        assert not _stamps.hold()
+
+
 class TestTrigger:
     """What the trigger does with it."""
 

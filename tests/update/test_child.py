@@ -234,6 +234,12 @@ class TestDeath:
 class TestBootstrap:
     """Starting the child's program."""
 
+    def test_long_request(self) -> None:
+        """A request that does not fit into a pipe is sent bit by bit."""
+        process = Child(LAUNCH)
+        assert "found" in ask(process, do="package", name="json", padding="x" * (1 << 20))
+        process.close()
+
     def test_working_directory(self, modules: Path) -> None:
         """No module comes from the working directory, which may be anybody's."""
         for name in ("json", "traceback", "importlib", "zope"):

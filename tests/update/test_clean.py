@@ -435,6 +435,19 @@ class TestForget:
         assert not plugins.parent.exists()
         assert app.path.exists()
 
+    def test_directory_gone_without_root(self, plugins: Path, request_: Request) -> None:
+        """Where nobody knows what it was below, nothing else goes with it."""
+        write_all(request_)
+        with open_ledger() as opened:
+            record = opened.directories[str(plugins)]
+            opened.directories[str(plugins)] = record._replace(import_root="")
+            opened.save()
+        shutil.rmtree(plugins)
+        assert [] == self.update(request_)
+        assert plugins.parent.exists()
+        with open_ledger() as opened:
+            assert str(plugins) not in opened.directories
+
     def test_closed(self, plugins: Path, request_: Request) -> None:
         """A directory that is refused for the moment is remembered."""
         write_all(request_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from commands import no_process_left, run
 from conftest import Tree, run_python
 from dropin_cache import _stamps
-from dropin_cache.update import stamping
+from dropin_cache.update import Request, config, stamping
+from dropin_cache.update import update as run_update
 from environments import Environment, own_environment
 from updates import SETTLED
 
@@ -158,3 +160,25 @@ class TestSettled:
         for name in ("file", "missing", "missing/below"):
             with pytest.raises(stamping._UnsettledError):
                 stamping._settled(os.fsencode(tmp_path / name), time.time_ns() - 10**9)
+
+
+class TestHere:
+    """The same in this process, by the environment's interpreter."""
+
+    def test_kept(self, site: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is a list when nothing was left to do, and none where it would be too long."""
+        monkeypatch.setattr(sys, "executable", site.python)
+        Path(config.PACKAGE_DIRECTORIES[0]).mkdir(parents=True, exist_ok=True)
+        for _ in range(2):
+            time.sleep(SETTLED)
+            run_update(Request(), lambda *_: None)
+        assert _stamps.hold()
+        LIST.unlink()
+        LIST.with_name(".stamps.0123456789abcdef.new").touch()
+        monkeypatch.setattr(_stamps, "MAX_SIZE", 10)
+        run_update(Request(), lambda *_: None)
+        assert not LIST.exists()
+        monkeypatch.undo()
+        monkeypatch.setattr(sys, "executable", site.python)
+        run_update(Request(), lambda *_: None)
+        assert ["ledger", "stamps"] == sorted(os.listdir(LIST.parent))

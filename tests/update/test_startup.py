@@ -62,6 +62,17 @@ class TestDecisive:
             f"{name}-1.dist-info/entry_points.txt" for name in ("directory", "fifo", "long")
         ] == files
 
+    def test_unreadable(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the system fails to read counts."""
+        tree.write("x-1.dist-info/entry_points.txt")
+
+        def fail(*_: object) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "read", fail)
+            assert ["x-1.dist-info/entry_points.txt"] == self.names(tree.path)
+
 
 class TestRun:
     """What an update makes of it."""

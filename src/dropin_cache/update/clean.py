@@ -98,7 +98,7 @@ def _holds_ours(session: Session, path: str) -> bool:
     """Tell whether there is something to remove in a directory; if that is unclear, there is."""
     try:
         descriptor = session.files.directory(path)
-    except (OSError, UntrustedError):
+    except (OSError, UntrustedError):  # pragma: no cover - it could be opened a moment ago
         return True
     try:
         file = read_cache_file(descriptor)
