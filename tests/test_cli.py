@@ -846,21 +846,15 @@ class TestTrigger:
         with pytest.raises(NameError):
             cli.main(["update"])
 
-    def test_half_installed(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """What is missing in the middle of a transaction is told, and no mistake."""
+    def test_half_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is missing in the middle of a transaction is no mistake; the hooks tell of it."""
 
         def fail(*_: object) -> None:
             raise ModuleNotFoundError("No module named 'some'")
 
         monkeypatch.setattr(_commands, "_main", fail)
-        assert 0 == _commands.main(["update", "--trigger"])
-        expected = (
-            "dropin-cache: warning: plugin caches were not updated: ModuleNotFoundError: "
-            "No module named 'some'; run update-dropin-cache later\n"
-        )
-        assert ("", expected) == capsys.readouterr()
+        with pytest.raises(ModuleNotFoundError):
+            _commands.main(["update", "--trigger"])
 
     @pytest.mark.parametrize("stream", ["stdout", "stderr"])
     @pytest.mark.parametrize("kind", ["full", "closed"])

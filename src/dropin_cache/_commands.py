@@ -34,13 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         status = _main(arguments)
     except SystemExit as leaving:  # argparse, or a signal
         status = leaving.code if isinstance(leaving.code, int) else EXIT_DONE
-    except ImportError as error:  # Python, or what we need, is only half there yet
-        _advice.message(
-            "warning",
-            f"plugin caches were not updated: {type(error).__name__}: {error};"
-            " run update-dropin-cache later",
-        )
-        return EXIT_DONE
+    except ImportError:  # Python, or what we need, is only half there yet: the hooks say so
+        raise
     except Exception as error:  # noqa: BLE001 - see above
         _advice.message(
             "error", f"this is a mistake in dropin-cache: {type(error).__name__}: {error}"
