@@ -63,7 +63,7 @@ class TestHold:
             lambda there: there.rename(there.with_name("missing")),
             lambda there: there.with_name("missing").mkdir(),
             lambda there: there.with_name("missing").symlink_to(there),
-            lambda there: there.with_name("other").hardlink_to(there),
+            lambda there: os.link(there, there.with_name("other")),
         ],
         ids=["content", "gone", "mode", "date", "moved", "appeared", "link", "hard link"],
     )
