@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Callable
 
@@ -53,6 +54,16 @@ def replace_file(
             os.unlink(temporary, dir_fd=directory)
         raise
     sync(directory)
+
+
+def is_temporary(entry: str, name: str) -> bool:
+    """Tell by its name whether a file is a temporary one that `replace_file` has made.
+
+    Args:
+        entry: Its name.
+        name: The name of the file in whose place it was to be put.
+    """
+    return re.fullmatch(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.new", entry) is not None
 
 
 def prune(files: Files, import_root: str, directory: str, *, keep_time: bool = False) -> list[str]:

@@ -11,12 +11,11 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import stat
 from typing import Any, NamedTuple
 
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
-from dropin_cache.update.entries import replace_file
+from dropin_cache.update.entries import is_temporary, replace_file
 from dropin_cache.update.lock import lock
 from dropin_cache.update.trust import Files
 
@@ -30,7 +29,6 @@ later than that before it was read may have changed once more without another da
 _VERSION = 2
 _NAME = "ledger"
 _MODE = 0o644
-_LEFTOVER = re.compile(r"\.ledger\.[0-9a-f]{16}\.new")
 _LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
 
 Stamp = list[int]
@@ -133,8 +131,7 @@ class Ledger:
             cleanup.callback(os.close, descriptor)
             # Where there is no place for a lock, a temporary file may be that of another run.
             with contextlib.suppress(NotWrittenError):
-                path = os.path.join(self._directory, _NAME)
-                cleanup.enter_context(lock(descriptor, path, _LOCK_TIMEOUT))
+                cleanup.enter_context(lock(descriptor, self.path, _LOCK_TIMEOUT))
                 _remove_leftovers(descriptor)
             replace_file(descriptor, _NAME, data, _MODE)
 
@@ -220,7 +217,7 @@ def digest(data: bytes) -> str:
 def _remove_leftovers(directory: int) -> None:
     """Remove temporary files of runs that were killed."""
     for name in os.listdir(directory):
-        if _LEFTOVER.fullmatch(name):
+        if is_temporary(name, _NAME):
             with contextlib.suppress(FileNotFoundError):  # `remove` takes no lock
                 os.unlink(name, dir_fd=directory)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 
 from dropin_cache import _stamps
@@ -12,13 +11,12 @@ from dropin_cache._scan import CACHE_NAME
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update import config, report
 from dropin_cache.update.contents import possible_dropins
-from dropin_cache.update.entries import replace_file
+from dropin_cache.update.entries import is_temporary, replace_file
 from dropin_cache.update.ledger import TICK
 from dropin_cache.update.report import Report, Request
 from dropin_cache.update.session import Session
 from dropin_cache.update.targets import Targets
 
-_LEFTOVER = re.compile(rf"\.{_stamps.NAME}\.[0-9a-f]{{16}}\.new")
 _MODE = 0o644
 
 
@@ -80,7 +78,7 @@ def _paths(targets: Targets, result: Report) -> Iterator[str]:
 def _remove_leftovers(directory: int) -> None:
     """Remove what killed runs have left; a run that loses its file so has no list, no more."""
     for name in os.listdir(directory):
-        if _LEFTOVER.fullmatch(name):
+        if is_temporary(name, _stamps.NAME):
             os.unlink(name, dir_fd=directory)
 
 

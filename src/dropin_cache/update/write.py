@@ -15,12 +15,11 @@ from dropin_cache._encoder import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME, Dropin
 from dropin_cache.errors import NotWrittenError
-from dropin_cache.update.entries import NotSyncedError, kept_times, replace_file, sync
+from dropin_cache.update.entries import NotSyncedError, is_temporary, kept_times, replace_file, sync
 from dropin_cache.update.lock import lock, quietly
 from dropin_cache.update.trust import Files
 
 _MODE = 0o644
-_OUR_LEFTOVER = re.compile(r"\.dropin\.cache\.[0-9a-f]{16}\.new")
 _TWISTED_LEFTOVER = re.compile(r"[0-9a-f]{16,64}dropin\.cache\.new")
 _TWISTED_LEFTOVER_AGE = 3600  # seconds; none of its writes takes that long
 # Nanoseconds above the newest drop-in, smallest first: for file systems that keep nanoseconds,
@@ -180,7 +179,7 @@ def leftovers(directory: str | int) -> list[str]:
     found = []
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            ours = _OUR_LEFTOVER.fullmatch(entry.name)
+            ours = is_temporary(entry.name, CACHE_NAME)
             if ours or _TWISTED_LEFTOVER.fullmatch(entry.name):
                 status = entry.stat(follow_symlinks=False)
                 old = ours or status.st_mtime < time.time() - _TWISTED_LEFTOVER_AGE
