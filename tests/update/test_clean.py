@@ -236,6 +236,18 @@ class TestWhose:
         assert before == commands.snapshot(app.path)
 
 
+def without_locks(request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
+    """Clean where there is no place for a lock."""
+    place = Path("/run/lock/dropin-cache") if ROOT else tmp_path / "file"
+    if ROOT:
+        shutil.rmtree(place)
+    place.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    report = clean(request_)
+    place.unlink()
+    return report
+
+
 class TestFailure:
     """What cannot be removed: it is told, it stays, and it stays in the ledger."""
 
@@ -260,13 +272,7 @@ class TestFailure:
     ) -> None:
         """Without a lock nothing is removed."""
         write_all(request_)
-        place = Path("/run/lock/dropin-cache") if ROOT else tmp_path / "file"
-        if ROOT:
-            shutil.rmtree(place)
-        place.touch()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
-        report = clean(request_)
-        place.unlink()
+        report = without_locks(request_, tmp_path, monkeypatch)
         self.compare(report, "failed", NotWrittenError, plugins)
 
     @pytest.mark.parametrize("ours", [False, True])
@@ -284,13 +290,7 @@ class TestFailure:
         leftover = plugins / ".dropin.cache.0123456789abcdef.new"
         if ours:
             leftover.touch()
-        place = Path("/run/lock/dropin-cache") if ROOT else tmp_path / "file"
-        if ROOT:
-            shutil.rmtree(place)
-        place.touch()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
-        report = clean(request_)
-        place.unlink()
+        report = without_locks(request_, tmp_path, monkeypatch)
         assert ([(str(plugins), "failed")] if ours else []) == states(report)
 
     @pytest.mark.skipif(ROOT, reason="root may write everywhere")
