@@ -158,7 +158,7 @@ class UnstableError(DropinCacheError):
 
 
 class UnreadableError(DropinCacheError):
-    """What a plugin package consists of cannot be told, because the system fails.
+    """The system fails at looking at something, so that nothing is known of it.
 
     Attributes:
         path: The directory or file that could not be looked at.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import resource
 import shutil
 import threading
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import Mock
 
 import pytest
 
 from conftest import run_python
+from dropin_cache.errors import UnreadableError
 from dropin_cache.update import launch
 from dropin_cache.update.launch import (
     Account,
@@ -26,6 +30,37 @@ from dropin_cache.update.limits import Limits
 from sandboxes import ROOT
 
 NOBODY = Account("nobody", 65534, 65534)
+
+
+class TestSource:
+    """The source of our modules, which the child is handed."""
+
+    def test_text(self) -> None:
+        """It is what the file has."""
+        assert Path(launch.__file__).read_text(encoding="utf-8") == launch.source_of(launch)
+
+    def failing(self, monkeypatch: pytest.MonkeyPatch, error: ImportError) -> ModuleType:
+        """Return a module whose loader fails."""
+        module = ModuleType("ours")
+        module.__file__ = "/ours.py"
+        loader = Mock(get_source=Mock(side_effect=error))
+        monkeypatch.setattr(module, "__loader__", loader)
+        return module
+
+    def test_system_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A disk that cannot be read is named: importlib says no more than that there is none."""
+        error = ImportError("source not available through get_data()")
+        error.__cause__ = OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with pytest.raises(UnreadableError) as caught:
+            launch.source_of(self.failing(monkeypatch, error))
+
+        assert "cannot look at /ours.py: Input/output error" == str(caught.value)
+
+    def test_other_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another error stays what it is."""
+        with pytest.raises(ImportError, match="not a module of ours"):
+            launch.source_of(self.failing(monkeypatch, ImportError("not a module of ours")))
 
 
 class TestAccount:

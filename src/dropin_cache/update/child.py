@@ -82,7 +82,9 @@ class Child:
 
         Raises:
             OSError: The interpreter cannot be executed.
+            UnreadableError: The child's program cannot be read.
         """
+        sources = [source_of(part).encode() for part in _PARTS]
         self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
         filtering = readable(launch.filter)
         self._offspring = offspring_of(launch.tier)
@@ -90,7 +92,6 @@ class Child:
         self._ended = False
         handed_over = [self._answers.write, self._lifeline.read]
         arguments = [str(descriptor) for descriptor in handed_over]
-        sources = [source_of(part).encode() for part in _PARTS]
         for part, source in zip(_PARTS, sources):
             arguments += [str(len(source)), part.__name__, str(part.__file__)]
         wanted = {INFO: facts.write, FILTER: filtering, LIFELINE: self._lifeline.read}

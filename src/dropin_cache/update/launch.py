@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pwd
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
 
-from dropin_cache.errors import ImportRootError, InterpreterError
+from dropin_cache.errors import ImportRootError, InterpreterError, UnreadableError
 from dropin_cache.update.limits import Limits
 
 if TYPE_CHECKING:
@@ -72,9 +73,18 @@ class Sandbox(Protocol):
 
 
 def source_of(module: ModuleType) -> str:
-    """Return the source of one of our modules, also from an archive; PEP 302."""
+    """Return the source of one of our modules, also from an archive; PEP 302.
+
+    Raises:
+        UnreadableError: The system fails to read it.
+    """
     loader: Any = module.__loader__
-    source: str = loader.get_source(module.__name__)
+    try:
+        source: str = loader.get_source(module.__name__)
+    except ImportError as error:  # what importlib makes of every failure
+        if isinstance(cause := error.__cause__, OSError):
+            raise UnreadableError(str(module.__file__), cause.errno or errno.EIO) from cause
+        raise
     return source
 
 
