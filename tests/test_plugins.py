@@ -676,6 +676,38 @@ class TestWriteBack:
         expected = f"Unable to read plugin directory {loop}: error number {errno.ELOOP}"
         assert [expected] == messages(caplog)
 
+    def test_file_that_cannot_be_looked_at(
+        self,
+        tree: Tree,
+        package: types.ModuleType,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """It is logged once and left out, and the cache keeps it until more is known."""
+        failing = tree.dropin("a")
+        tree.dropin("b")
+        assert list(getCache(package)) == ["a", "b"]
+        before = cache_of(tree).read_bytes()
+        ask = os.stat
+
+        def stat(path: Any, **options: Any) -> os.stat_result:
+            if str(path) == str(failing):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return ask(path, **options)
+
+        new_process("a", "b")
+        monkeypatch.setattr(os, "stat", stat)
+        for _ in range(3):
+            assert list(getCache(package)) == ["b"]
+        tree.dropin("c")
+        assert list(getCache(package)) == ["b", "c"]
+        assert before == cache_of(tree).read_bytes()
+        assert [f"Unable to look at {failing}: error number {errno.EIO}"] == messages(caplog)
+
+        monkeypatch.undo()
+        assert list(getCache(package)) == ["a", "b", "c"]
+        assert list(decode(cache_of(tree).read_bytes())) == ["a", "b", "c"]
+
     def test_unreadable_and_unwritable(self, public_path: Path, tree: Tree) -> None:
         """Who may not write gets the right results and one message for each directory."""
         shared = type(tree)(public_path)

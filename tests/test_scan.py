@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import py_compile
 import socket
@@ -259,6 +260,30 @@ class TestScan:
         )
         (public_path / "secret").chmod(0o700)
         assert [[[str(public_path / "secret"), 13]], ["one"]] == result
+
+    def test_file_that_cannot_be_looked_at(self, tree: Tree) -> None:
+        """It is reported, also in the place of a package, and the others are found."""
+        closed = [tree.write("one.py"), tree.write("two/__init__.py"), tree.path / "three"]
+        (tree.path / "three").symlink_to("/")
+        (tree.path / "dangling.py").symlink_to("gone")
+        (tree.path / "circle.py").symlink_to("circle.py")
+        (tree.path / "behind.py").symlink_to("one.py/below")
+        tree.write("zero.py")
+        reported: list[tuple[str, int]] = []
+
+        def status(path: str) -> os.stat_result:
+            if Path(path) in closed:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return os.stat(path)
+
+        found = scan(
+            "app.plugins",
+            [str(tree.path)],
+            lambda path, error: reported.append((path, error.errno or 0)),
+            status,
+        )
+        assert keys(found) == [["zero"]]
+        assert sorted((str(path), errno.EIO) for path in closed) == sorted(reported)
 
     def test_undecodable_name(self, tree: Tree) -> None:
         """A file name that is no text of the file system's encoding is kept as Python keeps it."""

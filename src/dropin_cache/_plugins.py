@@ -80,7 +80,7 @@ def getCache(module: ModuleType) -> dict[str, CachedDropin]:
     if snapshot is None or snapshot.search_path != search_path or not snapshot.holds():
         snapshot = _Snapshot(search_path)
         for bucket in _scan.scan(
-            module.__name__, search_path, _report_unreadable, snapshot.status, snapshot.listing
+            module.__name__, search_path, snapshot.unreadable, snapshot.status, snapshot.listing
         ):
             snapshot.dropins.update(_dropins_of(bucket, snapshot))
         if snapshot.settled:
@@ -107,7 +107,9 @@ def _dropins_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> dict[str, CachedDr
     imports = _import(stale) if stale else []
     entries.update((each.dropin.key, each.entry) for each in imports if each.entry is not None)
     new = any(each.cacheable for each in imports)
-    if bucket.cacheable and (new or not cached.keys() <= entries.keys()):
+    # What cannot be looked at may be there, and be the same as ever, the next time.
+    whole = bucket.directory not in snapshot.hiding
+    if bucket.cacheable and whole and (new or not cached.keys() <= entries.keys()):
         if _unwritable.get(bucket.directory) != bucket:
             _write_back(bucket, entries, imports)
         snapshot.settled &= _unwritable.get(bucket.directory) == bucket
@@ -147,13 +149,6 @@ def _write_back(
         )
 
 
-def _report_unreadable(directory: str, error: OSError) -> None:
-    _report_once(
-        "Unable to read plugin directory %(path)s: error number %(errno)d",
-        {"path": directory, "errno": error.errno},
-    )
-
-
 def _log_failure(message: str, error: BaseException) -> None:
     try:
         _logger().error("%s", message, exc_info=error)
@@ -184,6 +179,7 @@ class _Snapshot:
     Attributes:
         search_path: The package's `__path__`.
         dropins: What was found.
+        hiding: Directories of which it is not known whether something is a drop-in.
         settled: Whether all that it takes to find the same again is that `holds()`.
     """
 
@@ -191,6 +187,7 @@ class _Snapshot:
         """Start with nothing."""
         self.search_path = search_path
         self.dropins: dict[str, Any] = {}
+        self.hiding: set[str] = set()
         self.settled = True
         self._listings: dict[str, _scan.Listing | int | None] = {}
         self._files: dict[str, tuple[int, ...] | None] = {}
@@ -219,6 +216,15 @@ class _Snapshot:
         if found.st_ctime_ns >= self._recent:
             self.settled = False
         return found
+
+    def unreadable(self, path: str, error: OSError) -> None:
+        """Tell people that a directory cannot be read, or a file not be looked at."""
+        self.hiding.add(os.path.dirname(path))
+        what = "read plugin directory" if path in self._listings else "look at"
+        _report_once(
+            f"Unable to {what} %(path)s: error number %(errno)d",
+            {"path": path, "errno": error.errno},
+        )
 
     def holds(self) -> bool:
         """Look at everything again, and tell whether it is as it was."""

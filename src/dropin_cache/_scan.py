@@ -5,6 +5,7 @@ Everything here looks at directories and files; nothing is imported and nothing 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -15,14 +16,17 @@ from dropin_cache._model import Fingerprint, NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, Callable
+    from typing import Any, Callable, Optional
 
     Listing = tuple[list[str], dict[str, str]]
+    Look = Callable[[str], Optional[os.stat_result]]
 
 CACHE_NAME = "dropin.cache"
 
 _SOURCES = (".py", ".pyc")
 _CHUNK = 1 << 20
+# What a link says that leads nowhere: there is nothing behind it.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Dropin(NamedTuple):
@@ -126,20 +130,22 @@ def scan(
     Args:
         package: Dotted name of the plugin package.
         search_path: Its `__path__`.
-        unreadable: Called with path and error for each directory that exists and cannot be read.
+        unreadable: Called with path and error for each directory that exists and cannot be read,
+            and each file that may be a drop-in and cannot be looked at.
         status: Called in the place of `os.stat` for files, and for symbolic links to directories.
         listing: Called in the place of `list_directory`.
 
     Returns:
         The buckets, in the order in which Twisted would yield them.
     """
+    look = _looking(status, unreadable)
     seen = set()
     buckets: dict[str, list[Dropin]] = {}
     archived: set[str] = set()
     for entry in search_path:
         try:
             directory = os.fspath(entry)
-            found = list(_in_directory(package, directory, listing(directory), status))
+            found = list(_in_directory(package, directory, listing(directory), look))
         except NotADirectoryError:
             found = list(_in_archive(package, directory))
             archived.update(place for place, _ in found)
@@ -227,8 +233,24 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -
     return recorded.mtime_ns == dropin.mtime_ns or recorded.digest == content_digest(dropin.path)
 
 
+def _looking(
+    status: Callable[[str], os.stat_result], unreadable: Callable[[str, OSError], object]
+) -> Look:
+    """Return a function that asks for the status of a file; None for one that is not there."""
+
+    def look(path: str) -> os.stat_result | None:
+        try:
+            return status(path)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                unreadable(path, error)
+            return None
+
+    return look
+
+
 def _in_directory(
-    package: str, directory: str, listed: Listing, status: Callable[[str], os.stat_result]
+    package: str, directory: str, listed: Listing, look: Look
 ) -> Iterator[tuple[str, Dropin | None]]:
     names, folders = listed
     start = os.path.join(directory, "")
@@ -237,10 +259,10 @@ def _in_directory(
         path = start + name
         stem, dot, _ = name.rpartition(".")
         if not dot:
-            if _is_directory(path, folders.get(name), status):
-                yield path, _package(name, f"{package}.{name}", path, status)
+            if _is_directory(path, folders.get(name), look):
+                yield path, _package(name, f"{package}.{name}", path, look)
         elif stem not in ("", "__init__") and _is_module_name(stem):
-            yield here, _regular(stem, f"{package}.{stem}", path, status)
+            yield here, _regular(stem, f"{package}.{stem}", path, look)
 
 
 def _in_archive(package: str, archive: str) -> Iterator[tuple[str, Dropin | None]]:
@@ -253,11 +275,11 @@ def _in_archive(package: str, archive: str) -> Iterator[tuple[str, Dropin | None
             yield os.path.dirname(path), Dropin(module.name, f"{package}.{module.name}", path)
 
 
-def _is_directory(path: str, kind: str | None, status: Callable[[str], os.stat_result]) -> bool:
-    try:
-        return kind == "directory" or (kind == "link" and stat.S_ISDIR(status(path).st_mode))
-    except OSError:  # the link leads nowhere, or in a circle
-        return False
+def _is_directory(path: str, kind: str | None, look: Look) -> bool:
+    if kind != "link":
+        return kind == "directory"
+    found = look(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def _is_module_name(stem: str) -> bool:
@@ -265,22 +287,17 @@ def _is_module_name(stem: str) -> bool:
     return stem.isidentifier() or not any(character in stem for character in " .-")
 
 
-def _package(
-    key: str, module: str, directory: str, status: Callable[[str], os.stat_result]
-) -> Dropin | None:
+def _package(key: str, module: str, directory: str, look: Look) -> Dropin | None:
     source, bytecode = (os.path.join(directory, f"__init__{each}") for each in _SOURCES)
-    return _regular(key, module, source, status) or _regular(key, module, bytecode, status)
+    return _regular(key, module, source, look) or _regular(key, module, bytecode, look)
 
 
-def _regular(
-    key: str, module: str, path: str, status: Callable[[str], os.stat_result]
-) -> Dropin | None:
+def _regular(key: str, module: str, path: str, look: Look) -> Dropin | None:
     """Return the drop-in in `path` if a regular file is there: opening a FIFO would hang."""
-    try:
-        found = status(path)
-    except OSError:
+    found = look(path)
+    if found is None or not stat.S_ISREG(found.st_mode):
         return None
-    return with_status((key, module, path), found) if stat.S_ISREG(found.st_mode) else None
+    return with_status((key, module, path), found)
 
 
 def with_status(dropin: Dropin | tuple[str, str, str], status: os.stat_result) -> Dropin:

@@ -103,7 +103,7 @@ def _reader_escape() -> None:
     def raising(_: str, error: OSError) -> None:
         raise error
 
-    _plugins._report_unreadable = raising
+    _plugins._Snapshot.unreadable = lambda self, path, error: raising(path, error)
 
 
 FLAWS = {

@@ -145,6 +145,18 @@ class TestStart:
         (answer,) = talk(starting(tmp_path, tmp_path / "missing"))
         assert names == answer["packages"]
 
+    @pytest.mark.parametrize("others", [0, 1], ids=["no writer", "writer"])
+    def test_declared_by_a_fifo(self, tmp_path: Path, others: int) -> None:
+        """A FIFO where entry points should be declares nothing, and nobody waits for it."""
+        metadata = tmp_path / "project-1.dist-info"
+        metadata.mkdir()
+        os.mkfifo(metadata / "entry_points.txt")
+        held = [os.open(metadata / "entry_points.txt", os.O_RDWR) for _ in range(others)]
+        (answer,) = talk(starting(tmp_path))
+        assert [] == answer["packages"]
+        for descriptor in held:
+            os.close(descriptor)
+
     def test_without_zope_interface(self, tmp_path: Path) -> None:
         """It tells that zope.interface is missing, here because it does not import."""
         (tmp_path / "zope").mkdir()

@@ -243,7 +243,9 @@ def _names_in(directory: str) -> list[str]:
 
 def _text_of(file: str) -> str:
     try:
-        with open(file, encoding="utf-8", errors="replace") as text:
+        # A FIFO in its place would have no text either, and without that flag no end.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, encoding="utf-8", errors="replace") as text:
             content = text.read(_MAX_ENTRY_POINTS + 1)
     except OSError:
         return ""
