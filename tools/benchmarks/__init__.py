@@ -59,6 +59,10 @@ update-one
     `update -q` after one of the generated drop-ins has changed; the other side is the one-liner
     after the same, with the cache that it has written before. Each side has an environment of its
     own.
+floor-all, floor-one
+    What these two cannot do without, in the place of our side: 1,018 processes forked from one that
+    has imported `twisted.plugins`, which end at once, as many at a time as there are processors,
+    four at most; and `import twisted.plugins` by an interpreter in bubblewrap.
 
 Memory, memory.py. The peak of resident memory that the kernel tells, of a program that ends after
 that: up to the first plugin as in `start-twisted`; `getCache` of 10,000 drop-ins; and `update -q

@@ -5,6 +5,7 @@ Each is the time of a whole process, from before it is started until its end is 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -14,6 +15,29 @@ from benchmarks.processes import Spent
 from benchmarks.sites import SETTLED, TRIGGER, Environment, Sites
 
 _CHANGED = "generated_00500.py"
+_SANDBOX = ("bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--unshare-all")
+_FORKS = """
+import os, sys
+import twisted.plugins
+
+def fork():
+    process = os.fork()
+    if process == 0:
+        os._exit(0)
+    return process
+
+processors = min(4, len(os.sched_getaffinity(0)))
+lanes = []
+for _ in range(processors):
+    lane = os.fork()
+    if lane == 0:
+        for _ in range(int(sys.argv[1]) // processors):
+            os.waitpid(fork(), 0)
+        os._exit(0)
+    lanes.append(lane)
+for lane in lanes:
+    os.waitpid(lane, 0)
+"""
 
 
 def tasks(sites: Sites) -> Iterator[Task]:
@@ -38,6 +62,25 @@ def tasks(sites: Sites) -> Iterator[Task]:
         thousand.theirs_one,
         runs=7,
     )
+    yield Task(
+        "floor-all",
+        "one process forked for each of these from one that has imported Twisted, and nothing more",
+        "the one-liner without a cache",
+        *(FASTER, None, "ms"),
+        thousand.forks,
+        thousand.theirs_all,
+        runs=5,
+    )
+    if shutil.which("bwrap"):
+        yield Task(
+            "floor-one",
+            "import of twisted.plugins by an interpreter in bubblewrap, and nothing more",
+            "the one-liner, its cache being fresh for all but one",
+            *(FASTER, None, "ms"),
+            thousand.sandboxed_import,
+            thousand.theirs_one,
+            runs=7,
+        )
 
 
 def _triggers(sites: Sites) -> Iterator[Task]:
@@ -101,6 +144,16 @@ class _Thousand:
     def theirs_one(self) -> Sample:
         self._change(self._sites.their_thousand)
         return _wall(self._sites.one_liner(self._sites.their_thousand))
+
+    def forks(self) -> Sample:
+        """Fork as often as an update of all does, by as many processes as there are processors."""
+        python = self._sites.our_thousand.python
+        return _wall(self._sites.runner.run([python, "-I", "-c", _FORKS, "1018"], silent=True))
+
+    def sandboxed_import(self) -> Sample:
+        """Start the least of a sandbox that a child could be content with."""
+        inside = [self._sites.our_thousand.python, "-I", "-B", "-c", "import twisted.plugins"]
+        return _wall(self._sites.runner.run([*_SANDBOX, *inside], silent=True))
 
     def _change(self, environment: Environment) -> None:
         self._number += 1
