@@ -708,6 +708,23 @@ class TestWriteBack:
         assert list(getCache(package)) == ["a", "b", "c"]
         assert list(decode(cache_of(tree).read_bytes())) == ["a", "b", "c"]
 
+    @pytest.mark.parametrize(
+        "target", ["gone", "hollow.py", "x" * 300], ids=["gone", "itself", "too long"]
+    )
+    def test_link_that_leads_nowhere(
+        self,
+        tree: Tree,
+        package: types.ModuleType,
+        caplog: pytest.LogCaptureFixture,
+        target: str,
+    ) -> None:
+        """It is no drop-in: nothing is logged, and the cache is written for the others."""
+        (tree.path / "app/plugins/hollow.py").symlink_to(target)
+        tree.dropin("a")
+        assert list(getCache(package)) == ["a"]
+        assert list(decode(cache_of(tree).read_bytes())) == ["a"]
+        assert [] == messages(caplog)
+
     def test_unreadable_and_unwritable(self, public_path: Path, tree: Tree) -> None:
         """Who may not write gets the right results and one message for each directory."""
         shared = type(tree)(public_path)

@@ -268,6 +268,7 @@ class TestScan:
         (tree.path / "dangling.py").symlink_to("gone")
         (tree.path / "circle.py").symlink_to("circle.py")
         (tree.path / "behind.py").symlink_to("one.py/below")
+        (tree.path / "endless.py").symlink_to("x" * 300)
         tree.write("zero.py")
         reported: list[tuple[str, int]] = []
 

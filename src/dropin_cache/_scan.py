@@ -25,8 +25,9 @@ CACHE_NAME = "dropin.cache"
 
 _SOURCES = (".py", ".pyc")
 _CHUNK = 1 << 20
-# What a link says that leads nowhere: there is nothing behind it.
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+# What a link says that leads nowhere: there is nothing behind it. And what a path says that is too
+# long: nothing can be imported from there, now or later.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class Dropin(NamedTuple):
