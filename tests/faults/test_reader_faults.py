@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator
 from typing import Callable
 
@@ -28,6 +29,7 @@ from fault_points import (
 )
 from fault_support import Site, made_site, without
 from tally import LONG
+from updates import SETTLED
 
 _KINDS = (ANSWER, TRACEBACK, TORN, ABSENT, WRONG, LITTER, LEFT, NEXT)
 _STEP = 1 if LONG else 60
@@ -65,6 +67,12 @@ def _damaged(site: Site) -> None:
 STATES = {"fresh": _fresh, "stale": _stale, "missing": _without_cache, "damaged": _damaged}
 
 
+def settled(site: Site, prepare: Callable[[Site], None]) -> None:
+    """Prepare a site, and wait: what has just changed a reader looks at again, the second time."""
+    prepare(site)
+    time.sleep(SETTLED)
+
+
 def judged(site: Site, before: bytes | None, ended: Ended, point: Point) -> Iterator[Problem]:
     """Say what a reader to which something happened has done that it must not do."""
     yield from left(ended)
@@ -98,7 +106,7 @@ def fail_each(
     """Have system calls of a reader fail, one in each; return what was counted."""
     with Count("call of a reader fails", *_KINDS) as count:
         for point, error in chosen:
-            prepare(site)
+            settled(site, prepare)
             before = site.content()
             ended = site.read(tracer=point.fail(error), user=user, flaw=flaw)
             count.done["runs"] += 1
@@ -118,9 +126,10 @@ def fail_each(
 
 def struck(site: Site, prepare: Callable[[Site], None], user: int) -> list[tuple[Point, str]]:
     """Pair the system calls of a reader with the errors that each can meet with."""
-    prepare(site)
+    settled(site, prepare)
     ended = site.read(tracer=["-e", "trace=all"], user=user)
     assert (0, "") == (ended.status, re.sub("Unable to write to .*\n", "", ended.err))
+    assert [_TRUTH, _TRUTH] == [set(json.loads(line)) for line in ended.out.splitlines()]
     return [
         (point, error)
         for point in points(ended.log)
