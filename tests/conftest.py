@@ -9,6 +9,7 @@ import importlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,11 @@ def pytest_configure() -> None:
     # A shell has what it runs in the background ignore it, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.geteuid() == 0:
+        place = Path(tempfile.gettempdir()).resolve()
+        # libpam-tmpdir, for one, has one below a directory that nobody else can enter.
+        if not all(each.stat().st_mode & stat.S_IXOTH for each in (place, *place.parents)):
+            tempfile.tempdir = os.environ["TMPDIR"] = "/tmp"  # noqa: S108 - names are random there
     libc = ctypes.CDLL(None)
     if os.geteuid() == 0 and os.path.isdir("/run/lock") and libc.unshare(_CLONE_NEWNS) == 0:
         libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None)
