@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import missing
-from fault_points import Count
+from fault_points import ANSWER, Count, Problem, left
 from fault_support import STATE, Site, made_site
 from scenarios import FIRST, OVERWRITE, Scenario
 from tally import LONG
@@ -161,6 +162,30 @@ class TestFull:
                 assert contents[0] == site.content()
             assert (5, True) == (ended.status, "no place for a lock" in ended.err)
             count.add("afterwards", [*site.next_run(), *site.damage(contents[1])])
+        assert [] == count.problems, count.told
+
+    @pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+    @pytest.mark.parametrize("how", ["blocks", "inodes", "read-only"])
+    def test_reader(self, site: Site, tmp_path: Path, kind: str, how: str) -> None:
+        """A reader that cannot write finds everything, says so once, and leaves the cache alone."""
+        old, new = OVERWRITE.prepare(site)
+        with (
+            Count("file system full or read-only", *KINDS, ANSWER) as count,
+            mounted(kind, site.plugins, tmp_path / "image"),
+        ):
+            with spoiled(how, site.plugins):
+                ended = site.read()
+                count.done["runs"] += 1
+                count.add(f"{kind}, {how}", [*left(ended), *site.damage(old), *site.litter()])
+                found = [json.loads(line) for line in ended.out.splitlines()]
+                if [["hello", "loud"]] * 2 != found:
+                    count.add(f"{kind}, {how}", [Problem(ANSWER, ended.out + ended.err)])
+                number = errno.EROFS if how == "read-only" else errno.ENOSPC
+            said = f"Unable to write to plugin cache {site.cache}: error number {number}\n"
+            assert (0, said) == (ended.status, ended.err)
+            afterwards = site.read()
+            assert (0, "") == (afterwards.status, afterwards.err)
+            count.add("afterwards", site.damage(new))
         assert [] == count.problems, count.told
 
 
