@@ -12,6 +12,7 @@ from areas import ATTACKER, CACHE, LEFTOVER, PLUGINS, Area
 from swapping import Move, exchange, move, swap_temporary_files
 
 _WRITES = 25  # take the time of one command
+_OFTEN = 99  # take the time in which a directory is made and removed; odd, so that all have turns
 _PAUSE = 0.0005  # seconds that what an administrator does may take
 
 
@@ -51,7 +52,15 @@ def component(area: Area, name: str) -> Scene:
     shutil.rmtree(area.path / "new", ignore_errors=True)
     (beside / "link").symlink_to(area.victims / name)
     (beside / "bare").symlink_to(area.victims / "bare" / inner)
-    moves = [exchange(swapped, beside / each) for each in ("link", "trusted", "bare")]
+    swaps = [exchange(swapped, beside / each) for each in ("link", "trusted", "bare")]
+    moves = [
+        *(swaps * _OFTEN),
+        # One that is removed while somebody may have it open, and its name is another's by then.
+        (beside / "new").mkdir,
+        exchange(swapped, beside / "new"),
+        exchange(swapped, beside / "new"),
+        (beside / "new").rmdir,
+    ]
     return Scene(area.commands("--path", own), [Process(moves)], [area.home])
 
 
