@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 _PATIENCE = 5.0  # seconds until everything that a run has started has to be gone
+_TRACER = 60.0  # seconds until strace has ended that has nothing left to trace
 
 
 def load() -> None:
@@ -75,7 +76,7 @@ def _answer(request: dict[str, Any], place: Path) -> dict[str, Any]:
     os.kill(process, signal.SIGCONT)
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     if tracer is not None:
-        tracer.wait(_PATIENCE)
+        tracer.wait(_TRACER)
     left = _left()
     texts = []
     for read, write in (out, err):
