@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from commands import no_process_left
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache.update import goal
-from updates import run
+from dropin_cache._encoder import encode
+from dropin_cache.update import Request, goal, update
+from updates import SETTLED, run
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,27 @@ class TestGoal:
         run(app)
         (directory,) = run(app).report.directories
         assert (3, 3, "fresh") == (directory.modules, directory.plugins, directory.found)
+
+    @pytest.mark.parametrize("content", [None, b"", encode([])], ids=["gone", "torn", "empty"])
+    def test_cache_of_others(self, app: Tree, content: bytes | None) -> None:
+        """What was to be taken from a cache that somebody has replaced since is imported anew."""
+        run(app)
+        app.dropin("zero")
+        imported: list[str] = []
+
+        def replace(_number: int, _count: int, module: str) -> None:
+            if not imported:
+                cache(app).unlink()
+                if content is not None:
+                    cache(app).write_bytes(content)
+            imported.append(module.rpartition(".")[2])
+
+        time.sleep(SETTLED)
+        request = Request(packages=("app.plugins",), paths=(str(app.path),))
+        (directory,) = update(request, replace).directories
+        assert ("written", 4) == (directory.state, directory.modules)
+        assert ["zero", "one", "three", "two"] == imported
+        assert ["one", "three", "two", "zero"] == keys(app)
 
 
 class TestTooLarge:

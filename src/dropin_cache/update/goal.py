@@ -51,7 +51,7 @@ def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
         shown: The directory's path for people.
     """
     cached = knowledge.cached(place)
-    known = [(dropin, knowledge.of(place, dropin)) for dropin in place.dropins]
+    known = [(dropin, knowledge.of(place, dropin, cached)) for dropin in place.dropins]
     good = {each: one for each, one in known if one is not None and one.failure is None}
     on_disk: _OnDisk = functools.lru_cache(cached.file.dropins if cached.file else _nothing)
     data, plugins, too_large = _encoded(good, cached, on_disk)

@@ -88,9 +88,13 @@ class Knowledge:
         self._force = force
         self._known: dict[tuple[str, Dropin], Known] = {}
 
-    def of(self, place: Place, dropin: Dropin) -> Known | None:
-        """Return what is known of a drop-in; None if its file kept changing."""
-        return self._known.get(_key(place, dropin))
+    def of(self, place: Place, dropin: Dropin, cached: Cached) -> Known | None:
+        """Return what is known of a drop-in; None if its file, or the cache, kept changing."""
+        known = self._known.get(_key(place, dropin))
+        if known is not None and known.entry is None and known.failure is None:
+            # The cache has the entry, unless another process has replaced it since.
+            return known if cached.record is not None else None
+        return known
 
     def learn(self, places: Sequence[Place]) -> None:
         """Find out about the drop-ins that are not known, except those that change meanwhile."""
@@ -99,7 +103,7 @@ class Knowledge:
             if place.refusal is None:
                 cached = self.cached(place)
                 for dropin in place.dropins:
-                    if self.of(place, dropin) is None:
+                    if self.of(place, dropin, cached) is None:
                         why = self._recall(place, dropin, cached)
                         if why is not None:
                             new.append((place, dropin, why))
