@@ -36,9 +36,9 @@ def graph(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Iterator[ImportGraph]:
 def imports(graph: ImportGraph, tree: Tree, *modules: str) -> dict[str, Any]:
     """Import modules; return what these and others of the tree import."""
     for module in modules:
-        before = set(sys.modules)
+        newest = next(reversed(sys.modules))
         importlib.import_module(module)
-        graph.attribute(module, before)
+        graph.attribute(module, newest)
     told = graph.report().items()
     prefix = str(tree.path)
     return {

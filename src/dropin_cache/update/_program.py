@@ -168,6 +168,7 @@ class _Child:
         with contextlib.suppress(BaseException):  # each drop-in will fail for the same reason
             package = self._imported(request["name"])
             loaded_markers()  # loads ours, if it is in use: in a drop-in that may be too late
+            describe(package)  # has zope.interface meet what is in every module, once for all
             # Lists the directories, once for all the processes that are forked from this one.
             PathFinder.find_spec(request["name"] + ".", package.__path__)
         gc.collect()
@@ -196,13 +197,13 @@ class _Child:
     def _imported(self, name: str) -> ModuleType:
         """Import a module; one that forks is refused, and ended where it comes back twice."""
         self.forked = False
-        before = set(sys.modules)
+        newest = next(reversed(sys.modules))
         try:
             module = importlib.import_module(name)
         finally:
             if os.getpid() != self.pid:
                 os._exit(1)
-            self.graph.attribute(name, before)
+            self.graph.attribute(name, newest)
         if self.forked:
             raise ForkError
         return module

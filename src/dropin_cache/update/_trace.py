@@ -8,7 +8,10 @@ also where the module has been there before, and also in vain.
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
+import itertools
+import operator
 import sys
 
 TYPE_CHECKING = False
@@ -70,9 +73,16 @@ class ImportGraph:
         builtins.__import__ = recording_import
         importlib.import_module = recording_import_module
 
-    def attribute(self, module: str, before: Iterable[str]) -> None:
-        """Blame `module` for what was loaded since `before` without any import statement."""
-        self._note(module, set(sys.modules) - set(before) - self._imported - {module})
+    def attribute(self, module: str, newest: str) -> None:
+        """Blame `module` for what was loaded, without any import statement, after `newest`.
+
+        The names that were there before are not so much as touched: each process that imports a
+        drop-in would get a copy of its own of the memory that they are in.
+        """
+        # Other threads may go on importing, but not while this runs, which is no code of Python.
+        newer = functools.partial(operator.is_not, newest)
+        loaded = set(itertools.takewhile(newer, reversed(sys.modules)))
+        self._note(module, loaded - self._imported - {module})
 
     def report(self) -> dict[str, list[Any]]:
         """Return what is new since the last report: module -> [its file, what it imports].
