@@ -55,21 +55,23 @@ class _Writer:
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
-        self.memo: dict[Any, int] = {}
+        self.memo: dict[Any, bytes] = {}  # what pushes each value
 
     def emit(self, opcodes: bytes) -> None:
         self.chunks.append(opcodes)
 
     def memoize(self, value: Any) -> None:
-        self.memo[value] = len(self.memo)
+        index = len(self.memo)
+        near = index < _BYTE
+        self.memo[value] = b"h" + bytes([index]) if near else b"j" + index.to_bytes(4, "little")
         self.emit(_MEMOIZE)
 
     def recall(self, value: Any) -> bool:
         """Push `value` from the reader's memory if it is there."""
-        index = self.memo.get(value)
-        if index is None:
+        opcodes = self.memo.get(value)
+        if opcodes is None:
             return False
-        self.emit(b"h" + bytes([index]) if index < _BYTE else b"j" + index.to_bytes(4, "little"))
+        self.emit(opcodes)
         return True
 
     def text(self, value: str) -> None:

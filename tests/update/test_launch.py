@@ -7,7 +7,9 @@ import os
 import pwd
 import resource
 import shutil
+import sys
 import threading
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import Mock
@@ -37,15 +39,23 @@ class TestSource:
 
     def test_text(self) -> None:
         """It is what the file has."""
-        assert Path(launch.__file__).read_text(encoding="utf-8") == launch.source_of(launch)
+        text = Path(launch.__file__).read_text(encoding="utf-8")
+        assert (launch.__name__, launch.__file__, text) == launch.source_of(launch.__name__)
 
-    def failing(self, monkeypatch: pytest.MonkeyPatch, error: ImportError) -> ModuleType:
-        """Return a module whose loader fails."""
-        module = ModuleType("ours")
-        module.__file__ = "/ours.py"
+    def test_not_imported(self) -> None:
+        """What is handed to others is not imported here."""
+        name = "dropin_cache.update._supervisor"
+        code = f"import sys\nfrom dropin_cache.update import launch\nlaunch.source_of({name!r})\n"
+        done = run_python(f"{code}print({name!r} in sys.modules)")
+        assert "False\n" == done.stdout, done.stderr
+
+    def failing(self, monkeypatch: pytest.MonkeyPatch, error: ImportError) -> str:
+        """Return the name of a module whose loader fails."""
         loader = Mock(get_source=Mock(side_effect=error))
-        monkeypatch.setattr(module, "__loader__", loader)
-        return module
+        module = ModuleType("ours")
+        module.__spec__ = ModuleSpec("ours", loader, origin="/ours.py")
+        monkeypatch.setitem(sys.modules, "ours", module)
+        return "ours"
 
     def test_system_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A disk that cannot be read is named: importlib says no more than that there is none."""

@@ -10,8 +10,6 @@ import subprocess
 import time
 from typing import NamedTuple
 
-from dropin_cache import _describe
-from dropin_cache.update import _apart, _confinement, _program, _trace
 from dropin_cache.update.answers import ChildError
 from dropin_cache.update.launch import FILTER, INFO, LIFELINE, Launch, readable, source_of
 from dropin_cache.update.processes import offspring_of
@@ -29,7 +27,13 @@ _START_TIMEOUT = 30.0  # seconds for an interpreter to read the program
 _GRACE = 1.0  # seconds for a child to end by itself
 _POLL = 0.1  # seconds between looks at a child that is silent and may be dead
 # What the child is handed; the last is its main program.
-_PARTS = (_describe, _apart, _confinement, _trace, _program)
+_PARTS = (
+    "dropin_cache._describe",
+    "dropin_cache.update._apart",
+    "dropin_cache.update._confinement",
+    "dropin_cache.update._trace",
+    "dropin_cache.update._program",
+)
 # Runs on any Python, to tell one that is too old from what is no Python. Arguments: descriptor of
 # the answers and of the lifeline, then for each part its size, name and file name.
 _BOOTSTRAP = r"""
@@ -84,7 +88,8 @@ class Child:
             OSError: The interpreter cannot be executed.
             UnreadableError: The child's program cannot be read.
         """
-        sources = [source_of(part).encode() for part in _PARTS]
+        sources = [source_of(part) for part in _PARTS]
+        program = [source.text.encode() for source in sources]
         self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
         filtering = readable(launch.filter)
         self._offspring = offspring_of(launch.tier)
@@ -92,8 +97,8 @@ class Child:
         self._ended = False
         handed_over = [self._answers.write, self._lifeline.read]
         arguments = [str(descriptor) for descriptor in handed_over]
-        for part, source in zip(_PARTS, sources):
-            arguments += [str(len(source)), part.__name__, str(part.__file__)]
+        for source, text in zip(sources, program):
+            arguments += [str(len(text)), source.name, source.file]
         wanted = {INFO: facts.write, FILTER: filtering, LIFELINE: self._lifeline.read}
         command = [str(wanted.get(argument, argument)) for argument in launch.arguments]
         handed_over += [wanted[argument] for argument in launch.arguments if argument in wanted]
@@ -118,7 +123,7 @@ class Child:
         try:
             self._offspring.started(self._process, facts.read)
             os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
-            alone(self._send(b"".join(sources), time.monotonic() + _START_TIMEOUT))
+            alone(self._send(b"".join(program), time.monotonic() + _START_TIMEOUT))
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
             self._end("")
             raise

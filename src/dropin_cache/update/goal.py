@@ -18,7 +18,7 @@ from dropin_cache.update.places import Place
 from dropin_cache.update.records import Failure
 from dropin_cache.update.report import Broken, DirectoryReport
 
-# Decodes the cache on disk, once if at all.
+# Decodes the cache on disk, if nobody has yet.
 _OnDisk = Callable[[], Optional["dict[str, CachedDropin]"]]
 
 
@@ -53,7 +53,7 @@ def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
     cached = knowledge.cached(place)
     known = [(dropin, knowledge.of(place, dropin, cached)) for dropin in place.dropins]
     good = {each: one for each, one in known if one is not None and one.failure is None}
-    on_disk: _OnDisk = functools.lru_cache(cached.file.dropins if cached.file else _nothing)
+    on_disk: _OnDisk = functools.partial(knowledge.decoded, cached.file)
     data, plugins, too_large = _encoded(good, cached, on_disk)
     for dropin in too_large:
         del good[dropin]
@@ -105,10 +105,6 @@ def is_fresh(
     if data is None or file is None:
         return data is None and not has_cache(place.handle)
     return file.data == data and write.is_canonical(file.mode, file.mtime_ns, newest)
-
-
-def _nothing() -> None:
-    """Return what is in no cache."""
 
 
 def _compare(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
 from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
 from dropin_cache._scan import Dropin, content_digest, fingerprint, is_unchanged
+from dropin_cache.update import lock
 from dropin_cache.update.ledger import TICK, DirectoryRecord, DropinRecord, Ledger, Stamp, digest
 from dropin_cache.update.owners import Owners
 from dropin_cache.update.places import Place
 from dropin_cache.update.probe import Outcome
 from dropin_cache.update.records import Description, Failure
+from dropin_cache.update.turns import OTHERS_FIRST, Turn
 
 Progress = Callable[[int, int, str], object]
 
@@ -87,6 +89,7 @@ class Knowledge:
         self._ledger, self._owners, self._progress = ledger, owners, progress
         self._force = force
         self._known: dict[tuple[str, Dropin], Known] = {}
+        self._decoded: dict[bytes, dict[str, CachedDropin] | None] = {}
 
     def of(self, place: Place, dropin: Dropin, cached: Cached) -> Known | None:
         """Return what is known of a drop-in; None if its file, or the cache, kept changing."""
@@ -96,8 +99,13 @@ class Knowledge:
             return known if cached.record is not None else None
         return known
 
-    def learn(self, places: Sequence[Place]) -> None:
-        """Find out about the drop-ins that are not known, except those that change meanwhile."""
+    def learn(self, places: Sequence[Place], *, writing: bool) -> None:
+        """Find out about the drop-ins that are not known, except those that change meanwhile.
+
+        Args:
+            places: Where they are.
+            writing: Whether caches will be written if they are not right.
+        """
         new: list[tuple[Place, Dropin, str]] = []
         for place in places:
             if place.refusal is None:
@@ -107,7 +115,16 @@ class Knowledge:
                         why = self._recall(place, dropin, cached)
                         if why is not None:
                             new.append((place, dropin, why))
-        self._describe(new)
+        changed = {place.directory: place for place, _, _ in new}
+        self._describe(new, self._prepared(changed.values(), writing=writing))
+
+    def decoded(self, file: CacheFile | None) -> dict[str, CachedDropin] | None:
+        """Return what is in a cache; None if it is none."""
+        if file is None:
+            return None
+        if file.data not in self._decoded:
+            self._decoded[file.data] = file.dropins()
+        return self._decoded[file.data]
 
     def cached(self, place: Place) -> Cached:
         """Read a place's cache."""
@@ -148,10 +165,20 @@ class Knowledge:
         )
         return None
 
-    def _describe(self, new: Sequence[tuple[Place, Dropin, str]]) -> None:
+    def _prepared(self, places: Iterable[Place], *, writing: bool) -> Turn[None]:
+        """Do, while children import drop-ins, what else it takes to make new caches."""
+        if writing:
+            lock.load()
+        for place in places:
+            yield OTHERS_FIRST
+            cached = self.cached(place)
+            if cached.record is not None:  # else all of it is new
+                self.decoded(cached.file)
+
+    def _describe(self, new: Sequence[tuple[Place, Dropin, str]], meanwhile: Turn[None]) -> None:
         began = time.time_ns()
         fingerprints = [fingerprint(dropin) for _, dropin, _ in new]
-        outcomes = self._imported(new)
+        outcomes = self._imported(new, meanwhile)
         for (place, dropin, why), taken in zip(new, fingerprints):
             refusal = place.refused.get(dropin.module)
             if refusal is not None:
@@ -172,7 +199,7 @@ class Knowledge:
             self._known[_key(place, dropin)] = known._replace(stamp=stamp)
 
     def _imported(
-        self, new: Sequence[tuple[Place, Dropin, str]]
+        self, new: Sequence[tuple[Place, Dropin, str]], meanwhile: Turn[None]
     ) -> dict[tuple[int, str], tuple[str, Outcome]]:
         """Have the interpreters import drop-ins; return what each of them found of each module."""
         outcomes: dict[tuple[int, str], tuple[str, Outcome]] = {}
@@ -184,7 +211,7 @@ class Knowledge:
                     wanted.setdefault(id(probe), []).append(dropin.module)
         for identity, modules in wanted.items():
             probe = probes[identity]
-            for module, outcome in probe.describe(modules, self._progress).items():
+            for module, outcome in probe.describe(modules, self._progress, [meanwhile]).items():
                 outcomes[identity, module] = probe.python, outcome
         return outcomes
 

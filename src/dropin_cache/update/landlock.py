@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Optional
 
-from dropin_cache.update import _landlock, _supervisor
+from dropin_cache.update import _landlock
 from dropin_cache.update.launch import (
     LIFELINE,
     PRLIMIT,
@@ -69,9 +69,9 @@ class Landlock:
         rules = {"read": sorted({entry.source for entry in view.entries})}
         ours = [sys.executable, "-I", "-S", "-B", "-c"]
         arguments = [
-            *(*ours, source_of(_supervisor), LIFELINE),
+            *(*ours, source_of("dropin_cache.update._supervisor").text, LIFELINE),
             *within(self._limits, user),
-            *(*ours, source_of(_landlock), json.dumps(rules)),
+            *(*ours, source_of(_landlock.__name__).text, json.dumps(rules)),
             *([] if self._account is None else without_privilege(self._account)),
             *(python, "-I", "-B"),
         ]

@@ -10,7 +10,7 @@ import pwd
 import resource
 import stat
 from collections.abc import Iterator
-from types import ModuleType
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
 
 from dropin_cache.errors import ImportRootError, InterpreterError, UnreadableError
@@ -72,20 +72,36 @@ class Sandbox(Protocol):
         """Say how to start an interpreter that can read no more than a view."""
 
 
-def source_of(module: ModuleType) -> str:
-    """Return the source of one of our modules, also from an archive; PEP 302.
+class Source(NamedTuple):
+    """The source of one of our modules, for another interpreter.
+
+    Attributes:
+        name: The module's dotted name.
+        file: Where it is.
+        text: The source.
+    """
+
+    name: str
+    file: str
+    text: str
+
+
+def source_of(name: str) -> Source:
+    """Return the source of one of our modules, also from an archive, without importing it; PEP 302.
+
+    Args:
+        name: Its dotted name.
 
     Raises:
         UnreadableError: The system fails to read it.
     """
-    loader: Any = module.__loader__
+    spec: Any = find_spec(name)
     try:
-        source: str = loader.get_source(module.__name__)
+        return Source(name, spec.origin, spec.loader.get_source(name))
     except ImportError as error:  # what importlib makes of every failure
         if isinstance(cause := error.__cause__, OSError):
-            raise UnreadableError(str(module.__file__), cause.errno or errno.EIO) from cause
+            raise UnreadableError(spec.origin, cause.errno or errno.EIO) from cause
         raise
-    return source
 
 
 class Account(NamedTuple):

@@ -20,6 +20,11 @@ _NO_FLOCK = "the file system does not support locks"
 _DESCRIPTORS = "/proc/self/fd"
 
 
+def load() -> None:
+    """Load what takes locks, before there is any hurry."""
+    import filelock  # noqa: F401, PLC0415 - most runs write nothing, and it takes as long to load as they do
+
+
 @contextlib.contextmanager
 def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
     """Hold the lock of a directory.
@@ -33,7 +38,7 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
         LockTimeoutError: Another process kept the lock.
         NotWrittenError: There is no place for a lock.
     """
-    import filelock  # noqa: PLC0415 - most runs write nothing, and it takes as long to load as they do
+    import filelock  # noqa: PLC0415 - see above
 
     with contextlib.ExitStack() as cleanup:
         try:

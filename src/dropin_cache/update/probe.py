@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Callable
 
 from dropin_cache.errors import PackageBrokenError
@@ -100,7 +100,10 @@ class Probe:
         return found  # type: ignore[no-any-return]  # package_from_untrusted has checked it
 
     def describe(
-        self, modules: Sequence[str], progress: Callable[[int, int, str], object]
+        self,
+        modules: Sequence[str],
+        progress: Callable[[int, int, str], object],
+        meanwhile: Iterable[Turn[None]] = (),
     ) -> dict[str, Outcome]:
         """Import drop-ins.
 
@@ -110,6 +113,7 @@ class Probe:
         Args:
             modules: Dotted names.
             progress: Called before each import with its number, their count and the name.
+            meanwhile: What this process can do while the children are at work.
 
         Returns:
             What each of them is, or why it failed.
@@ -123,7 +127,7 @@ class Probe:
                 outcomes[module] = yield from lane.describe(module)
 
         lanes = self._lanes_for(len(modules))
-        turns.together([work(lane, left) for lane in lanes])
+        turns.together([*(work(lane, left) for lane in lanes), *meanwhile])
         if len(lanes) > 1:
             # All are one user, who may have only so many processes: what failed may have found
             # no room because of another.

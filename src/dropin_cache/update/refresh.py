@@ -74,7 +74,7 @@ class _Package:
         Raises:
             UnstableError: Something changed meanwhile, and this is not the last attempt.
         """
-        self._knowledge.learn(places)
+        self._knowledge.learn(places, writing=self._request.write)
         reports = []
         for place in places:
             shown = self._session.shown(place.directory)

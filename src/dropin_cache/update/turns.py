@@ -30,6 +30,9 @@ class Wait(NamedTuple):
 
 Turn = Generator[Wait, "frozenset[int]", _T]
 
+OTHERS_FIRST = Wait((), (), 0.0)
+"""What a conversation waits for that has something to do, but lets others have their turn."""
+
 
 def alone(turn: Turn[_T]) -> _T:
     """Bring one conversation to its end and return its result."""
