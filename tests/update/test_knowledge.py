@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import textwrap
 from collections.abc import Iterator
 
 import pytest
 
 from commands import no_process_left
-from conftest import Tree
+from conftest import Tree, run_python
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._model import CachedDropin
 from environments import Environment, environment
+from reader_support import LIBRARY
 from updates import Done, run
 
 
@@ -246,3 +248,21 @@ class TestRace:
         file.write_text(file.read_text().replace("The plugin", "A  plugin"))
         os.utime(file, ns=(now, now))
         assert ["one"] == run(tree).imported
+
+
+class TestPrepared:
+    """What is done while drop-ins are imported."""
+
+    @pytest.mark.parametrize("write", [True, False])
+    def test_locks(self, write: bool, app: Tree) -> None:
+        """What takes locks is loaded where something may be written, and else not."""
+        paths = (str(app.path), str(LIBRARY))
+        code = f"""
+            import sys
+            from dropin_cache.update import Request, update
+            request = Request(packages=("app.plugins",), paths={paths!r}, write={write})
+            print(*(each.modules for each in update(request, lambda *_: None).directories))
+            print("filelock" in sys.modules)
+        """
+        done = run_python(textwrap.dedent(code), path=[LIBRARY])
+        assert ["2", str(write)] == done.stdout.split(), done.stderr

@@ -30,6 +30,7 @@ from dropin_cache.update.probe import Probe
 from dropin_cache.update.records import Description, Failure
 from dropin_cache.update.sandbox import Confinement, Unconfined
 from dropin_cache.update.trust import Files
+from dropin_cache.update.turns import OTHERS_FIRST, Turn
 from dropin_cache.update.view import Entry, View
 
 # What else an answer to "start" has.
@@ -389,6 +390,19 @@ class TestDescribe:
         calls: list[tuple[int, int, str]] = []
         probe.describe(["app.plugins.a", "app.plugins.b"], lambda *each: calls.append(each))
         assert [(0, 2, "app.plugins.a"), (1, 2, "app.plugins.b")] == calls
+
+    def test_meanwhile(self, probe: Probe, tree: Tree) -> None:
+        """There is something else to do while a drop-in is imported."""
+        flag = tree.path / "flag"
+        waiting = f"import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.01)"
+        tree.write("app/plugins/one.py", waiting)
+
+        def meanwhile() -> Turn[None]:
+            yield OTHERS_FIRST
+            flag.touch()
+
+        outcomes = probe.describe(["app.plugins.one"], nothing, [meanwhile()])
+        assert isinstance(outcomes["app.plugins.one"], Description)
 
     def test_tampers(self, probe: Probe, tree: Tree) -> None:
         """An answer that is none costs that drop-in its place, and nobody else."""
