@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -26,10 +27,18 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as log
 def main(arguments: Sequence[str]) -> int:
     """Run `dropin-cache`; see `dropin_cache.cli`."""
     _streams.prepare()
+    try:
+        return _forgiving(arguments)
+    finally:
+        # The interpreter looks for cycles at its end, for longer than it takes to write a cache.
+        gc.freeze()
+
+
+def _forgiving(arguments: Sequence[str]) -> int:
+    """Run it for package managers, too, which must not fail because of it."""
     if _TRIGGER not in arguments or arguments[0] == "run":  # whose command has options of its own
         return _main(arguments)
-    # A package manager that runs this must not fail because of it, not even because of a mistake
-    # in the command line or in here. What went wrong is in its log.
+    # Not even because of a mistake in the command line or in here. What went wrong is in its log.
     try:
         status = _main(arguments)
     except SystemExit as leaving:  # argparse, or a signal

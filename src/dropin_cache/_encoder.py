@@ -56,6 +56,7 @@ class _Writer:
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
         self.memo: dict[Any, bytes] = {}  # what pushes each value
+        self.repeated: dict[Any, bytes] = {}  # what says of a plugin what it provides
 
     def emit(self, opcodes: bytes) -> None:
         self.chunks.append(opcodes)
@@ -139,6 +140,16 @@ class _Writer:
         self.long_text(plugin.name)
         self.text("description")
         self.long_text(plugin.description)
+        self.provided(plugin)
+        self.emit(_SETITEMS + _BUILD)
+
+    def provided(self, plugin: CachedPlugin) -> None:
+        """Push what a plugin provides, which is often the same as with many others."""
+        same = plugin.references, plugin.interfaces
+        if same in self.repeated:
+            self.emit(self.repeated[same])
+            return
+        start, remembered = len(self.chunks), len(self.memo)
         self.text("provided")
         self.emit(_EMPTY_LIST + _MARK)
         for reference in plugin.references:
@@ -150,4 +161,5 @@ class _Writer:
             for name in plugin.interfaces:
                 self.text(name)
             self.emit(_APPENDS)
-        self.emit(_SETITEMS + _BUILD)
+        if remembered == len(self.memo):  # from now on, the same opcodes recall the same
+            self.repeated[same] = b"".join(self.chunks[start:])

@@ -53,7 +53,7 @@ def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
     cached = knowledge.cached(place)
     known = [(dropin, knowledge.of(place, dropin, cached)) for dropin in place.dropins]
     good = {each: one for each, one in known if one is not None and one.failure is None}
-    on_disk: _OnDisk = functools.partial(knowledge.decoded, cached.file)
+    on_disk: _OnDisk = functools.lru_cache(functools.partial(knowledge.decoded, cached.file))
     data, plugins, too_large = _encoded(good, cached, on_disk)
     for dropin in too_large:
         del good[dropin]
