@@ -41,8 +41,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def parse(*arguments: str) -> dict[str, Any]:
-    """Parse a command line."""
-    return vars(build_parser().parse_args(arguments))
+    """Parse a command line, by the parser of all commands and by that of its own."""
+    parsed = vars(build_parser().parse_args(arguments))
+    assert parsed == vars(build_parser(arguments[0]).parse_args(arguments))
+    return parsed
 
 
 def refused(*arguments: str) -> None:
@@ -67,6 +69,21 @@ class TestDefaults:
         name = ["a.b"] if command == "explain" else []
         parse(command, *name, "--python", "x", "--path", "y")
         assert {"command": command, **DEFAULTS[command]} == parse(command, *name)
+
+
+class TestOneCommand:
+    """A parser that is made for one command."""
+
+    @pytest.mark.parametrize("command", [*DEFAULTS, "hook", "run"])
+    def test_help(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Of that command it knows everything, and of the others that they are there."""
+        texts = []
+        for only in (None, command):
+            for arguments in (["--help"], [command, "--help"]):
+                with pytest.raises(SystemExit):
+                    build_parser(only).parse_args(arguments)
+                texts.append(capsys.readouterr().out)
+        assert texts[:2] == texts[2:]
 
 
 class TestValues:

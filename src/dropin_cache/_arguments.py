@@ -29,8 +29,13 @@ _COMMANDS = {
 _RUN_USAGE = "dropin-cache run [-h] [--python EXE] [--path DIR] -- COMMAND [ARGUMENT ...]"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `dropin-cache`."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of `dropin-cache`.
+
+    Args:
+        command: The only one whose own arguments are wanted; if it is none, those of all are.
+    """
+    wanted = {command} if command in _COMMANDS else _COMMANDS.keys()
     parser = argparse.ArgumentParser(
         prog="dropin-cache",
         description="Keep the plugin caches (dropin.cache) of Python sites fresh.",
@@ -41,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, purpose in _COMMANDS.items():
-        command = commands.add_parser(
+        subparser = commands.add_parser(
             name,
             help=purpose,
             description=f"{purpose.capitalize()}.",
@@ -50,12 +55,14 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,  # "--trig" would not be seen by what looks for "--trigger"
         )
+        if name not in wanted:
+            continue
         if name == "hook":
-            _add_hook_arguments(command)
+            _add_hook_arguments(subparser)
         elif name == "run":
-            _add_run_arguments(command)
+            _add_run_arguments(subparser)
         else:
-            _add_arguments(command, name)
+            _add_arguments(subparser, name)
     return parser
 
 

@@ -54,7 +54,8 @@ def _forgiving(arguments: Sequence[str]) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    arguments = build_parser().parse_args(argv)
+    # Package managers wait: making the options of all commands takes longer than reading them.
+    arguments = build_parser(argv[0] if argv else None).parse_args(argv)
     # A command that is to be run gets everything as it is; the update behind it settles down.
     if os.geteuid() == 0 and arguments.command != "run":
         _settle_down(arguments)
