@@ -1011,6 +1011,26 @@ class TestSandbox:
         line = f"drop-ins are imported in the sandbox {tier}"
         assert line == run("update", "--force", *options).out.splitlines()[-1]
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="users may make namespaces in other ways")
+    @pytest.mark.parametrize("allowed", ["auto", "namespace"])
+    def test_no_namespaces(self, public: Path, user: Account, allowed: str) -> None:
+        """Where no child starts in the best one, it is the next, or it is said what is wrong."""
+        options = ["--sandbox", allowed, "--python", user.python]
+        options += ["app.plugins", "--path", str(public), "--path", str(user.site)]
+        # Without that capability, root makes none.
+        drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]
+        done = subprocess.run(
+            [*drop, sys.executable, "-B", "-m", "dropin_cache", "update", "--json", *options],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if allowed == "auto":
+            self.compare(Outcome(done.returncode, done.stdout, done.stderr), "landlock")
+        else:
+            assert (5, "") == (done.returncode, done.stdout)
+            assert "no sandbox to import drop-ins in: namespace: bwrap: " in done.stderr
+
     @pytest.mark.parametrize("tier", ["none", "namespace", "landlock"])
     def test_user(self, public: Path, user: Account, tier: str) -> None:
         """An ordinary user gets none without asking, and the others on demand."""

@@ -13,8 +13,9 @@ from commands import give_away, no_process_left, unprivileged
 from dropin_cache.errors import NoSandboxError
 from dropin_cache.update.launch import Launch
 from dropin_cache.update.limits import Limits
-from dropin_cache.update.sandbox import CONFINED, Unconfined, choose
-from sandboxes import ROOT, confined, open_launch, run, says
+from dropin_cache.update.namespace import Namespace
+from dropin_cache.update.sandbox import CONFINED, Confinement, Unconfined, choose
+from sandboxes import ROOT, confined, open_launch, run, sandbox, says
 
 needs_root = pytest.mark.skipif(not ROOT, reason="the child is another user only of root's")
 
@@ -97,6 +98,59 @@ class TestChoose:
         with pytest.raises(NoSandboxError) as caught:
             choose(("namespace",), privileged=False, limits=Limits())
         assert (("namespace", "/nonexistent/bwrap is not there"),) == caught.value.reasons
+
+    def test_tried_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whether a tier does what it seems to be able to is seen if that is asked for."""
+        sandbox("namespace")
+        monkeypatch.setattr(Namespace, "_command", lambda *_: ["/bin/false"])
+        assert "namespace" == choose(("namespace",), privileged=ROOT, limits=Limits()).tier
+        with pytest.raises(NoSandboxError) as caught:
+            choose(("namespace",), privileged=ROOT, limits=Limits(), try_out=True)
+        assert (("namespace", "bwrap: exit status 1"),) == caught.value.reasons
+
+
+class TestDoubted:
+    """What is done about a child that does not start."""
+
+    class Broken(Unconfined):
+        """A sandbox in which nothing starts."""
+
+        tier = "namespace"
+
+        def works(self) -> str:
+            """Say so."""
+            return "no"
+
+    def choose(self, *, try_out: bool = False) -> Unconfined:
+        """Choose that one, as long as it has not been tried."""
+        return Unconfined() if try_out else self.Broken()
+
+    def test_works(self) -> None:
+        """A sandbox that works is not to blame."""
+        confinement = Confinement(Unconfined)
+        assert not confinement.doubted(confinement.chosen())
+
+    def test_next(self) -> None:
+        """Behind one that does not work, another is chosen, once for all children."""
+        confinement = Confinement(self.choose)
+        broken = confinement.chosen()
+        assert confinement.doubted(broken)
+        chosen = confinement.chosen()
+        assert ("none", "none") == (confinement.tier, chosen.tier)
+        assert confinement.doubted(broken)
+        assert chosen is confinement.chosen()
+
+    def test_none_left(self) -> None:
+        """If there is no other, it is known why."""
+
+        def choose(*, try_out: bool = False) -> Unconfined:
+            if try_out:
+                raise NoSandboxError((("namespace", "no"),))
+            return self.Broken()
+
+        confinement = Confinement(choose)
+        with pytest.raises(NoSandboxError):
+            confinement.doubted(confinement.chosen())
 
 
 class TestContainment:

@@ -44,7 +44,7 @@ class Landlock:
         self.user = None if self._account is None else self._account.uid
         self.alone = _landlock.abi() >= _landlock.SCOPES
 
-    def works(self) -> str | None:
+    def lacks(self) -> str | None:
         """Ask the kernel, and look for the tools."""
         if _landlock.abi() == 0:
             return "the kernel has no Landlock"
@@ -54,6 +54,8 @@ class Landlock:
         tools = [PRLIMIT, *([SETPRIV] if self._account else [])]
         reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
         return next((reason for reason in reasons if reason is not None), None)
+
+    works = lacks
 
     def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view.

@@ -152,23 +152,25 @@ class Lane:
 
         setting = self._setting
         self._used, self._warm = False, None
-        sandbox = setting.confinement.chosen()
-        self.apart = sandbox.tier != "none"
-        launch = sandbox.launch(setting.python, setting.view)
-        setting.memory.starting()
-        try:
-            self._child = Child(launch)
-            return (yield from self._fit(self._child, sandbox))
-        except OSError as error:
-            raise InterpreterError(setting.python, error.strerror or str(error)) from error
-        except ChildError as error:
-            self._child = None
-            first = one_line(" ".join(error.output.strip().splitlines()[:1]))
-            reason = "it did not start as a Python interpreter"
-            raise InterpreterError(setting.python, f"{reason}: {first or error.reason}") from error
-        except BaseException:  # Ctrl-C included
-            self.close()
-            raise
+        while True:
+            sandbox = setting.confinement.chosen()
+            self.apart = sandbox.tier != "none"
+            launch = sandbox.launch(setting.python, setting.view)
+            setting.memory.starting()
+            try:
+                self._child = Child(launch)
+                return (yield from self._fit(self._child, sandbox))
+            except OSError as error:
+                raise InterpreterError(setting.python, error.strerror or str(error)) from error
+            except ChildError as error:
+                self._child = None
+                if not setting.confinement.doubted(sandbox):
+                    first = one_line(" ".join(error.output.strip().splitlines()[:1]))
+                    reason = f"it did not start as a Python interpreter: {first or error.reason}"
+                    raise InterpreterError(setting.python, reason) from error
+            except BaseException:  # Ctrl-C included
+                self.close()
+                raise
 
     def _fit(self, child: Child, sandbox: Sandbox) -> Turn[Start]:
         """Return what the interpreter is, if it is fit to import drop-ins."""

@@ -65,8 +65,11 @@ class Sandbox(Protocol):
     def alone(self) -> bool:
         """Whether signals from the child reach none but what it has started."""
 
+    def lacks(self) -> str | None:
+        """Look for what it needs; return why it cannot be used here, or None."""
+
     def works(self) -> str | None:
-        """Try it; return why it cannot be used here, or None."""
+        """Try it, too; return why it cannot be used here, or None."""
 
     def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view."""

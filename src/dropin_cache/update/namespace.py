@@ -54,13 +54,17 @@ class Namespace:
         # Where there is none for the machine, the namespaces have to do.
         self._filter = call_filter(os.uname().machine, all_of_them=False)
 
+    def lacks(self) -> str | None:
+        """Look for the tools."""
+        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if self._account else [])]
+        reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
+        return next((reason for reason in reasons if reason is not None), None)
+
     def works(self) -> str | None:
         """Run a program that does nothing, exactly as a child would be run."""
-        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if self._account else [])]
-        for tool in tools:
-            reason = unusable(tool, privileged=self._account is not None)
-            if reason is not None:
-                return reason
+        reason = self.lacks()
+        if reason is not None:
+            return reason
         command = self._command(["/usr/bin/true"], View.of(None))
         descriptor = readable(self._filter)
         # Of its facts nothing is wanted; they go to the output, which nobody reads.

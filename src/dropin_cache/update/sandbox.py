@@ -24,9 +24,11 @@ class Unconfined:
     user = None
     alone = False
 
-    def works(self) -> str | None:
+    def lacks(self) -> str | None:
         """Return None: whoever may run this process may run another."""
         return None
+
+    works = lacks
 
     def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: ARG002, UP045
         """Say how to start an interpreter.
@@ -41,18 +43,24 @@ class Unconfined:
 
 
 def choose(
-    allowed: Sequence[str], *, privileged: bool, limits: Limits, root: str | None = None
+    allowed: Sequence[str],
+    *,
+    privileged: bool,
+    limits: Limits,
+    root: str | None = None,
+    try_out: bool = False,
 ) -> Sandbox:
-    """Return the first sandbox of some that works here.
+    """Return the first sandbox of some that works here, or seems to.
 
     Args:
         allowed: Names of tiers, best first; nothing weaker than these is ever used.
         privileged: Whether this process has rights that drop-ins must not have.
         limits: What a child may use.
         root: The directory that is taken for `/`, if it is another.
+        try_out: Whether to try it, and not only to look for what it needs.
 
     Raises:
-        NoSandboxError: None of them works.
+        NoSandboxError: None of them does.
     """
     # Most runs start no child, and so need none of these.
     from dropin_cache.update.landlock import Landlock  # noqa: PLC0415
@@ -70,7 +78,7 @@ def choose(
         else:
             reasons.append((tier, _impossible(tier)))
             continue
-        reason = sandbox.works()
+        reason = sandbox.works() if try_out else sandbox.lacks()
         if reason is None:
             return sandbox
         reasons.append((tier, reason))
@@ -91,11 +99,11 @@ class Confinement:
         tier: The name of the tier; None as long as none has been chosen.
     """
 
-    def __init__(self, choose: Callable[[], Sandbox], closed: Sequence[str] = ()) -> None:
+    def __init__(self, choose: Callable[..., Sandbox], closed: Sequence[str] = ()) -> None:
         """Keep how to choose.
 
         Args:
-            choose: Returns the sandbox, or raises NoSandboxError.
+            choose: Returns the sandbox, or raises NoSandboxError; with `try_out`, as `choose` does.
             closed: Directories in which a child must not be able to write; it tries to.
         """
         self._choose = choose
@@ -107,9 +115,25 @@ class Confinement:
         """Return the sandbox.
 
         Raises:
-            NoSandboxError: None of those that are allowed works here.
+            NoSandboxError: None of those that are allowed can work here.
         """
         if self._sandbox is None:
             self._sandbox = self._choose()
             self.tier = self._sandbox.tier
         return self._sandbox
+
+    def doubted(self, sandbox: Sandbox) -> bool:
+        """Try out a sandbox in which a child has not started.
+
+        Most do start, and those that wait for them need not wait for a trial.
+
+        Returns:
+            Whether another one is chosen now, so that a child may start in that.
+
+        Raises:
+            NoSandboxError: None of those that are allowed works here.
+        """
+        if sandbox is self._sandbox and sandbox.works() is not None:
+            self._sandbox = self._choose(try_out=True)
+            self.tier = self._sandbox.tier
+        return self.chosen().tier != sandbox.tier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -95,7 +96,8 @@ def open_session(request: Request) -> Iterator[Session]:
             # An image has none: it would make equal trees differ.
             ledger=Ledger(None if root else ledger.location(), files),
             confinement=Confinement(
-                lambda: sandbox.choose(
+                functools.partial(
+                    sandbox.choose,
                     tiers,
                     privileged=privileged,
                     limits=settings.limits,
