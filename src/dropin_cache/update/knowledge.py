@@ -9,14 +9,15 @@ from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
 from dropin_cache._cachefile import CacheFile, read_cache_file
-from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
+from dropin_cache._model import CachedDropin, Fingerprint
 from dropin_cache._scan import Dropin, content_digest, fingerprint, is_unchanged
 from dropin_cache.update import lock
+from dropin_cache.update.agreement import agreed
 from dropin_cache.update.ledger import TICK, DirectoryRecord, DropinRecord, Ledger, Stamp, digest
 from dropin_cache.update.owners import Owners
 from dropin_cache.update.places import Place
 from dropin_cache.update.probe import Outcome
-from dropin_cache.update.records import Description, Failure
+from dropin_cache.update.records import Failure
 from dropin_cache.update.turns import OTHERS_FIRST, Turn
 
 Progress = Callable[[int, int, str], object]
@@ -223,35 +224,14 @@ class Knowledge:
         answers: Sequence[tuple[str, Outcome]],
         why: str,
     ) -> Known:
-        """Make one of what several interpreters found: all plugins that any of them has."""
-        good = [(python, each) for python, each in answers if isinstance(each, Description)]
-        bad = [(python, each) for python, each in answers if isinstance(each, Failure)]
-        if not good:
-            path = os.path.join(place.directory, os.path.basename(dropin.path))
-            owner = self._owners.owner_of(path, [place.import_root])
-            name = None if owner is None else owner.name
-            return Known(taken, None, None, bad[0][1], (), name, why)
-        warnings = [line for _, each in good for line in each.warnings]
-        warnings += [f"{dropin.module} fails in {python}: {each.error}" for python, each in bad]
-        entry = good[0][1].entry(dropin.module, taken)
-        for python, each in good[1:]:
-            if each.plugins != good[0][1].plugins:
-                warnings.append(f"{dropin.module} differs between {good[0][0]} and {python}")
-                _add_plugins(entry, each)
-        unique = tuple(dict.fromkeys(warnings))
-        return Known(taken, None, entry, None, unique, None, why)
-
-
-def _add_plugins(entry: CachedDropin, description: Description) -> None:
-    """Add to an entry what another interpreter has found besides."""
-    known = {plugin.name: plugin for plugin in entry.plugins}
-    for plugin in description.plugins:
-        if plugin.name not in known:
-            CachedPlugin.from_references(entry, *plugin)
-            continue
-        same = known[plugin.name]
-        same.references = tuple(dict.fromkeys([*same.references, *plugin.references]))
-        same.interfaces = tuple(sorted({*(same.interfaces or ()), *plugin.interfaces}))
+        """Make one of what several interpreters found."""
+        entry, warnings = agreed(dropin.module, taken, answers)
+        if entry is not None:
+            return Known(taken, None, entry, None, warnings, None, why)
+        failure = next(each for _, each in answers if isinstance(each, Failure))
+        path = os.path.join(place.directory, os.path.basename(dropin.path))
+        owner = self._owners.owner_of(path, [place.import_root])
+        return Known(taken, None, None, failure, (), None if owner is None else owner.name, why)
 
 
 def _cache_of(place: Place) -> CacheFile | None:
