@@ -5,7 +5,6 @@ Everything here looks at directories and files; nothing is imported and nothing 
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
@@ -25,9 +24,6 @@ CACHE_NAME = "dropin.cache"
 
 _SOURCES = (".py", ".pyc")
 _CHUNK = 1 << 20
-# What a link says that leads nowhere: there is nothing behind it. And what a path says that is too
-# long: nothing can be imported from there, now or later.
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class Dropin(NamedTuple):
@@ -242,8 +238,14 @@ def _looking(
     def look(path: str) -> os.stat_result | None:
         try:
             return status(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
-            if error.errno not in _ABSENT:
+            import errno  # noqa: PLC0415 - for what hardly ever happens
+
+            # A link that leads to itself leads nowhere, and from behind a path that is too long
+            # nothing can be imported, now or later: there is nothing.
+            if error.errno not in {errno.ELOOP, errno.ENAMETOOLONG}:
                 unreadable(path, error)
             return None
 
