@@ -6,6 +6,7 @@ would do with dataclasses: `dataclasses` alone takes as long to import as zope.i
 
 from __future__ import annotations
 
+import operator
 import sys
 
 from dropin_cache import _conform
@@ -29,7 +30,7 @@ else:
             cls._fields = tuple(cls.__annotations__)
             cls._defaults = {name: vars(cls)[name] for name in cls._fields if name in vars(cls)}
             for index, name in enumerate(cls._fields):
-                setattr(cls, name, property(lambda self, index=index: self[index]))
+                setattr(cls, name, property(operator.itemgetter(index)))
 
         def __new__(cls, *values: object, **named: object) -> NamedTuple:  # noqa: PYI034
             given = {**cls._defaults, **dict(zip(cls._fields, values)), **named}
