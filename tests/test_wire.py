@@ -210,6 +210,19 @@ def sealed(body: bytes) -> bytes:
     return body + SEAL_START + checksum(body) + SEAL_END
 
 
+def many() -> list[CachedDropin]:
+    """Make so many drop-ins of two plugins each that their places in memory take four bytes."""
+    names = (IWIRED.dotted, "zope.interface.Interface")
+    return [
+        entry(
+            f"app.plugins.dropin{number:03}",
+            (f"first{number:03}", None, (IWIRED,), names),
+            (f"second{number:03}", "Text.", (IWIRED,), names),
+        )
+        for number in range(300)
+    ]
+
+
 class TestMirror:
     """What is read in the way it was written, as against by the machine."""
 
@@ -223,6 +236,23 @@ class TestMirror:
         data = encode(dropins)
         found = _wire._Decoder(data[:-SEAL_SIZE]).cache()
         assert data == encode(found.values())
+
+    def test_many(self) -> None:
+        """They do so beyond what a byte can count, too."""
+        data = encode(many())
+        assert facts(_machine.decode(data[:-SEAL_SIZE] + b".")) == facts(decode(data))
+
+    @pytest.mark.parametrize("number", [1, 2, 50, 299])
+    def test_of_another_dropin(self, number: int) -> None:
+        """A plugin that says it belongs to another drop-in makes the whole cache void."""
+        body = encode(many())[:-SEAL_SIZE]
+        first = b"h\x04"  # the first drop-in, from memory
+        position = body.index(b"first%03d" % number)
+        position = body.rindex(b")\x81}(", 0, position) + len(b")\x81}(h\x0b")
+        size = 2 if body[position : position + 1] == b"h" else 5
+        wrong = body[:position] + first + body[position + size :]
+        assert decode(sealed(body))
+        assert decode(sealed(wrong)) is None
 
     @pytest.mark.parametrize("part", range(4))
     def test_one_wrong_byte(self, part: int) -> None:

@@ -34,9 +34,12 @@ SEAL_START = b"\x8c\x08"
 SEAL_END = b"0."
 SEAL_SIZE = len(SEAL_START) + 8 + len(SEAL_END)
 
-_NONE, _SHORT_TEXT, _LONG_TEXT, _RECALL, _FAR_RECALL, _END_OF_LIST, _END_OF_STATE = b"N\x8cXhjeu"
+_NONE, _SHORT_TEXT, _LONG_TEXT, _END_OF_LIST, _END_OF_STATE = b"N\x8cXeu"
+_MEMOIZE, _RECALL, _FAR_RECALL = b"\x94hj"
+_RECALLS = b"hj"
 _BYTE, _INT32, _LONG = b"KJ\x8a"
 _MAX_INT_BYTES = 16
+_BYTES = 1 << 8
 # What begins an object or an attribute: references, opcodes and texts.
 _CONSTANTS: dict[str, tuple[object, ...]] = {
     "dropin": (DROPIN_CLASS, b")\x81\x94}("),
@@ -149,27 +152,25 @@ class _Decoder:
 
     def recalled(self) -> Any:
         """Return what is pushed from memory, or None where something else is done."""
-        position = self.position
-        opcode = self.data[position]
+        data, start = self.data, self.position + 1
+        opcode = data[start - 1]
         if opcode == _RECALL:
-            self.position = position + 2
-            return self.memo[self.data[position + 1]]
+            self.position = start + 1
+            return self.memo[data[start]]
         if opcode == _FAR_RECALL:
-            self.position = position + 5
-            return self.memo[int.from_bytes(self.data[position + 1 : position + 5], "little")]
+            self.position = start + 4
+            return self.memo[int.from_bytes(data[start : start + 4], "little")]
         return None
 
     def text(self) -> str:
-        position = self.position
-        if self.data[position] == _RECALL:
-            self.position = position + 2
-            value = self.memo[self.data[position + 1]]
-        else:
+        if self.data[self.position] in _RECALLS:
             value = self.recalled()
-            if value is None:
-                value = self.long_text()
-                self.expect(b"\x94")
-                self.memo.append(value)
+        else:
+            value = self.long_text()
+            if self.data[self.position] != _MEMOIZE:
+                raise ValueError(self.position)
+            self.position += 1
+            self.memo.append(value)
         if type(value) is not str:
             raise TypeError(value)
         return value
@@ -189,7 +190,7 @@ class _Decoder:
             raise ValueError(opcode)
         # As pickle does: names of undecodable files hold lone surrogates. Text that is cut off
         # leaves nothing for what has to follow.
-        return str(data[start : self.position], "utf-8", "surrogatepass")
+        return data[start : self.position].decode("utf-8", "surrogatepass")
 
     def integer(self) -> int:
         data, start = self.data, self.position + 1
@@ -243,7 +244,7 @@ class _Decoder:
         if data[start] != _SHORT_TEXT:
             return self.long_text()
         end = self.position = start + 2 + data[start + 1]
-        return str(data[start + 2 : end], "utf-8", "surrogatepass")
+        return data[start + 2 : end].decode("utf-8", "surrogatepass")
 
     def list_of(self, kind: type, item: Callable[[], Any]) -> list[Any]:
         data, memo, items = self.data, self.memo, []
@@ -262,6 +263,7 @@ class _Decoder:
     def dropin(self) -> CachedDropin:
         self.constant("dropin")
         dropin = CachedDropin.__new__(CachedDropin)
+        start = self.plugin_start(len(self.memo))
         self.memo.append(dropin)
         self.constant("moduleName")
         dropin.moduleName = self.text()
@@ -269,7 +271,7 @@ class _Decoder:
         self.constant("plugins")
         dropin.plugins = []
         while self.data[self.position] != _END_OF_LIST:
-            dropin.plugins.append(self.plugin(dropin))
+            dropin.plugins.append(self.plugin(dropin, start))
         self.position += 1
         dropin.fingerprint = None
         if self.data[self.position] != _END_OF_STATE:
@@ -282,12 +284,27 @@ class _Decoder:
         self.expect(b"ub")
         return dropin
 
-    def plugin(self, dropin: CachedDropin) -> CachedPlugin:
-        self.constant("plugin")
+    def plugin_start(self, index: int) -> bytes | None:
+        """Return how the plugins of a drop-in begin, up to the name, if that is known by now."""
+        known = self.constants
+        if "plugin" not in known or "name" not in known:
+            return None
+        recall = bytes((_RECALL, index)) if index < _BYTES else b"j" + index.to_bytes(4, "little")
+        return known["plugin"] + recall + known["name"]
+
+    def plugin(self, dropin: CachedDropin, start: bytes | None) -> CachedPlugin:
         plugin = CachedPlugin.__new__(CachedPlugin)
-        plugin.dropin, name = self.recalled(), self.text_after("name")
-        if plugin.dropin is not dropin or name is None:
-            raise ValueError(name)
+        plugin.dropin = dropin
+        if start is not None and self.data.startswith(start, self.position):
+            self.position += len(start)
+            name = self.long_text()
+        else:
+            self.constant("plugin")
+            if self.recalled() is not dropin:
+                raise ValueError(self.position)
+            name = self.text_after("name")
+        if name is None:
+            raise ValueError(self.position)
         plugin.name, plugin.description = name, self.text_after("description")
         plugin.references, plugin.interfaces = self.provided()
         return plugin
