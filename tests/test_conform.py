@@ -325,6 +325,20 @@ class TestAdapters:
             assert offer(plugin, IAsked) is Offer.ADAPTS
         assert "app.interfaces" not in sys.modules
 
+    @pytest.mark.parametrize("more", [(), (MARKER.dotted,)])
+    def test_from_any_interface(self, unloaded: None, more: tuple[str, ...]) -> None:
+        """An adapter from the root of all interfaces counts, registered with whomever."""
+        components = importlib.import_module("twisted.python.components")
+        plugin = cached(GREETER, interfaces=(*more, ROOT_NAME))
+        with adapting(hook_from(Interface, IAsked)):
+            assert offer(plugin, IAsked) is Offer.ADAPTS
+        assert offer(plugin, INearMiss) is Offer.NOTHING
+        components.globalRegistry.register([Interface], INearMiss, "", str)
+        try:
+            assert offer(plugin, INearMiss) is Offer.ADAPTS
+        finally:
+            components.globalRegistry.unregister([Interface], INearMiss, "")
+
     def test_twisted_registry(self, interfaces: ModuleType) -> None:
         """An adapter registered with Twisted counts, from inherited interfaces too."""
         components = importlib.import_module("twisted.python.components")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zope.interface import directlyProvides
+from zope.interface import Interface, directlyProvides
 from zope.interface.interface import InterfaceClass, adapter_hooks
 
 TYPE_CHECKING = False
@@ -107,6 +107,8 @@ def _has_adapter(sources: list[Any], target: Any) -> bool:
     twisted = sys.modules.get(_TWISTED_ADAPTERS)
     if twisted is not None:
         for source in sources:
+            if source is Interface and source is not sources[0]:
+                continue  # the first extends it, and was asked about with all that it extends
             if twisted.getAdapterFactory(source, target, None) is not None:
                 return True
     for hook in adapter_hooks:
