@@ -33,8 +33,8 @@ cached-N
     `getCache`, the mean of several calls after one that does not count. 18 drop-ins are Twisted's
     own; 1,000 and 10,000 are generated, of two plugins each, in one directory. Both sides read the
     same caches, which our reader has written.
-growth
-    `cached-10000` against `cached-1000`, ours.
+growth, floor-growth
+    `cached-10000` against `cached-1000`, ours; and what they cannot do without, as in `polled-N`.
 first-N
     The first call of a process.
 polled-N
@@ -59,6 +59,8 @@ update-one
     `update -q` after one of the generated drop-ins has changed; the other side is the one-liner
     after the same, with the cache that it has written before. Each side has an environment of its
     own.
+processors
+    `update-all`, ours, against the same by one of the processors; there is one child for each.
 floor-all, floor-one
     What these two cannot do without, in the place of our side: 1,018 processes forked from one that
     has imported `twisted.plugins`, which end at once, as many at a time as there are processors,

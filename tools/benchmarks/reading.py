@@ -115,6 +115,15 @@ def tasks(sites: Sites) -> Iterator[Task]:
         _caching(sites, 1000, _CACHE, calls=20, warm=1, library=OURS),
         runs=5,
     )
+    yield Task(
+        "floor-growth",
+        "the scandir and stat calls alone, 10,000 drop-ins",
+        "the same, 1,000 drop-ins",
+        *(COST, None, "ms"),
+        _caching(sites, 10000, _LOOK, calls=3),
+        _caching(sites, 1000, _LOOK, calls=20),
+        runs=5,
+    )
 
 
 def _lookups(sites: Sites) -> Iterator[Task]:

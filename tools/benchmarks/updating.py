@@ -5,6 +5,7 @@ Each is the time of a whole process, from before it is started until its end is 
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -61,6 +62,15 @@ def tasks(sites: Sites) -> Iterator[Task]:
         thousand.ours_one,
         thousand.theirs_one,
         runs=7,
+    )
+    yield Task(
+        "processors",
+        "update of these, all of them imported, by all processors",
+        "the same by one processor",
+        *(FASTER, None, "ms"),
+        thousand.ours_all,
+        thousand.ours_by_one,
+        runs=5,
     )
     yield Task(
         "floor-all",
@@ -132,6 +142,15 @@ class _Thousand:
     def ours_all(self) -> Sample:
         self._sites.our_thousand.forget()
         return _wall(self._sites.command(self._sites.our_thousand, "update", "-q", "--force"))
+
+    def ours_by_one(self) -> Sample:
+        """Do the same on one processor."""
+        everywhere = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(everywhere)})  # which those that are started inherit
+        try:
+            return self.ours_all()
+        finally:
+            os.sched_setaffinity(0, everywhere)
 
     def theirs_all(self) -> Sample:
         self._sites.their_thousand.forget()
