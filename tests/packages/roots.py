@@ -8,14 +8,16 @@ tests end, however they do.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import pytest
 
@@ -116,6 +118,15 @@ class Done(NamedTuple):
     err: str
 
 
+SLOW = """
+import ctypes, os, time
+if not os.path.exists("/usr/share/go"):
+    ctypes.CDLL(None).prctl(15, b"slow", 0, 0, 0)  # PR_SET_NAME: it can write nothing
+    time.sleep(600)
+"""
+"""The beginning of a drop-in whose import takes long, and says so by the name of its process."""
+
+
 class Root:
     """A running system. Close it when it is not needed any more.
 
@@ -199,6 +210,39 @@ class Root:
         done = Done(process.returncode, out or "", err or "")
         assert status in {None, done.status}, f"{command}: {done.out[-2000:]}{done.err[-2000:]}"
         return done
+
+    def commands(self) -> list[str]:
+        """List the command lines of its processes, each behind the process's own name."""
+        lines = []
+        for entry in (self.path / "proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):  # it has ended
+                    name = (entry / "comm").read_text().strip()
+                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    lines.append(f"{name}: {line}")
+        return lines
+
+    def interrupt(self, number: int, *command: str) -> None:
+        """Run a command, end it and its group when `SLOW` is imported, and wait for what is left.
+
+        Args:
+            number: The signal to end it with.
+            command: The command.
+        """
+        process = self.start(*command, start_new_session=True)
+        try:
+            self._wait_until(lambda: any(line.startswith("slow: ") for line in self.commands()))
+            os.killpg(process.pid, number)
+        finally:
+            process.communicate(timeout=60)
+        self._wait_until(lambda: not any("dropin" in line for line in self.commands()))
+        self.write("/usr/share/go", "")
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def write(self, name: str, text: str | bytes, mode: int = 0o644) -> None:
         """Write a file in it, and the directories above it."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
 
 import pytest
 
@@ -20,6 +18,7 @@ from debian_support import (
     built_packages,
     witness,
 )
+from roots import SLOW
 
 VERSION = "0.1.0~dev0-1"
 # What Twisted tells an ordinary user whose cache is stale.
@@ -242,40 +241,11 @@ class TestInterrupted:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     def test_during_the_trigger(self, debian: Debian, number: int) -> None:
         """`dpkg --configure -a` does what is left, and nothing runs on."""
-        slow = "import os, time\nif not os.path.exists('/usr/share/go'): time.sleep(600)\n"
-        package = debian.pack("slow", {f"{PLUGINS}/slow.py": slow + witness()})
-        process = debian.root.start("dpkg", "-i", package, start_new_session=True)
-        try:
-            self.wait_until(lambda: "slow" in self.running(debian))
-            time.sleep(0.2)
-            os.killpg(process.pid, number)
-        finally:
-            process.communicate(timeout=60)
-        self.wait_until(lambda: "dropin" not in self.running(debian))
-        debian.root.write("/usr/share/go", "")
+        package = debian.pack("slow", {f"{PLUGINS}/slow.py": SLOW + witness()})
+        debian.root.interrupt(number, "dpkg", "-i", package)
         debian.root.run("dpkg", "--configure", "-a")
         assert "slow" in debian.assert_fresh().dropins
         assert "ii " == debian.root.run("dpkg-query", "-Wf${db:Status-Abbrev}", "dropin-cache").out
-
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait, for a minute at most."""
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def running(self, debian: Debian) -> str:
-        """Tell which processes the system has, and whether one imports the slow drop-in."""
-        lines = []
-        for entry in (debian.root.path / "proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    asleep = "nanosleep" in (entry / "wchan").read_text()
-                except OSError:
-                    continue
-                lines.append(line + (" slow" if asleep and "python" in line else ""))
-        return "\n".join(lines)
 
 
 class TestObstacles:

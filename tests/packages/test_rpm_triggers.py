@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 import rpm_support
+from roots import SLOW
 from rpm_support import PLUGINS, SITE, make_package, paths, rpm
 
 _DROPIN = """
@@ -136,6 +138,23 @@ touch /run/small/twisted_web.py
 dd if=/dev/zero of=/run/small/filler bs=1k status=none || true
 mount --bind /run/small "$1"
 """
+
+
+class TestInterrupted:
+    """Something ends rpm."""
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    def test_during_the_trigger(self, system, number):
+        """The next transaction does what is left, and nothing runs on."""
+        package = make_package(system, "slow", {f"{PLUGINS}/slow.py": SLOW + _DROPIN})
+        cache = system.path / f"{PLUGINS}/dropin.cache".lstrip("/")
+        before = cache.read_bytes()
+        system.interrupt(number, "rpm", "--force-debian", "--install", package)
+        assert before == cache.read_bytes()
+        assert "slow-1-1.noarch\n" == rpm(system, "--query", "slow").out
+        rpm(system, "--install", make_package(system, "some-code", {f"{SITE}/some.py": ""}))
+        assert "slow" in rpm_support.cached(system)
+        rpm_support.require_fresh(system, "python3-daphne", "python3-wokkel", "python3-autobahn")
 
 
 class TestFilter:
