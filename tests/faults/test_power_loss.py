@@ -30,7 +30,7 @@ from power_updates import (
 )
 from tally import LONG, tally
 
-_STATES = 1024 if LONG else 16  # for each flush
+_STATES = 512 if LONG else 16  # for each flush
 _CASES = [
     (system, scenario, ledger)
     for system in FILE_SYSTEMS
