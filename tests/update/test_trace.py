@@ -227,6 +227,12 @@ class TestStatements:
         tree.write("one.py", "exec('import pack', {})")
         assert ["pack"] == imports(graph, tree, "one")["one"]
 
+    def test_program(self, graph: ImportGraph) -> None:
+        """What the program imports itself is nobody's: it would be told more with each drop-in."""
+        code = "import importlib, pack\nimportlib.import_module('pack.other')"
+        exec(code, {"__name__": "__main__", "__spec__": None})  # noqa: S102 - as python -c
+        assert "__main__" not in graph.report()
+
     def test_nonsense(self, graph: ImportGraph, tree: Tree) -> None:
         """Whatever a module calls itself, and puts into the table of modules, does no harm."""
         tree.write(

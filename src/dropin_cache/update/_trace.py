@@ -58,7 +58,8 @@ class ImportGraph:
             return result
 
         def recording_import_module(name: str, package: str | None = None) -> Any:
-            importer = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001 - there is no other way
+            importing = sys._getframe(1).f_globals  # noqa: SLF001 - there is no other way
+            importer = None if _is_ours(importing) else importing.get("__name__")
             try:
                 result = import_module(name, package)
             except BaseException as error:
@@ -147,9 +148,12 @@ def without_frames_of_ours(error: Any) -> Any:
 
 
 def _is_ours(importing: Any) -> bool:
-    """Tell whether a module is one that this child was handed; a drop-in may have it, too."""
+    """Tell whether a module is one that this child was handed; a drop-in may have it, too.
+
+    The program itself imports every drop-in, which says nothing, and more with each of them.
+    """
     name = importing.get("__name__")
-    ours = type(name) is str and name.startswith("dropin_cache.")
+    ours = type(name) is str and (name == "__main__" or name.startswith("dropin_cache."))
     return ours and importing.get("__spec__") is None
 
 
