@@ -27,6 +27,7 @@ BASE = Base(
     ),
 )
 
+_IDLE = 1.0  # seconds
 _DEPTH = 3  # namespaces of processes: ours, the holder's, its own
 
 # systemd-nspawn is not the first process here but a child of that, and so ends with it, whatever
@@ -113,12 +114,19 @@ class Booted(Root):
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).out.strip()
 
     def wait_until_idle(self, service: str, runs: int = 0) -> None:
-        """Wait until a service has been started more often than that, and has ended."""
+        """Wait until a service has been started more often, and has been idle for a while.
+
+        It is idle, too, between two changes that it is started for.
+        """
         deadline = time.monotonic() + 120
-        while self.runs(service) <= runs or self.property(service, "ActiveState") == "activating":
+        since, seen = time.monotonic(), runs
+        while time.monotonic() - since < _IDLE:
             if time.monotonic() > deadline:
                 raise AssertionError(self.run("systemctl", "status", service, status=None).out)
             time.sleep(0.1)
+            now = self.runs(service)
+            if now <= runs or now != seen or self.property(service, "ActiveState") == "activating":
+                since, seen = time.monotonic(), now
 
     def runs(self, service: str) -> int:
         """Return how often a service has been started."""
