@@ -9,8 +9,6 @@ from __future__ import annotations
 import operator
 import sys
 
-from dropin_cache import _conform
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -165,6 +163,8 @@ class CachedPlugin:
         if attribute != "provided":
             message = f"{type(self).__name__!r} object has no attribute {attribute!r}"
             raise AttributeError(message)
+        from dropin_cache import _conform  # noqa: PLC0415 - who writes caches asks no plugin anything
+
         # Not kept: where an interface is gone, the names still tell what the plugin provides.
         resolved = (_conform.resolve(reference) for reference in self.references)
         return [interface for interface in resolved if interface is not None]
@@ -202,6 +202,8 @@ class CachedPlugin:
             registry: Not used; Twisted's signature has it.
             default: What to return where the plugin has nothing to do with `interface`.
         """
+        from dropin_cache import _conform  # noqa: PLC0415 - as above
+
         offer = _conform.offer(self, interface)
         if offer is _conform.Offer.NOTHING:
             return default

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from dropin_cache import _conform as _conform  # noqa: PLC0414 - every plugin that is asked needs it
 from dropin_cache import _scan
 from dropin_cache._cachefile import CacheFile, read_cache_file
 

@@ -270,7 +270,7 @@ class TestObstacles:
         debian.apt("install", "python3-tk")
         assert "some" in debian.assert_fresh().dropins
 
-    @pytest.mark.parametrize("module", ["json", "zope", "dropin_cache"])
+    @pytest.mark.parametrize("module", ["json", "filelock", "dropin_cache"])
     def test_half_a_python(self, debian: Debian, module: str) -> None:
         """Where modules are missing, one line says which."""
         where = "/usr/lib/python3.11" if module == "json" else DIST
@@ -280,6 +280,14 @@ class TestObstacles:
             "dropin-cache: warning: plugin caches were not updated: ModuleNotFoundError: "
             f"No module named '{module}'; run update-dropin-cache later"
         )
+
+    def test_no_zope(self, debian: Debian) -> None:
+        """Where nothing can have plugins, no cache is touched."""
+        before = (debian.root.path / f"{PLUGINS}/dropin.cache"[1:]).read_bytes()
+        debian.root.run("mv", f"{DIST}/zope", "/srv/gone")
+        said = self.reinstall(debian)
+        assert said == "dropin-cache: error: /usr/bin/python3 has no zope.interface"
+        assert before == (debian.root.path / f"{PLUGINS}/dropin.cache"[1:]).read_bytes()
 
     def test_no_devices(self, debian: Debian) -> None:
         """In a chroot without devices there is still a sandbox, and a fresh cache."""
