@@ -19,7 +19,7 @@ test: ## run the checks: linters, types, import contracts, tests on Pythons and 
 test-long: ## run all that, the longer tests, and the Pythons in between, for more than an hour
 	@DROPIN_CACHE_LONG=1 sh tools/work-dir check sh tools/check --session lint tests packages
 
-torture: ## count what happens under faults, races and load, for about an hour, and print a table
+torture: ## count what happens under faults, races and load, for an hour and a half, and print a table
 	@DROPIN_CACHE_TORTURE=1 sh tools/work-dir check sh tools/check --session torture
 
 bench: ## measure against stock Twisted; options: make bench ARGS="--rows 'trigger-*'"
