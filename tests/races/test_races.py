@@ -24,7 +24,7 @@ from tally import LONG, tally
 # They change settings of the machine, and so would wait for each other in two processes.
 pytestmark = pytest.mark.xdist_group("races")
 
-SWAPS, COMMANDS = (300_000, 150) if LONG else (3_000, 4)
+SWAPS, COMMANDS = (300_000, 50) if LONG else (3_000, 4)
 SCENES: dict[str, Callable[[Area], Scene]] = {
     "import root": lambda area: scenes.component(area, "site"),
     "package": lambda area: scenes.component(area, "site/app"),
