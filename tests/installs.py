@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from commands import Outcome, bare_environment
+from command_line import Outcome, bare_environment
 from conftest import missing
 from environments import Environment
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import dropin_cache
 from conftest import NOBODY, run_python
-from dropin_cache._encoder import encode
+from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
 from dropin_cache._scan import CACHE_NAME
-from dropin_cache.update import Report, Request, update
+from dropin_cache.update.orchestrator import update
+from dropin_cache.update.report import Report, Request
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,8 +39,8 @@ import hashlib, importlib, json, logging, os, sys, traceback, zipfile
 import filelock
 import zope.interface
 import dropin_cache._regenerate, dropin_cache._interfaces
-import dropin_cache._machine, dropin_cache._plugins
-import dropin_cache.update.lock, dropin_cache.update.write
+import dropin_cache._unpickle, dropin_cache._plugins
+import dropin_cache.update.files.lock, dropin_cache.update.files.cache_directory
 importlib.invalidate_caches()
 
 class Messages(logging.Handler):

@@ -10,10 +10,10 @@ from typing import Any
 
 from conftest import missing
 from dropin_cache.errors import NoSandboxError
-from dropin_cache.update.launch import FILTER, INFO, LIFELINE, Launch, Sandbox, readable
-from dropin_cache.update.limits import Limits
-from dropin_cache.update.sandbox import choose
-from dropin_cache.update.view import View
+from dropin_cache.update.sandbox.choice import choose
+from dropin_cache.update.sandbox.launch import FILTER, INFO, LIFELINE, Launch, Sandbox, readable
+from dropin_cache.update.sandbox.limits import Limits
+from dropin_cache.update.sandbox.visible import View
 
 ROOT = os.geteuid() == 0
 # One that every user can run.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dropin_cache import _cachefile, _wire
+from dropin_cache import _cachefile, _decode
 from dropin_cache._cachefile import CacheFile, read_cache_file
-from dropin_cache._wire import decode
+from dropin_cache._decode import decode
 from reader_support import LONG_AGO, SAMPLE, facts, run_ordinary
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ class TestReadCacheFile:
     def test_largest(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file of the allowed size is read, a larger one is not."""
         written(tmp_path)
-        monkeypatch.setattr(_wire, "MAX_SIZE", len(SAMPLE))
+        monkeypatch.setattr(_decode, "MAX_SIZE", len(SAMPLE))
         assert read_cache_file(str(tmp_path)) is not None
-        monkeypatch.setattr(_wire, "MAX_SIZE", len(SAMPLE) - 1)
+        monkeypatch.setattr(_decode, "MAX_SIZE", len(SAMPLE) - 1)
         assert read_cache_file(str(tmp_path)) is None
 
     def test_file_that_reads_longer_than_it_is(self, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zope.interface
 
-import commands
+import command_line
 import dropin_cache
 from conftest import Tree, run_python
 
@@ -83,7 +83,7 @@ def add(tree, name):
 def update(tree, *arguments, env=None):
     """Have the command write the cache of a tree and return what there is to know of the file."""
     options = ("--quiet", "--path", tree.path, *arguments)
-    assert (0, "", "") == commands.run("update", *options, "app.plugins", env=env or {})
+    assert (0, "", "") == command_line.run("update", *options, "app.plugins", env=env or {})
     return cache_of(tree)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from dropin_cache import _render, errors
-from dropin_cache._failures import exit_code_of
+from dropin_cache import errors
+from dropin_cache.commands import words
 from dropin_cache.errors import DropinCacheError
+from dropin_cache.update.files.failures import exit_code_of
 
 CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
     (
@@ -165,7 +166,7 @@ class TestEach:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """The command says what is wrong in one line, and in the next what to do."""
-        _render.error(error)
+        words.error(error)
         captured = capsys.readouterr()
         first, second = captured.err.splitlines()
         assert f"dropin-cache: error: {message}" == first

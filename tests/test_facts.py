@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from commands import opened_by_reader
+from command_line import opened_by_reader
 from conftest import run_python
 from dropin_cache import IPlugin, _plugins, getCache, getPlugins
-from dropin_cache._wire import decode
+from dropin_cache._decode import decode
 from reader_support import (
     LIBRARY,
     LONG_AGO,

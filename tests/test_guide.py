@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
-from commands import IN_SANDBOX
-from dropin_cache import _arguments, cli
-from dropin_cache.update import config
-from dropin_cache.update.trust import Files
+from command_line import IN_SANDBOX
+from dropin_cache import cli
+from dropin_cache.commands import options
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.settings import configuration
 
 DOCUMENTS = Path(__file__).resolve().parent.parent
 GUIDE = DOCUMENTS / "docs" / "plugins.md"
@@ -127,7 +128,7 @@ class Workplace:
         (image / "etc" / "group").write_text("root:x:0:\nstaff:x:50:\n")
         (image / "etc" / "dropin-cache" / "dropin-cache.conf").write_text(text)
         with Files(enforced=False, root=str(image)) as files:
-            assert () == config.load(files).problems
+            assert () == configuration.load(files).problems
         return text
 
     def _environment(self):
@@ -186,11 +187,11 @@ class TestReadme:
 
     def test_options(self):
         """The tables name all options, and none that is not there."""
-        main = _arguments.build_parser()
+        main = options.build_parser()
         (commands,) = (
             action.choices for action in main._actions if isinstance(action.choices, dict)
         )
-        options = {
+        taken = {
             option
             for parser in (main, *commands.values())
             for option in parser._option_string_actions
@@ -198,13 +199,13 @@ class TestReadme:
         }
         rows = re.findall(r"^\| (`-.+?) +\| \S", README.read_text(encoding="utf-8"), re.MULTILINE)
 
-        assert options == set(re.findall(r"(?<=`)--?[\w-]+", " ".join(rows)))
+        assert taken == set(re.findall(r"(?<=`)--?[\w-]+", " ".join(rows)))
 
     def test_exit_statuses(self):
         """The table has the exit statuses that --help has."""
         rows = re.findall(r"^\| (\d) +\|", README.read_text(encoding="utf-8"), re.MULTILINE)
 
-        assert re.findall(r"^  (\d)  ", _arguments._EPILOG, re.MULTILINE) == rows
+        assert re.findall(r"^  (\d)  ", options._EPILOG, re.MULTILINE) == rows
 
 
 class TestLinks:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from conftest import run_python
 from dropin_cache import CachedDropin, CachedPlugin, IPlugin, _plugins, getPlugins
-from dropin_cache._encoder import encode
+from dropin_cache._decode import SEAL_SIZE, decode
+from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint, InterfaceName
-from dropin_cache._wire import SEAL_SIZE, decode
 from reader_support import (
     LIBRARY,
     LONG_AGO,
@@ -207,8 +207,8 @@ class TestHostilePickles:
         samples = [data.hex() for data in (SAMPLE, *self.pickles(tree.path / "flag"))]
         program = """
         import sys
-        import dropin_cache._machine
-        from dropin_cache._wire import decode
+        import dropin_cache._unpickle
+        from dropin_cache._decode import decode
         samples = [bytes.fromhex(line) for line in sys.stdin.read().split()]
         events = []
         sys.addaudithook(lambda event, arguments: events.append(event))

@@ -30,15 +30,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from commands import Outcome, finish, no_process_left, snapshot, start
+from command_line import Outcome, finish, no_process_left, snapshot, start
 from conftest import Tree, missing
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._model import CachedDropin, InterfaceName
 from dropin_cache.errors import NoSandboxError
-from dropin_cache.update import _landlock
-from dropin_cache.update.launch import child_account
-from dropin_cache.update.limits import Limits
-from dropin_cache.update.sandbox import choose
+from dropin_cache.update.payload import confinement
+from dropin_cache.update.sandbox.choice import choose
+from dropin_cache.update.sandbox.launch import child_account
+from dropin_cache.update.sandbox.limits import Limits
 
 CORPUS = Path(__file__).with_name("hostile")
 PYTHON = "/usr/bin/python3"
@@ -841,7 +841,7 @@ class TestContained:
     @pytest.mark.parametrize("name", ATTACKS)
     def test_contained(self, request: pytest.FixtureRequest, world: World, name: str) -> None:
         """It does not succeed, and all else is as if it were not there."""
-        if world.tier == "landlock" and name == "signal_peer" and _landlock.abi() < 6:
+        if world.tier == "landlock" and name == "signal_peer" and confinement.abi() < 6:
             pytest.skip("Landlock knows nothing of signals on this kernel")
         result = world.result(name)
         assert name not in result.happened
@@ -888,7 +888,7 @@ class TestOthers:
 
     def test_kill_all(self, world: World, victims: Victims, tree: Tree) -> None:
         """Who kills all it may kill hits nobody of the same user."""
-        if world.tier == "landlock" and _landlock.abi() < 6:
+        if world.tier == "landlock" and confinement.abi() < 6:
             pytest.skip("Landlock knows nothing of signals on this kernel")
         private = ["--pid", "--fork", "--kill-child", "--mount-proc"]
         _require_unshare(*private)

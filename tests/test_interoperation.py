@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-import commands
+import command_line
 from conftest import missing, run_python
 
 VARIABLES = ("DROPIN_CACHE_TWISTED_OLD", "DROPIN_CACHE_TWISTED_NEW")
@@ -255,7 +255,7 @@ def sites(request):
         Path(place).chmod(0o755)  # the readers are other users
         original = Path(python).parent.parent
         ours, theirs = (Site(original, Path(place, name)) for name in ("ours", "theirs"))
-        done = commands.run(
+        done = command_line.run(
             *("update", "--quiet", "--python", ours.python, "twisted.plugins"),
             env={"XDG_CACHE_HOME": f"{place}/xdg-cache", "XDG_RUNTIME_DIR": ""},
         )

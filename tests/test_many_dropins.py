@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import commands
+import command_line
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 
@@ -119,11 +119,13 @@ class TestManyDropins:
         self, tree: Tree, expected: dict[str, str], modules: Path
     ) -> None:
         """The good ones are cached, each bad one is named with its reason, and nothing stays."""
-        with commands.no_process_left():
-            outcome = commands.run("update", "app.plugins", "--path", tree.path, "--timeout", "4")
+        with command_line.no_process_left():
+            outcome = command_line.run(
+                "update", "app.plugins", "--path", tree.path, "--timeout", "4"
+            )
         assert 0 == outcome.status
         line = f"written: {modules} (app.plugins: 100 modules, 100 plugins, 100 broken)\n"
-        assert line + commands.IN_SANDBOX == outcome.out
+        assert line + command_line.IN_SANDBOX == outcome.out
         cached = read_cache_file(str(modules)).dropins()
         good = sorted(path.stem for path in modules.glob("*z_*.py"))
         assert 100 == len(good)

@@ -18,8 +18,8 @@ from zope.interface import Interface
 import dropin_cache
 from conftest import run_python
 from dropin_cache import IPlugin, _plugins, getCache, getPlugins
-from dropin_cache._wire import decode
-from dropin_cache.update import write
+from dropin_cache._decode import decode
+from dropin_cache.update.files import cache_directory
 from reader_support import (
     LIBRARY,
     LONG_AGO,
@@ -656,7 +656,7 @@ class TestWriteBack:
     ) -> None:
         """While another process writes, the reader neither waits nor writes, nor says so."""
         tree.dropin("a")
-        with write.open_locked(str(tree.path / "app/plugins"), 0):
+        with cache_directory.open_locked(str(tree.path / "app/plugins"), 0):
             assert list(getCache(package)) == ["a"]
             assert not cache_of(tree).exists()
         assert messages(caplog) == []

@@ -27,7 +27,7 @@ sys.modules["twisted.plugin"] = twisted.plugin = dropin_cache
 import compileall, encodings.idna, hashlib, importlib, logging, os, pkgutil, unittest
 import filelock
 import dropin_cache._interfaces, dropin_cache._regenerate
-import dropin_cache.update.lock, dropin_cache.update.write
+import dropin_cache.update.files.lock, dropin_cache.update.files.cache_directory
 import twisted.test
 from twisted.internet import reactor
 from twisted.python import log

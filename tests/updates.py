@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conftest import Tree
-from dropin_cache.update import Report, Request, update
+from dropin_cache.update.orchestrator import update
+from dropin_cache.update.report import Report, Request
 
 # Longer than the tick that the ledger allows for: what is newer is imported again.
 SETTLED = 0.03

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import shtab
 
-from dropin_cache._arguments import build_parser
+from dropin_cache.commands.options import build_parser
 
 # What each shell's completions of a command are called, in one directory for all of them.
 _NAMES = {"bash": "{}.bash", "zsh": "_{}", "fish": "{}.fish"}

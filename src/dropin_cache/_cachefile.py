@@ -6,7 +6,7 @@ import io
 import os
 import stat
 
-from dropin_cache import _wire
+from dropin_cache import _decode
 from dropin_cache._model import CachedDropin, NamedTuple
 from dropin_cache._scan import CACHE_NAME, open_regular
 
@@ -28,7 +28,7 @@ class CacheFile(NamedTuple):
 
     def dropins(self) -> dict[str, CachedDropin] | None:
         """Decode the cache; None if it is none."""
-        return _wire.decode(self.data)
+        return _decode.decode(self.data)
 
 
 def read_cache_file(directory: str | int) -> CacheFile | None:
@@ -44,7 +44,7 @@ def read_cache_file(directory: str | int) -> CacheFile | None:
     try:
         with _open(directory) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _wire.MAX_SIZE:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _decode.MAX_SIZE:
                 return None
             data = _read_exactly(file, status.st_size)
     except (OSError, ValueError):

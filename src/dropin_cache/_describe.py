@@ -1,8 +1,8 @@
 """Describe the plugins of an imported module in plain records.
 
 The library uses this for drop-ins that it imports itself. The writer hands it, as source, to a
-child whose interpreter may have nothing but zope.interface (see `update/_program.py`); therefore it
-imports nothing else outside the standard library.
+child whose interpreter may have nothing but zope.interface (see `update/payload/program.py`);
+therefore it imports nothing else outside the standard library.
 """
 
 from __future__ import annotations

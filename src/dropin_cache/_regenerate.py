@@ -113,7 +113,7 @@ def write_back(
     Returns:
         Why the cache could not be written.
     """
-    from dropin_cache.update import write  # noqa: PLC0415 - only who writes needs the write path
+    from dropin_cache.update.files import cache_directory  # noqa: PLC0415 - only who writes needs the write path
 
     # Entries that may not describe the files are right for this process, and for no other.
     doubtful = {
@@ -123,7 +123,7 @@ def write_back(
         dropin for dropin in bucket.dropins if dropin.key in entries and dropin not in doubtful
     ]
     try:
-        write.write_cache(
+        cache_directory.write_cache(
             bucket.directory,
             [entries[dropin.key] for dropin in described],
             described,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from dropin_cache import _stamps
+from dropin_cache import _quick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status; the epilog of `--help` lists them.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if arguments == ["update", "--trigger"] and _stamps.hold():
+    if arguments == ["update", "--trigger"] and _quick.hold():
         return 0
-    from dropin_cache import _commands  # noqa: PLC0415 - see above
+    from dropin_cache import commands  # noqa: PLC0415 - see above
 
-    return _commands.main(arguments)
+    return commands.main(arguments)
 
 
 def main_update() -> int:

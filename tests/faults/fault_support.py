@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from commands import bare_environment, strace
+from command_line import bare_environment, strace
 from conftest import Tree, missing, room_for_processes
-from dropin_cache import _wire
-from dropin_cache._encoder import encode
-from dropin_cache.update import ledger
+from dropin_cache import _decode
+from dropin_cache._encode import encode
+from dropin_cache.update.state import ledger
 from fault_points import (
     ABSENT,
     LEDGER,
@@ -174,7 +174,7 @@ class Site:
         """
         found = []
         content = self.content()
-        if content is not None and _wire.decode(content) is None:
+        if content is not None and _decode.decode(content) is None:
             found.append(Problem(TORN, f"{len(content)} bytes"))
         elif allowed and content not in allowed:
             found.append(Problem(WRONG if content is not None else ABSENT, _described(content)))
@@ -189,14 +189,14 @@ class Site:
 
 def without(content: bytes, *names: str) -> bytes | None:
     """Return what a cache is without some drop-ins."""
-    entries = _wire.decode(content)
+    entries = _decode.decode(content)
     assert entries is not None
     kept = [entry for key, entry in entries.items() if key not in names]
     return encode(kept) if kept else None
 
 
 def _described(content: bytes | None) -> str:
-    entries = content and _wire.decode(content)
+    entries = content and _decode.decode(content)
     return f"the cache has {sorted(entries)}" if entries else "there is no cache"
 
 

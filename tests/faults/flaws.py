@@ -9,7 +9,8 @@ import subprocess
 from typing import Any
 
 from dropin_cache import _plugins
-from dropin_cache.update import entries, ledger, write
+from dropin_cache.update.files import atomic, cache_directory
+from dropin_cache.update.state import ledger
 
 
 def _in_place() -> None:
@@ -24,9 +25,9 @@ def _in_place() -> None:
             os.write(descriptor, data[start : start + 64])
         finish(descriptor)
         os.close(descriptor)
-        entries.sync(directory)
+        atomic.sync(directory)
 
-    write.replace_file = replace_file
+    cache_directory.replace_file = replace_file
 
 
 def _absent() -> None:
@@ -35,9 +36,9 @@ def _absent() -> None:
     def replace_file(directory: int, name: str, *others: Any) -> None:
         if name in os.listdir(directory):
             os.unlink(name, dir_fd=directory)
-        entries.replace_file(directory, name, *others)
+        atomic.replace_file(directory, name, *others)
 
-    write.replace_file = replace_file
+    cache_directory.replace_file = replace_file
 
 
 def _litter() -> None:
@@ -53,8 +54,8 @@ def _litter() -> None:
         os.close(descriptor)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
-    write.replace_file = replace_file
-    write.leftovers = lambda _: []
+    cache_directory.replace_file = replace_file
+    cache_directory.leftovers = lambda _: []
     ledger._remove_leftovers = lambda _: None
 
 
@@ -65,13 +66,13 @@ def _child_left() -> None:
 
 def _silent() -> None:
     """Take a failure for success."""
-    replace = write.CacheDirectory.replace
+    replace = cache_directory.CacheDirectory.replace
 
-    def careless(self: write.CacheDirectory, *arguments: Any, **options: Any) -> None:
-        with contextlib.suppress(write.NotWrittenError):
+    def careless(self: cache_directory.CacheDirectory, *arguments: Any, **options: Any) -> None:
+        with contextlib.suppress(cache_directory.NotWrittenError):
             replace(self, *arguments, **options)
 
-    write.CacheDirectory.replace = careless
+    cache_directory.CacheDirectory.replace = careless
 
 
 def _escape() -> None:
@@ -83,7 +84,7 @@ def _escape() -> None:
         def __init__(self, *_: object) -> None:
             super().__init__("escaping")
 
-    write.NotWrittenError = Escaping
+    cache_directory.NotWrittenError = Escaping
 
 
 def _short() -> None:
@@ -94,7 +95,7 @@ def _short() -> None:
         with io.FileIO(os.open(name, flags, mode, dir_fd=directory), "wb") as file:
             file.write(data)
 
-    write.replace_file = replace_file
+    cache_directory.replace_file = replace_file
 
 
 def _reader_escape() -> None:

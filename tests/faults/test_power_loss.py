@@ -41,7 +41,7 @@ _CASES = [
 _FLAWED = """
 import os, sys
 from dropin_cache import cli
-from dropin_cache.update import write
+from dropin_cache.update.files import cache_directory
 
 {}
 sys.exit(cli.main())
@@ -56,7 +56,7 @@ def replace(directory, name, data, mode, finish):
     os.fsync(descriptor)
     os.fsync(directory)
     os.close(descriptor)
-write.replace_file = replace
+cache_directory.replace_file = replace
 """
 _UNSYNCED = """
 from stat import S_ISDIR

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dropin_cache._machine  # noqa: F401 - imported late by what is watched here
+import dropin_cache._unpickle  # noqa: F401 - imported late by what is watched here
 from dropin_cache import IPlugin, _cachefile
-from dropin_cache._encoder import encode
+from dropin_cache._decode import SEAL_SIZE, decode
+from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin, Fingerprint, InterfaceName
-from dropin_cache._wire import SEAL_SIZE, decode
 from reader_support import LONG_AGO, SAMPLE, entry, facts
 from test_hostile_caches import TestHostilePickles, check
 from watch import READING, watched

@@ -7,7 +7,7 @@ from typing import Any
 
 import twisted.plugin  # noqa: F401 - loaded already, so that it is the unpickling that shows
 
-from dropin_cache import _wire
+from dropin_cache import _decode
 from dropin_cache._model import CachedDropin
 
 
@@ -25,7 +25,7 @@ def plain(data: bytes) -> Any:
 def leaky(data: bytes) -> Any:
     """Catch what was thought of: an index out of range was not."""
     try:
-        return _wire._Decoder(data[: -_wire.SEAL_SIZE]).cache()
+        return _decode._Decoder(data[: -_decode.SEAL_SIZE]).cache()
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
 
@@ -36,7 +36,7 @@ def greedy(data: bytes) -> Any:
     if 0 <= position < len(data) - 4:
         room = bytearray(int.from_bytes(data[position + 1 : position + 5], "little") & 0x7FFFFFF)
         room[::4096] = b"x" * len(room[::4096])
-    return _wire.decode(data)
+    return _decode.decode(data)
 
 
 DECODERS = {"plain": plain, "leaky": leaky, "greedy": greedy}

@@ -22,14 +22,20 @@ import atheris
 
 # What the coverage is measured of: no more than what is tested, for it costs time.
 _MODULES = {
-    "decoder": ["dropin_cache._machine", "dropin_cache._wire"],
-    "cache file": ["dropin_cache._cachefile", "dropin_cache._hook"],
-    "answers": ["dropin_cache.update.answers", "dropin_cache.update.memory"],
-    "ledger": ["dropin_cache.update.ledger"],
-    "configuration": ["dropin_cache.update.config", "dropin_cache.update.conffile"],
-    "records": ["dropin_cache.update.installed", "dropin_cache.update.owners"],
-    "prefix": ["dropin_cache.update.prefixes"],
-    "flawed": ["dropin_cache._wire", "flawed"],
+    "decoder": ["dropin_cache._unpickle", "dropin_cache._decode"],
+    "cache file": ["dropin_cache._cachefile", "dropin_cache.installers.pip_hook"],
+    "answers": ["dropin_cache.update.importing.answers", "dropin_cache.update.state.dependencies"],
+    "ledger": ["dropin_cache.update.state.ledger"],
+    "configuration": [
+        "dropin_cache.update.settings.configuration",
+        "dropin_cache.update.settings.syntax",
+    ],
+    "records": [
+        "dropin_cache.update.discovery.distributions",
+        "dropin_cache.update.discovery.owners",
+    ],
+    "prefix": ["dropin_cache.update.discovery.prefixes"],
+    "flawed": ["dropin_cache._decode", "flawed"],
 }
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _COUNTS = struct.Struct("<QQ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickletools
 from random import Random
 
-from dropin_cache._wire import SEAL_END, SEAL_SIZE, SEAL_START, checksum, is_sealed
+from dropin_cache._decode import SEAL_END, SEAL_SIZE, SEAL_START, checksum, is_sealed
 
 # The argument of an opcode: so many bytes, or a negative number of pickletools for what says so.
 _ARGUMENTS = {

@@ -10,15 +10,15 @@ from typing import Any
 
 import filelock  # noqa: F401 - likewise
 
-from dropin_cache._encoder import encode
+from dropin_cache._decode import decode
+from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint
-from dropin_cache._wire import decode
-from dropin_cache.update import answers
-from dropin_cache.update.answers import AnswerError
-from dropin_cache.update.ledger import DirectoryRecord, Ledger
-from dropin_cache.update.memory import Memory
-from dropin_cache.update.records import Description, Failure, Module, Start
-from dropin_cache.update.trust import Files
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.importing import answers
+from dropin_cache.update.importing.answers import AnswerError
+from dropin_cache.update.importing.records import Description, Failure, Module, Start
+from dropin_cache.update.state.dependencies import Memory
+from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
 from watch import KEEPING, READING, watched
 
 TOKEN = "f00d"  # noqa: S105 - no password

@@ -5,18 +5,19 @@ from __future__ import annotations
 import configparser  # noqa: F401 - imported late by what is watched here
 import os
 
-from dropin_cache import _hook, _run
-from dropin_cache._wire import SEAL_SIZE, checksum, is_sealed
+from dropin_cache._decode import SEAL_SIZE, checksum, is_sealed
 from dropin_cache.errors import ConfigurationError, InterpreterError
-from dropin_cache.update import config, installed, owners
-from dropin_cache.update._program import _entry_points_in
-from dropin_cache.update.answers import is_dotted
-from dropin_cache.update.trust import Files
-from dropin_cache.update.view import View
+from dropin_cache.installers import pip_hook, run
+from dropin_cache.update.discovery import distributions, owners
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.importing.answers import is_dotted
+from dropin_cache.update.payload.program import _entry_points_in
+from dropin_cache.update.sandbox.visible import View
+from dropin_cache.update.settings import configuration
 from watch import NOTHING, READING, watched
 
-_MAIN = config.MAIN_FILE
-_PACKAGES = config.PACKAGE_DIRECTORIES[1] + "/x.conf"
+_MAIN = configuration.MAIN_FILE
+_PACKAGES = configuration.PACKAGE_DIRECTORIES[1] + "/x.conf"
 _CONFIGURATION = (_MAIN, _PACKAGES, "/etc/group")
 _GOOD_MAIN = b"""\
 # The configuration.
@@ -86,7 +87,7 @@ def check_configuration(data: bytes, root: str) -> None:
     which = data[0] % len(good) if data else 0
     _put(root, _CONFIGURATION[which], data[1:])
     with Files(enforced=False, root=root) as files, watched(READING):
-        settings = config.load(files)
+        settings = configuration.load(files)
     _put(root, _CONFIGURATION[which], good[which])
     assert all(type(problem) is ConfigurationError for problem in settings.problems)
     assert {"namespace", "landlock"}.issuperset(settings.sandbox)
@@ -128,7 +129,7 @@ def check_records(data: bytes, root: str) -> None:
         return
     _put(root, _RECORDS[which], content)
     with watched(READING):
-        names = installed.distributions(_WANTED, ["/"], root)
+        names = distributions.distributions(_WANTED, ["/"], root)
     _put(root, _RECORDS[which], _GOOD_RECORDS[which])
     assert names.keys() <= {*_WANTED}
     assert all(name.isascii() and name.isprintable() for name in names.values())
@@ -158,7 +159,7 @@ def check_prefix(data: bytes, root: str) -> None:
                 assert (entry.source + "/").startswith(root + "/")
                 assert entry.destination == os.path.normpath(entry.destination)
     with watched(READING):
-        _run._may_have_plugins(f"{root}/env/bin/python")
+        run._may_have_plugins(f"{root}/env/bin/python")
     _put(root, _PREFIX[which], _GOOD_PREFIX[which])
 
 
@@ -168,7 +169,7 @@ def check_seal(data: bytes, directory: str) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         with watched(READING):
-            ours = _hook._is_ours("dropin.cache", descriptor)
+            ours = pip_hook._is_ours("dropin.cache", descriptor)
     finally:
         os.close(descriptor)
     assert ours is (is_sealed(data) and data[-SEAL_SIZE:][2:10] == checksum(data[:-SEAL_SIZE]))

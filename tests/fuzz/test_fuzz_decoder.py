@@ -20,19 +20,19 @@ from hypothesis import strategies as st
 import dropin_cache
 from caches import SAMPLE, check_decoder, seeds, twisted_cache
 from conftest import Tree
-from dropin_cache._encoder import encode
+from dropin_cache._decode import decode
+from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin, Fingerprint, InterfaceName
-from dropin_cache._wire import decode
 from opcodes import changed, respelled
 from reader_support import LONG_AGO, entry, facts
 from runs import chosen, count
 from tally import LONG
-from test_wire import caches, expected_facts, texts
+from test_decode import caches, expected_facts, texts
 
 _SHARDS = range(2 if LONG else 1)
 _SEEDS = seeds()
 _MUTANTS = 25  # of each input that Hypothesis chooses
-# More than any input needs that is taken for a cache; see TestBounds in test_wire.
+# More than any input needs that is taken for a cache; see TestBounds in test_decode.
 _MOST, _LEAST = 200, 1 << 16
 
 # Every number that the format holds.

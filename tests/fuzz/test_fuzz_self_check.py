@@ -12,8 +12,8 @@ import caches
 import flawed
 from caches import SAMPLE, check_decoder, seeds
 from conftest import Tree
-from dropin_cache import _machine
-from dropin_cache._wire import decode
+from dropin_cache import _unpickle
+from dropin_cache._decode import decode
 from opcodes import split
 from runs import count, guided
 from watch import WatchError, watched
@@ -66,7 +66,7 @@ class TestCheck:
         """A decoder that returns what is not whole is found out."""
 
         def unchecked(data: bytes) -> object:
-            return _machine.Machine(data).run()
+            return _unpickle.Machine(data).run()
 
         with pytest.raises(AssertionError):
             check_decoder(b"}(\x8c\x01xNu.", unchecked)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 import state
 import systems
-from dropin_cache.update import config, installed
-from dropin_cache.update.config import PackageLine
-from dropin_cache.update.ledger import DirectoryRecord, Ledger
-from dropin_cache.update.trust import Files
+from dropin_cache.update.discovery import distributions
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.settings import configuration
+from dropin_cache.update.settings.configuration import PackageLine
+from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
 from runs import chosen, count, fast_directory
 from tally import LONG
 from targets import target
@@ -94,7 +95,7 @@ class TestRoundTrips:
         with fast_directory() as directory:
             root = os.path.realpath(directory)
             systems.prepare(root)
-            path = root + config.PACKAGE_DIRECTORIES[1] + "/x.conf"
+            path = root + configuration.PACKAGE_DIRECTORIES[1] + "/x.conf"
 
             @chosen(20, 3000)
             @given(
@@ -107,7 +108,7 @@ class TestRoundTrips:
                 with open(path, "wb") as file:
                     file.write("".join(["# first", end, *rows]).encode())
                 with Files(enforced=False, root=root) as files:
-                    settings = config.load(files)
+                    settings = configuration.load(files)
                 assert () == settings.problems
                 expected = [PackageLine(name, tuple(roots)) for name, roots in packages.items()]
                 assert expected == list(settings.packages)
@@ -132,7 +133,9 @@ class TestRoundTrips:
                 with open(f"{directory}/a-1.dist-info/RECORD", "wb") as file:
                     file.write(text.getvalue().encode("utf-8", "surrogateescape"))
                 wanted = [f"{directory}/{name}" for name in names]
-                assert dict.fromkeys(wanted, "a") == installed.distributions(wanted, [directory])
+                assert dict.fromkeys(wanted, "a") == distributions.distributions(
+                    wanted, [directory]
+                )
 
             check()
         count("RECORD", executions=tried)

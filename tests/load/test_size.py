@@ -17,9 +17,9 @@ import pytest
 import load_support
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache._wire import MAX_SIZE
-from dropin_cache.update.child import MAX_ANSWER
-from dropin_cache.update.ledger import location
+from dropin_cache._decode import MAX_SIZE
+from dropin_cache.update.importing.child import MAX_ANSWER
+from dropin_cache.update.state.ledger import location
 from load_support import FACTOR, SLACK, directory, read, update
 from tally import LONG, tally
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import no_process_left
+from command_line import no_process_left
 from conftest import missing
 from installs import CACHE, Place
 from roots import _cache

@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from commands import bare_environment, mounted_image
+from command_line import bare_environment, mounted_image
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache.update import Request, update
+from dropin_cache.update.orchestrator import update
+from dropin_cache.update.report import Request
 from looping import DATA
 from swapping import differences, inventory
 

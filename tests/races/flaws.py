@@ -12,7 +12,8 @@ import time
 from typing import Any, Callable
 
 from dropin_cache import _plugins, _scan
-from dropin_cache.update import entries, knowledge, session, trust, write
+from dropin_cache.update import facts, session
+from dropin_cache.update.files import atomic, cache_directory, trusted
 
 _CHUNKS = 8
 
@@ -39,12 +40,12 @@ def follows_links() -> None:
         finally:
             os.close(descriptor)
 
-    write.replace_file = entries.replace_file = replace_file
+    cache_directory.replace_file = atomic.replace_file = replace_file
 
 
 def names_predictably() -> None:
     """Write a temporary file under a name that is known beforehand, and take what is there."""
-    original = entries.os.open  # type: ignore[attr-defined]
+    original = atomic.os.open  # type: ignore[attr-defined]
     careless = ~(os.O_EXCL | os.O_NOFOLLOW)
 
     class Careless:
@@ -59,16 +60,16 @@ def names_predictably() -> None:
         def open(path: str, flags: int, *rest: Any, **options: Any) -> int:
             return original(path, flags & careless, *rest, **options)
 
-    entries.os = Careless()  # type: ignore[attr-defined]
+    atomic.os = Careless()  # type: ignore[attr-defined]
 
 
 def trusts_by_path() -> None:
     """Check a path by all the rules, and then open the path."""
-    opened = trust.Files._opened
+    opened = trusted.Files._opened
 
-    class Careless(trust.Files):
+    class Careless(trusted.Files):
         def directory(self, path: str) -> int:
-            with opened(self, path, trust._PLACE):
+            with opened(self, path, trusted._PLACE):
                 time.sleep(0)  # others run, too
             if self._root is not None:
                 path = f"{self._prefix}/{path.lstrip('/')}"
@@ -112,21 +113,21 @@ def writes_in_place() -> None:
         finally:
             os.close(descriptor)
 
-    write.replace_file = entries.replace_file = replace_file
+    cache_directory.replace_file = atomic.replace_file = replace_file
 
 
 def looks_afterwards() -> None:
     """Take the fingerprint of a drop-in when it has been imported."""
-    merged = knowledge.Knowledge._merged
+    merged = facts.Knowledge._merged
 
     def late(self: Any, place: Any, dropin: Any, taken: Any, *rest: Any) -> Any:
         now = _scan.with_status(dropin, os.stat(dropin.path))
         return merged(self, place, dropin, _scan.fingerprint(now) or taken, *rest)
 
-    knowledge.Knowledge._merged = late
+    facts.Knowledge._merged = late
     # The package has a function of that name.
     refresh = importlib.import_module("dropin_cache.update.refresh")
-    knowledge.is_unchanged = refresh.is_unchanged = lambda _: True
+    facts.is_unchanged = refresh.is_unchanged = lambda _: True
 
 
 def believes_the_cache() -> None:

@@ -20,11 +20,11 @@ import traceback
 
 import flaws
 from dropin_cache import _scan, cli
-from dropin_cache._encoder import encode
+from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache.errors import NotWrittenError, UntrustedError
 from dropin_cache.update import session
-from dropin_cache.update.write import open_locked
+from dropin_cache.update.files.cache_directory import open_locked
 
 WRITES = ("write", "guarded")
 DATA = encode([CachedDropin("app.plugins.hello", None)])

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from commands import Account
+from command_line import Account
 
 PROGRAM = Path(__file__).with_name("looping.py")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from commands import account, no_process_left
+from command_line import account, no_process_left
 from conftest import NOBODY
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._scan import CACHE_NAME

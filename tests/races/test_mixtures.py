@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from commands import account, give_away, no_process_left
+from command_line import account, give_away, no_process_left
 from conftest import NOBODY
 from programs import PATIENCE, finish, looping
 from swapping import Swapping

@@ -15,7 +15,7 @@ import pytest
 
 import scenes
 from areas import Area
-from commands import no_process_left
+from command_line import no_process_left
 from programs import PATIENCE, finish, looping
 from scenes import Scene
 from swapping import Swapping, unprotected

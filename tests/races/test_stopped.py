@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import commands
-from commands import Account, account, give_away, no_process_left
+import command_line
+from command_line import Account, account, give_away, no_process_left
 from conftest import Tree
 from dropin_cache._scan import CACHE_NAME
 from tally import tally
@@ -21,15 +21,15 @@ from tally import tally
 _STOPPING = """
 import os, signal, sys
 from dropin_cache import cli
-from dropin_cache.update import write
+from dropin_cache.update.files import cache_directory
 
-replace_file = write.replace_file
+replace_file = cache_directory.replace_file
 
 def stop(*arguments):
     os.kill(os.getpid(), signal.SIGSTOP)
     return replace_file(*arguments)
 
-write.replace_file = stop
+cache_directory.replace_file = stop
 sys.exit(cli.main(sys.argv[1:]))
 """
 TIMEOUT = "0.2"
@@ -65,9 +65,9 @@ class Site:
         """Add a drop-in."""
         self._tree.dropin(name)
 
-    def update(self, *options: str) -> commands.Outcome:
+    def update(self, *options: str) -> command_line.Outcome:
         """Update the cache."""
-        run = self._user.run if self._user else commands.run
+        run = self._user.run if self._user else command_line.run
         return run("update", *self._command, *options)
 
     def stopped(self) -> subprocess.Popen[bytes]:

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
-import commands
+import command_line
 from conftest import Tree, run_python
-from dropin_cache._wire import SEAL_SIZE, decode
+from dropin_cache._decode import SEAL_SIZE, decode
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
-from dropin_cache.update import Report, Request, clean, ledger, update, write
-from dropin_cache.update.ledger import Ledger
-from dropin_cache.update.trust import Files
+from dropin_cache.update.clean import clean
+from dropin_cache.update.files import cache_directory
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.orchestrator import update
+from dropin_cache.update.report import Report, Request
+from dropin_cache.update.state import ledger
+from dropin_cache.update.state.ledger import Ledger
 from environments import Environment
 from updates import SETTLED
 
@@ -28,14 +32,14 @@ ROOT = os.geteuid() == 0
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     """Check after each test that no process is left."""
-    with commands.no_process_left():
+    with command_line.no_process_left():
         yield
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment without any plugins."""
-    return commands.bare_environment(tmp_path_factory.mktemp("bare") / "environment")
+    return command_line.bare_environment(tmp_path_factory.mktemp("bare") / "environment")
 
 
 @pytest.fixture
@@ -89,18 +93,18 @@ class TestClean:
 
     def test_removed(self, app: Tree, plugins: Path, request_: Request) -> None:
         """The caches and the ledger go, and nothing else does."""
-        before = commands.snapshot(app.path)
+        before = command_line.snapshot(app.path)
         write_all(request_)
-        assert before != commands.snapshot(app.path)
+        assert before != command_line.snapshot(app.path)
         assert [(str(plugins), "removed")] == states(clean(request_))
-        assert before == commands.snapshot(app.path)
+        assert before == command_line.snapshot(app.path)
         assert not ledger_file().parent.exists()
 
     def test_nothing_to_do(self, app: Tree, request_: Request) -> None:
         """Where nothing was written there is nothing to tell."""
-        before = commands.snapshot(app.path)
+        before = command_line.snapshot(app.path)
         assert [] == states(clean(request_))
-        assert before == commands.snapshot(app.path)
+        assert before == command_line.snapshot(app.path)
 
     def test_twice(self, request_: Request) -> None:
         """What was removed is not removed again."""
@@ -231,9 +235,9 @@ class TestWhose:
             (plugins / CACHE).symlink_to(other)
         else:
             (plugins / CACHE).write_text("hello" if kind == "text" else "")
-        before = commands.snapshot(app.path)
+        before = command_line.snapshot(app.path)
         assert [] == states(clean(request_))
-        assert before == commands.snapshot(app.path)
+        assert before == command_line.snapshot(app.path)
 
 
 def without_locks(request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
@@ -263,7 +267,7 @@ class TestFailure:
     def test_locked(self, plugins: Path, request_: Request) -> None:
         """While somebody else is writing."""
         write_all(request_)
-        with write.open_locked(str(plugins), 0):
+        with cache_directory.open_locked(str(plugins), 0):
             report = clean(request_._replace(lock_timeout=0.1))
         self.compare(report, "failed", LockTimeoutError, plugins)
 
@@ -315,7 +319,7 @@ class TestFailure:
         other = app.path / "other" / "app" / "plugins"
         request_ = request_._replace(paths=(*request_.paths, str(app.path / "other")))
         write_all(request_)
-        with write.open_locked(str(plugins), 0):
+        with cache_directory.open_locked(str(plugins), 0):
             report = clean(request_._replace(lock_timeout=0.1))
         assert [(str(plugins), "failed"), (str(other), "removed")] == states(report)
         assert not other.exists() or not (other / CACHE).exists()
@@ -336,21 +340,21 @@ class TestCommand:
         expected = "".join(
             f"removed: {path}\n" for path in (plugins / CACHE, plugins, plugins.parent)
         )
-        assert (0, expected, "") == commands.run("clean", *self.options(request_))
-        assert (0, "", "") == commands.run("clean", *self.options(request_))
+        assert (0, expected, "") == command_line.run("clean", *self.options(request_))
+        assert (0, "", "") == command_line.run("clean", *self.options(request_))
 
     def test_quiet(self, plugins: Path, request_: Request) -> None:
         """With -q nothing is printed but errors."""
         write_all(request_)
-        assert (0, "", "") == commands.run("clean", "-q", *self.options(request_))
+        assert (0, "", "") == command_line.run("clean", "-q", *self.options(request_))
         assert not (plugins / CACHE).exists()
 
     def test_failed(self, plugins: Path, request_: Request) -> None:
         """What could not be removed is an error."""
         write_all(request_)
         options = ("-q", "--lock-timeout", "0.1", *self.options(request_))
-        with write.open_locked(str(plugins), 0):
-            outcome = commands.run("clean", *options)
+        with cache_directory.open_locked(str(plugins), 0):
+            outcome = command_line.run("clean", *options)
         message = (
             f"dropin-cache: error: another process is writing {plugins / CACHE}, for 0.1 s by now\n"
             "  Try again when it is done, or wait longer: --lock-timeout S\n"
@@ -362,7 +366,7 @@ class TestCommand:
         """So is what was refused, with another status."""
         write_all(request_)
         plugins.chmod(0o777)
-        outcome = commands.run("clean", *self.options(request_))
+        outcome = command_line.run("clean", *self.options(request_))
         message = f"dropin-cache: error: refused {plugins}: {plugins} can be written by others\n"
         assert (4, "", message) == (outcome.status, outcome.out, outcome.err[: len(message)])
 
@@ -392,9 +396,9 @@ class TestForget:
             (plugins / "pack").mkdir()
             (plugins / "loud.py").rename(plugins / "pack" / "__init__.py")
         write_all(request_)
-        before = commands.snapshot(plugins)
+        before = command_line.snapshot(plugins)
         assert [] == self.update(request_)
-        assert before == commands.snapshot(plugins)
+        assert before == command_line.snapshot(plugins)
         with open_ledger() as opened:
             assert str(plugins) in opened.directories
 
@@ -465,7 +469,7 @@ class TestForget:
         write_all(request_)
         for path in plugins.glob("*.py"):
             path.unlink()
-        with write.open_locked(str(plugins), 0):
+        with cache_directory.open_locked(str(plugins), 0):
             failed = self.update(request_._replace(lock_timeout=0.1))
         assert [(str(plugins), "failed")] == failed
         assert [(str(plugins), "removed")] == self.update(request_)

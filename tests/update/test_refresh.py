@@ -13,9 +13,9 @@ from typing import Any, Callable
 
 import pytest
 
-import commands
+import command_line
 from conftest import Tree
-from dropin_cache import _wire
+from dropin_cache import _decode
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache.errors import (
     LockTimeoutError,
@@ -24,7 +24,9 @@ from dropin_cache.errors import (
     UnstableError,
     UntrustedError,
 )
-from dropin_cache.update import Report, Request, update, write
+from dropin_cache.update.files import cache_directory
+from dropin_cache.update.orchestrator import update
+from dropin_cache.update.report import Report, Request
 
 CACHE = "dropin.cache"
 
@@ -32,7 +34,7 @@ CACHE = "dropin.cache"
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     """Check after each test that no process is left."""
-    with commands.no_process_left():
+    with command_line.no_process_left():
         yield
 
 
@@ -84,21 +86,21 @@ def states(report: Report) -> dict[str, str]:
 def cached(directory: Path) -> list[str] | None:
     """Return the keys in the cache of a directory."""
     file = read_cache_file(str(directory))
-    return None if file is None else list(_wire.decode(file.data))
+    return None if file is None else list(_decode.decode(file.data))
 
 
 def before_lock(monkeypatch: pytest.MonkeyPatch, act: Callable[[str, int], object]) -> list[str]:
     """Do something each time before a directory is locked for writing; list the directories."""
-    real, locked = write.open_locked, []
+    real, locked = cache_directory.open_locked, []
 
     @contextlib.contextmanager
-    def open_locked(directory: str, *options: Any) -> Iterator[write.CacheDirectory]:
+    def open_locked(directory: str, *options: Any) -> Iterator[cache_directory.CacheDirectory]:
         locked.append(directory)
         act(directory, len(locked))
         with real(directory, *options) as opened:
             yield opened
 
-    monkeypatch.setattr(write, "open_locked", open_locked)
+    monkeypatch.setattr(cache_directory, "open_locked", open_locked)
     return locked
 
 
@@ -124,26 +126,26 @@ class TestStates:
     def test_unchanged(self, app: Tree) -> None:
         """A cache that is right is left alone."""
         run(app)
-        before = commands.snapshot(app.path)
+        before = command_line.snapshot(app.path)
         inode = (app.path / "app" / "plugins" / CACHE).stat().st_ino
         assert {"plugins": "unchanged"} == states(run(app))
-        assert before == commands.snapshot(app.path)
+        assert before == command_line.snapshot(app.path)
         assert inode == (app.path / "app" / "plugins" / CACHE).stat().st_ino
 
     def test_forced(self, app: Tree) -> None:
         """Unless writing is asked for; then it becomes the same again."""
         run(app)
-        before = commands.snapshot(app.path)
+        before = command_line.snapshot(app.path)
         inode = (app.path / "app" / "plugins" / CACHE).stat().st_ino
         assert {"plugins": "written"} == states(run(app, force=True))
-        assert before == commands.snapshot(app.path)
+        assert before == command_line.snapshot(app.path)
         assert inode != (app.path / "app" / "plugins" / CACHE).stat().st_ino
 
     def test_not_written(self, app: Tree) -> None:
         """Nothing is written where that is not asked for."""
-        before = commands.snapshot(app.path)
+        before = command_line.snapshot(app.path)
         assert {"plugins": "missing"} == states(run(app, write=False))
-        assert before == commands.snapshot(app.path)
+        assert before == command_line.snapshot(app.path)
 
     @pytest.mark.parametrize(
         ("change", "found"),
@@ -235,7 +237,7 @@ class TestStates:
     def test_unreadable_for_once(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         """What could not be read is read by the next run, though nothing has changed."""
         with monkeypatch.context() as patch:
-            patch.setattr("dropin_cache.update.knowledge.fingerprint", lambda _: None)
+            patch.setattr("dropin_cache.update.facts.fingerprint", lambda _: None)
             (directory,) = run(app).directories
         assert 2 == len(directory.broken)
         (directory,) = run(app).directories
@@ -276,7 +278,7 @@ class TestStates:
     def test_locked(self, app: Tree) -> None:
         """So is one that somebody else is writing."""
         plugins = str(app.path / "app" / "plugins")
-        with write.open_locked(plugins, 0):
+        with cache_directory.open_locked(plugins, 0):
             (directory,) = run(app, lock_timeout=0.01).directories
         assert "failed" == directory.state
         assert isinstance(directory.error, LockTimeoutError)
@@ -333,11 +335,11 @@ class TestOrphans:
     def test_directory_that_cannot_be_read(self, app: Tree, public_path: Path) -> None:
         """A directory that this user cannot look into is passed over."""
         shutil.copytree(app.path, public_path / "tree")
-        plugins = commands.give_away(public_path / "tree" / "app" / "plugins")
+        plugins = command_line.give_away(public_path / "tree" / "app" / "plugins")
         (plugins / "secret").mkdir(mode=0o700)
         (plugins / "secret").chmod(0 if os.geteuid() else 0o700)
         try:
-            user = commands.account(public_path)
+            user = command_line.account(public_path)
             done = user.run("update", "app.plugins", "--path", public_path / "tree")
         finally:
             (plugins / "secret").chmod(0o700)
@@ -354,10 +356,10 @@ class TestOrphans:
         other = public_path / "tree" / "other" / "app" / "plugins"
         shutil.copytree(public_path / "tree" / "app" / "plugins", other)
         (other / "__init__.py").unlink()
-        user = commands.account(public_path)
+        user = command_line.account(public_path)
         other.chmod(0o311)
         if os.geteuid() == 0:
-            commands.give_away(other)
+            command_line.give_away(other)
         paths = ["--path", public_path / "tree", "--path", public_path / "tree" / "other"]
         try:
             done = user.run("check", "app.plugins", *paths)
@@ -394,7 +396,7 @@ class TestLeftovers:
         """While somebody else writes they are left alone, and that is no error."""
         run(app)
         litter = app.write(f"app/plugins/.{CACHE}.0123456789abcdef.new")
-        with write.open_locked(str(litter.parent), 0):
+        with cache_directory.open_locked(str(litter.parent), 0):
             assert {"plugins": "unchanged"} == states(run(app, lock_timeout=0))
         assert litter.exists()
 
@@ -597,10 +599,10 @@ class TestRaces:
 
     def test_somebody_else_was_quicker(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         """A cache that is right when the lock is held is not written again."""
-        real = write.open_locked
+        real = cache_directory.open_locked
 
         def act(directory: str, number: int) -> None:
-            monkeypatch.setattr(write, "open_locked", real)
+            monkeypatch.setattr(cache_directory, "open_locked", real)
             run(app)
 
         before_lock(monkeypatch, act)
@@ -613,8 +615,8 @@ class TestRaces:
         expected = (plugins / CACHE).read_bytes()
         (plugins / CACHE).unlink()
         arguments = ["update", "--force", "app.plugins", "--path", app.path]
-        processes = [commands.start(*arguments) for _ in range(6)]
-        assert {(0, "")} == {commands.finish(process)[::2] for process in processes}
+        processes = [command_line.start(*arguments) for _ in range(6)]
+        assert {(0, "")} == {command_line.finish(process)[::2] for process in processes}
         assert expected == (plugins / CACHE).read_bytes()
         assert {"plugins": "fresh"} == states(run(app, write=False))
         assert {CACHE, "__init__.py", "one.py", "two.py"} == set(os.listdir(plugins))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from commands import give_away, no_process_left, unprivileged
+from command_line import give_away, no_process_left, unprivileged
 from conftest import NOBODY, Tree
 from dropin_cache.errors import (
     DropinCacheError,
@@ -23,10 +23,11 @@ from dropin_cache.errors import (
     PackageNotFoundError,
     UntrustedError,
 )
-from dropin_cache.update import targets, update
-from dropin_cache.update.config import PackageLine
+from dropin_cache.update import targets
+from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import Session, open_session
+from dropin_cache.update.settings.configuration import PackageLine
 from dropin_cache.update.targets import Targets
 from environments import environment
 

@@ -7,11 +7,12 @@ import os
 from collections.abc import Collection, Iterator
 
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache._difference import Difference
-from dropin_cache._wire import is_sealed
+from dropin_cache._decode import is_sealed
 from dropin_cache.errors import DropinCacheError, LockTimeoutError, NotWrittenError, UntrustedError
-from dropin_cache.update import report, write
-from dropin_cache.update.entries import prune
+from dropin_cache.update import report
+from dropin_cache.update.discovery.differences import Difference
+from dropin_cache.update.files import cache_directory
+from dropin_cache.update.files.atomic import prune
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.session import Session, open_session
 from dropin_cache.update.targets import open_targets
@@ -102,7 +103,9 @@ def _holds_ours(session: Session, path: str) -> bool:
         return True
     try:
         file = read_cache_file(descriptor)
-        return bool(write.leftovers(descriptor)) or (file is not None and is_sealed(file.data))
+        return bool(cache_directory.leftovers(descriptor)) or (
+            file is not None and is_sealed(file.data)
+        )
     finally:
         os.close(descriptor)
 
@@ -111,7 +114,7 @@ def _remove(session: Session, path: str, package: str, root: str) -> Iterator[Di
     done = DirectoryReport(session.shown(path), package, "", report.REMOVED, "")
     keep_time = session.request.root is not None
     try:
-        with write.open_locked(path, session.lock_timeout, session.files) as directory:
+        with cache_directory.open_locked(path, session.lock_timeout, session.files) as directory:
             file = directory.read()
             directory.remove_leftovers()
             if file is None:

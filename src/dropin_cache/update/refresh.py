@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from dropin_cache._decode import is_sealed
 from dropin_cache._scan import is_unchanged
-from dropin_cache._wire import is_sealed
 from dropin_cache.errors import (
     LockTimeoutError,
     NotWrittenError,
     UnstableError,
     UntrustedError,
 )
-from dropin_cache.update import report, write
-from dropin_cache.update.contents import possible_dropins
-from dropin_cache.update.entries import prune
-from dropin_cache.update.goal import Goal, goal_of, is_fresh
-from dropin_cache.update.knowledge import Knowledge, Progress
-from dropin_cache.update.owners import Owners
-from dropin_cache.update.places import Place, Survey, Target
+from dropin_cache.update import report
+from dropin_cache.update.desired import Goal, goal_of, is_fresh
+from dropin_cache.update.discovery.directories import Place, Survey, Target
+from dropin_cache.update.discovery.dropin_files import possible_dropins
+from dropin_cache.update.discovery.owners import Owners
+from dropin_cache.update.facts import Knowledge, Progress
+from dropin_cache.update.files import cache_directory
+from dropin_cache.update.files.atomic import prune
 from dropin_cache.update.report import DirectoryReport
 from dropin_cache.update.session import Session
 
@@ -93,7 +94,7 @@ class _Package:
     def tidy(self, survey: Survey, targets: Sequence[Target]) -> None:
         """Remove what killed runs left behind, if that can be done; the caches are right anyway."""
         for directory, handle in survey.directories(targets):
-            if write.leftovers(handle):
+            if cache_directory.leftovers(handle):
                 with (
                     contextlib.suppress(NotWrittenError, LockTimeoutError, UntrustedError),
                     self._locked(directory) as locked,
@@ -153,8 +154,12 @@ class _Package:
             state=report.REMOVED, pruned=tuple(map(self._session.shown, pruned))
         )
 
-    def _locked(self, directory: str) -> contextlib.AbstractContextManager[write.CacheDirectory]:
-        return write.open_locked(directory, self._session.lock_timeout, self._session.files)
+    def _locked(
+        self, directory: str
+    ) -> contextlib.AbstractContextManager[cache_directory.CacheDirectory]:
+        return cache_directory.open_locked(
+            directory, self._session.lock_timeout, self._session.files
+        )
 
 
 def _refused(place: Place, shown: str) -> DirectoryReport:

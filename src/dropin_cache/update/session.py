@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dropin_cache.errors import ImportRootError, NoProcError
-from dropin_cache.update import config, ledger, sandbox
-from dropin_cache.update.config import Settings
-from dropin_cache.update.ledger import Ledger
-from dropin_cache.update.places import Survey
+from dropin_cache.update.discovery.directories import Survey
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
-from dropin_cache.update.sandbox import Confinement
-from dropin_cache.update.trust import Files
+from dropin_cache.update.sandbox import choice
+from dropin_cache.update.sandbox.choice import Confinement
+from dropin_cache.update.settings import configuration
+from dropin_cache.update.settings.configuration import Settings
+from dropin_cache.update.state import ledger
+from dropin_cache.update.state.ledger import Ledger
 
 # No child may be able to write here; the way in is closed anyway, and a child tries all the same.
 _CLOSED = ("/run/lock/dropin-cache", "/run/dropin-cache", "/var/lib/dropin-cache")
@@ -81,7 +83,7 @@ def open_session(request: Request) -> Iterator[Session]:
             strict = stack.enter_context(Files(enforced=privileged, root=root))
         except OSError as error:
             raise ImportRootError(str(root), error.strerror or str(error)) from error
-        settings = config.load(strict)
+        settings = configuration.load(strict)
         groups = settings.trusted_groups
         files = stack.enter_context(Files(enforced=privileged, groups=groups, root=root))
         loose = stack.enter_context(Files(enforced=False, root=root))
@@ -97,7 +99,7 @@ def open_session(request: Request) -> Iterator[Session]:
             ledger=Ledger(None if root else ledger.location(), files),
             confinement=Confinement(
                 functools.partial(
-                    sandbox.choose,
+                    choice.choose,
                     tiers,
                     privileged=privileged,
                     limits=settings.limits,

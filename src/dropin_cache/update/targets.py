@@ -17,13 +17,13 @@ from dropin_cache.errors import (
     UntrustedError,
     ZopeInterfaceMissingError,
 )
-from dropin_cache.update.answers import is_dotted
-from dropin_cache.update.memory import Memory
-from dropin_cache.update.places import Target
-from dropin_cache.update.probe import Probe
-from dropin_cache.update.sandbox import Unconfined
+from dropin_cache.update.discovery.directories import Target
+from dropin_cache.update.importing.answers import is_dotted
+from dropin_cache.update.importing.importer import Probe
+from dropin_cache.update.sandbox.choice import Unconfined
+from dropin_cache.update.sandbox.visible import View
 from dropin_cache.update.session import Session
-from dropin_cache.update.view import View
+from dropin_cache.update.state.dependencies import Memory
 
 BUILT_IN_PACKAGES = ("twisted.plugins", "dropin_cache.plugins")
 

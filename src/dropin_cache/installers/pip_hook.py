@@ -1,0 +1,191 @@
+"""What the start-up file of an environment executes in a process of pip: see to caches at its end.
+
+`startup_file` writes that file, and describes when it comes here. This file is executed from its
+path and imported by nobody in pip's process: importing it would import the package, and with it
+zope.interface, into a process that may be about to replace either. So it stands alone, on modules
+of the standard library that pip loads anyway, and it works when the package is gone.
+
+It never raises, changes nothing of pip's exit status and writes nothing to its standard output.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+from binascii import crc32
+
+NAMES = ("dropin-cache.pth", "dropin-cache.start", "_dropin_cache_start.py")
+"""The start-up files, in the environment's directory of packages."""
+
+# Adds to the path what may not be on it when the environment counts for nothing.
+_PROGRAM = (
+    "import sys; sys.path += sys.argv.pop(1).split(':'); "
+    "from dropin_cache.cli import main; sys.exit(main())"
+)
+_MARK = "_dropin_cache_hook"
+# pip tells them to what it starts to build in; the second is its name up to pip 22.
+_BUILDING = ("PIP_BUILD_TRACKER", "PIP_REQ_TRACKER")
+_SITES = ("site-packages", "dist-packages")
+_CACHE = "dropin.cache"
+_SEAL = 12  # bytes; see _wire
+_MAX_SIZE = 64 << 20  # bytes; likewise
+
+Dates = dict[str, int]
+
+
+def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]]:
+    """Update caches in an isolated process.
+
+    Args:
+        path: Where this package, and what it needs, may be: directories, separated by colons.
+        options: For `dropin-cache update --trigger`.
+        flags: For the interpreter.
+
+    Returns:
+        Whether it ran to its end, and what there is to say about it, line by line.
+    """
+    done = subprocess.run(  # noqa: S603 - this interpreter, and what is above
+        [sys.executable, flags, "-c", _PROGRAM, path, "update", "--trigger", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    lines = done.stdout.decode(errors="replace").splitlines()
+    if done.returncode == 0:
+        return True, lines
+    # Python itself did not get that far, and a traceback is no help here: its last line is.
+    reason = "".join(lines[-1:])
+    return False, [f"dropin-cache: warning: plugin caches were not updated: {reason}"]
+
+
+def watch(site: str, source: str) -> None:
+    """Come back when this process ends, if it is one of pip's that may install something.
+
+    Args:
+        site: The environment's directory of packages, with the start-up file in it.
+        source: The path of this file.
+    """
+    # Some Pythons process the start-up files of a virtual environment twice.
+    if hasattr(sys, _MARK) or not _may_be_pip() or not sys.executable:
+        return
+    if any(name in os.environ for name in _BUILDING):
+        return
+    setattr(sys, _MARK, True)
+    atexit.register(_leave, site, source, _dates(site), os.getpid())
+
+
+def _may_be_pip() -> bool:
+    """Tell whether this process can be pip; with `-m`, `sys.argv` has no more than that yet."""
+    if sys.argv[0] == "-m":
+        # Which Python 3.9 does not have. Behind other letters it is in an argument such as -Impip.
+        return any(each.endswith("pip") for each in getattr(sys, "orig_argv", ["pip"]))
+    return _is_pip()
+
+
+def _is_pip() -> bool:
+    directory, name = os.path.split(sys.argv[0])
+    if name in {"__main__.py", "__pip-runner__.py"}:  # the latter for an interpreter that is named
+        name = os.path.basename(directory)
+    return name in {"pip", "pip.pyz"} or (name[:3] == "pip" and not name[3:].strip("0123456789.-"))
+
+
+def _leave(site: str, source: str, before: Dates, pid: int) -> None:
+    """Do what there is to do when pip ends, whatever it did and however it went."""
+    # A process that pip has forked may end in the same way, and must not.
+    if os.getpid() != pid or not _is_pip():
+        return
+    with contextlib.suppress(Exception, KeyboardInterrupt):
+        if os.path.exists(source):
+            _update(site, source, before)
+        else:
+            _remove(site)
+
+
+def _update(site: str, source: str, before: Dates) -> None:
+    now = _dates(site)
+    # What an earlier pip did that was killed, or another installer, shows in the other date.
+    seen = os.stat(_file(site)).st_mtime_ns
+    if now == before and (seen == now[site] or not os.access(site, os.W_OK)):
+        return
+    options = ["--python", sys.executable]
+    user = _user_site()
+    if user in now and now[user] != before.get(user):
+        options += ["--path", user]
+    above = os.path.dirname(os.path.dirname(os.path.dirname(source)))  # the package and its room
+    ended, lines = update(above, *options)
+    _say(lines)
+    if ended:
+        os.utime(_file(site), ns=(now[site], now[site]))
+
+
+def _dates(site: str) -> Dates:
+    """Return when something was last added to each directory of packages, or removed from it.
+
+    Whatever is installed or removed has a directory of metadata there.
+    """
+    found = {}
+    for path in (site, *sys.path, _user_site()):
+        if os.path.basename(path) in _SITES:
+            with contextlib.suppress(OSError):
+                found[path] = os.stat(path).st_mtime_ns
+    return found
+
+
+def _user_site() -> str:
+    """Return the user's directory of packages, which need not exist; empty if it does not count.
+
+    Root's is nobody else's, and must not have a say in what others find in the system's caches.
+    """
+    site = sys.modules.get("site")
+    if os.geteuid() == 0 or not getattr(site, "ENABLE_USER_SITE", False):
+        return ""
+    return getattr(site, "USER_SITE", None) or ""
+
+
+def _file(site: str) -> str:
+    """Return the start-up file, whose date is that of the directory when its caches were seen to.
+
+    Setting it leaves the directory as it is.
+    """
+    return next(filter(os.path.exists, (os.path.join(site, name) for name in NAMES)))
+
+
+def _say(lines: list[str]) -> None:
+    """Print one line on standard error; pip's standard output may be for a program to read."""
+    if lines and sys.stderr:  # it is None where the descriptor is closed
+        more = f" (and {len(lines) - 1} more: dropin-cache check)" if lines[1:] else ""
+        line = lines[0] if lines[0].startswith("dropin-cache: ") else f"dropin-cache: {lines[0]}"
+        sys.stderr.write(f"{line}{more}\n")
+
+
+def _remove(site: str) -> None:
+    """Remove the start-up files, and the caches, of a package that is not there any more.
+
+    Nobody would keep them fresh. By descriptors, so that no link leads out of the directory.
+    """
+    for name in NAMES:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(site, name))
+    touched: set[str] = set()
+    for directory, inner, files, descriptor in os.fwalk(site, topdown=False):
+        with contextlib.suppress(OSError):
+            if _CACHE in files and _is_ours(_CACHE, descriptor):
+                os.unlink(_CACHE, dir_fd=descriptor)
+                touched.add(directory)
+        for name in inner:
+            if os.path.join(directory, name) in touched:
+                with contextlib.suppress(OSError):  # it is not empty
+                    os.rmdir(name, dir_fd=descriptor)
+                    touched.add(directory)
+
+
+def _is_ours(name: str, directory: int) -> bool:
+    """Tell whether a cache has our checksum; it is not one that Twisted has written."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    with open(descriptor, "rb") as file:
+        data = file.read(_MAX_SIZE + 1)  # not all of a file that is there to fill the memory
+    return data[-_SEAL:] == b"\x8c\x08%08x0." % crc32(data[:-_SEAL])

@@ -1,0 +1,1 @@
+"""What there is on disk: directories, plugin modules, owners, interpreters. Reads only."""

@@ -1,0 +1,97 @@
+"""What decides how an interpreter starts: its own files, and some where packages are installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+
+from dropin_cache.update.state.ledger import digest
+
+ENTRY_POINTS = "dropin_cache.packages"
+"""The group of entry points by which distributions declare plugin packages."""
+
+_CUSTOM = {"sitecustomize", "usercustomize"}
+_MAX_SIZE = 1 << 20  # bytes; more of a file is not looked at, and then it counts
+
+
+def key_of(python: str, paths: Sequence[str]) -> str:
+    """Return what tells interpreters apart: for users, also what their environment says."""
+    environment = {}
+    if os.geteuid() != 0:
+        relevant = ("HOME", "XDG_DATA_HOME", "VIRTUAL_ENV")
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith("PYTHON") or name in relevant
+        }
+    return digest(json.dumps([python, list(paths), environment], sort_keys=True).encode())[:32]
+
+
+def chain(python: str) -> list[str]:
+    """List the files that decide what an interpreter is: what its path leads to, pyvenv.cfg."""
+    found = []
+    for _ in range(40):  # as many links as the kernel follows, path_resolution(7)
+        directory = os.path.dirname(python)
+        found += [python, os.path.join(os.path.dirname(directory), "pyvenv.cfg")]
+        try:
+            python = os.path.normpath(os.path.join(directory, os.readlink(python)))
+        except OSError:
+            break
+    return found
+
+
+def path_files(roots: Iterable[str]) -> list[str]:
+    """List the .pth files of directories: they say what else is on the path."""
+    found = []
+    for root in roots:
+        try:
+            names = sorted(os.listdir(root))
+        except (OSError, ValueError):  # a child may name what no path can be
+            continue
+        found += [os.path.join(root, name) for name in names if name.endswith(".pth")]
+    return found
+
+
+def decisive(root: str) -> Iterator[str]:
+    """List the files in an import root that decide what a child answers when it starts.
+
+    These are what the module site reads and runs (`.pth`, PEP 829's `.start`, sitecustomize and
+    usercustomize), and the metadata of distributions that declare plugin packages. Whatever else
+    is installed or removed, the path and the plugin packages stay the same.
+
+    Args:
+        root: The directory; what is none has none of these files.
+    """
+    try:
+        names = sorted(os.listdir(root))
+    except (OSError, ValueError):
+        return
+    for name in names:
+        path = os.path.join(root, name)
+        if name.endswith((".pth", ".start")) or name.partition(".")[0] in _CUSTOM:
+            yield path
+        elif name.endswith((".dist-info", ".egg-info")):
+            file = os.path.join(path, "entry_points.txt")
+            if _declares(file):
+                yield file
+
+
+def _declares(file: str) -> bool:
+    """Tell whether a file may declare plugin packages; the child finds out whether it does."""
+    # A FIFO would block the open.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(file, flags)
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return True
+        data = os.read(descriptor, _MAX_SIZE + 1)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return ENTRY_POINTS.encode() in data or len(data) > _MAX_SIZE

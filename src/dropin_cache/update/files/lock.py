@@ -1,0 +1,187 @@
+"""Keep other writers of a directory out, without letting anybody interfere with that."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Callable
+
+from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
+from dropin_cache.update.files.trusted import Files
+
+if TYPE_CHECKING:
+    import filelock
+
+_NO_SOFT_LOCKS = (3, 30)  # the first release of filelock that can be told to make none
+_NO_FLOCK = "the file system does not support locks"
+_DESCRIPTORS = "/proc/self/fd"
+
+
+def load() -> None:
+    """Load what takes locks, before there is any hurry."""
+    import filelock  # noqa: F401, PLC0415 - most runs write nothing, and it takes as long to load as they do
+
+
+@contextlib.contextmanager
+def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
+    """Hold the lock of a directory.
+
+    Args:
+        directory: Its descriptor.
+        path: What is to be written, for errors.
+        timeout: How long to wait for other writers, seconds; 0 for not at all.
+
+    Raises:
+        LockTimeoutError: Another process kept the lock.
+        NotWrittenError: There is no place for a lock.
+    """
+    import filelock  # noqa: PLC0415 - see above
+
+    with contextlib.ExitStack() as cleanup:
+        try:
+            # By identity, because one directory can have several paths.
+            status = os.fstat(directory)
+            place, descriptor = _open_place()
+            cleanup.callback(quietly, os.close, descriptor)
+            name = f"{status.st_dev:x}-{status.st_ino:x}.lock"
+            held = _new_lock(os.path.join(_unmistakable(place, descriptor), name))
+            _acquire(held, timeout, place)
+        except filelock.Timeout as error:
+            raise LockTimeoutError(path, timeout) from error
+        except OSError as error:
+            reason = f"no place for a lock: {error.strerror} ({error.filename})"
+            raise NotWrittenError(path, error.errno or errno.EIO, reason) from error
+        except UntrustedError as error:
+            reason = f"no place for a lock: {error.problem} ({error.component})"
+            raise NotWrittenError(path, errno.EPERM, reason) from error
+        cleanup.callback(quietly, held.release)
+        yield
+
+
+def quietly(undo: Callable[..., object], *arguments: object) -> None:
+    """Undo what served only to do something else: by now that is done, or has failed itself."""
+    with contextlib.suppress(OSError):
+        undo(*arguments)
+
+
+def _new_lock(name: str) -> filelock.BaseFileLock:
+    import filelock  # noqa: PLC0415 - see above
+
+    # Where flock is not to be had, a lock that survives its process is worse than an error. Older
+    # releases do not know the word, and complain twice about an object made with it.
+    version = tuple(int(part) for part in filelock.__version__.split(".")[:2])
+    if version >= _NO_SOFT_LOCKS:
+        return filelock.FileLock(name, fallback_to_soft=False)
+    return filelock.FileLock(name)
+
+
+def _acquire(held: filelock.BaseFileLock, timeout: float, place: str) -> None:
+    import filelock  # noqa: PLC0415 - see above
+
+    try:
+        held.acquire(timeout=timeout)
+    except filelock.Timeout:
+        raise
+    except NotImplementedError as error:  # filelock before 3.30
+        raise OSError(errno.ENOSYS, _NO_FLOCK, place) from error
+    except OSError as error:
+        words = _NO_FLOCK if error.errno == errno.ENOSYS else error.strerror
+        raise OSError(error.errno, words, place) from error
+
+
+def _open_place() -> tuple[str, int]:
+    """Open the first possible directory for locks, made if need be; return path and descriptor.
+
+    Nobody else can enter it: filelock up to 4.2.0 truncates whatever it finds under the name of
+    the lock, so a link that somebody planted there would empty the link's target.
+    """
+    root = os.geteuid() == 0
+    # Where there is no /run/lock, or one that is open to others, no root process finds a place. But
+    # what is unfit at that very place was put there by somebody, and is for people to see.
+    passed_over = (FileNotFoundError, UntrustedError) if root else (OSError,)
+    *candidates, last = _places()
+    for place in candidates:
+        with contextlib.suppress(*passed_over):
+            return place, (_open_as_root if root else _open_as_user)(place)
+    return last, (_open_as_root if root else _open_as_user)(last)
+
+
+def _places() -> list[str]:
+    if os.geteuid() == 0:
+        return ["/run/lock/dropin-cache", "/run/dropin-cache"]
+    places = []
+    # The XDG Base Directory Specification says what is where, and to ignore relative paths.
+    runtime, home = os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(runtime) and _is_own(runtime):
+        places.append(os.path.join(runtime, "dropin-cache"))
+    if not os.path.isabs(home):
+        home = os.path.expanduser("~/.cache")
+    if not os.path.isabs(home):  # "~" itself, if there is neither HOME nor an entry in passwd
+        if places:
+            return places
+        raise FileNotFoundError(errno.ENOENT, "this user has no home directory", home)
+    return [*places, os.path.join(home, "dropin-cache", "locks")]
+
+
+def _is_own(directory: str) -> bool:
+    """Tell whether XDG_RUNTIME_DIR is this user's; after su it is another's."""
+    try:
+        return os.stat(directory).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _open_as_user(place: str) -> int:
+    os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(place, 0o700)
+    # A FIFO or a link planted here is no directory, and so is not opened at all.
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return _require_private(os.open(place, flags), place)
+
+
+def _open_as_root(place: str) -> int:
+    """Open a directory for root's locks, the way to which only root can change.
+
+    In /run/lock everybody may have been before us, and have left anything under that name.
+    """
+    files = Files(enforced=True)
+    try:
+        try:
+            descriptor = files.directory(place)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(place, 0o700)
+            descriptor = files.directory(place)
+    except UntrustedError as error:
+        if error.component != place:
+            raise
+        raise PermissionError(errno.EPERM, f"{error.problem}; remove it", place) from error
+    except NotADirectoryError as error:
+        raise NotADirectoryError(error.errno, "not a directory; remove it", place) from error
+    return _require_private(descriptor, place)
+
+
+def _require_private(descriptor: int, place: str) -> int:
+    """Return the descriptor, or close it and raise OSError if others can enter the directory."""
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "not a directory of this user alone", place)
+    return descriptor
+
+
+def _unmistakable(place: str, descriptor: int) -> str:
+    """Return a path of a directory that stays the same whoever renames what lies on the way.
+
+    filelock takes nothing but a path. A user's home may lie where others can write, in /tmp for
+    one. Where there is no /proc, the path is as good as the way there; root's is checked.
+    """
+    path = f"{_DESCRIPTORS}/{descriptor}"
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+            return path
+    return place

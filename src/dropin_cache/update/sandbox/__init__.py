@@ -1,0 +1,1 @@
+"""Which sandbox there is, and the command lines that start an interpreter in it."""

@@ -1,0 +1,139 @@
+"""Which sandbox the child that imports drop-ins is started in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+from dropin_cache.errors import NoSandboxError
+from dropin_cache.update.sandbox.launch import SCRUBBED, Launch, Sandbox
+from dropin_cache.update.sandbox.limits import Limits
+from dropin_cache.update.sandbox.visible import View
+
+__all__ = ["CONFINED", "Confinement", "Launch", "Sandbox", "Unconfined", "choose"]
+
+_NAMESPACE, _LANDLOCK = CONFINED = ("namespace", "landlock")
+"""The tiers in which drop-ins can do no harm, best first."""
+
+
+class Unconfined:
+    """The tier without confinement: the rights of whoever runs the update, and no limits."""
+
+    tier = "none"
+    user = None
+    alone = False
+
+    def lacks(self) -> str | None:
+        """Return None: whoever may run this process may run another."""
+        return None
+
+    works = lacks
+
+    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: ARG002, UP045
+        """Say how to start an interpreter.
+
+        Bytecode is never written: whose it would be and where depends on who runs this. For root
+        the interpreter is isolated (`python -I`), so that neither the environment nor the
+        working directory has a say in what is imported; users expect their PYTHONPATH to count.
+        """
+        if os.geteuid() == 0:
+            return Launch([python, "-I", "-B"], SCRUBBED, "/")
+        return Launch([python, "-B"], dict(os.environ), None)
+
+
+def choose(
+    allowed: Sequence[str],
+    *,
+    privileged: bool,
+    limits: Limits,
+    root: str | None = None,
+    try_out: bool = False,
+) -> Sandbox:
+    """Return the first sandbox of some that works here, or seems to.
+
+    Args:
+        allowed: Names of tiers, best first; nothing weaker than these is ever used.
+        privileged: Whether this process has rights that drop-ins must not have.
+        limits: What a child may use.
+        root: The directory that is taken for `/`, if it is another.
+        try_out: Whether to try it, and not only to look for what it needs.
+
+    Raises:
+        NoSandboxError: None of them does.
+    """
+    # Most runs start no child, and so need none of these.
+    from dropin_cache.update.sandbox.landlock import Landlock  # noqa: PLC0415
+    from dropin_cache.update.sandbox.namespace import Namespace  # noqa: PLC0415
+
+    reasons = []
+    for tier in allowed:
+        sandbox: Sandbox
+        if tier == Namespace.tier:
+            sandbox = Namespace(limits, privileged=privileged)
+        elif tier == Landlock.tier and root is None:
+            sandbox = Landlock(limits, privileged=privileged)
+        elif tier == Unconfined.tier and not privileged:
+            sandbox = Unconfined()
+        else:
+            reasons.append((tier, _impossible(tier)))
+            continue
+        reason = sandbox.works() if try_out else sandbox.lacks()
+        if reason is None:
+            return sandbox
+        reasons.append((tier, reason))
+    raise NoSandboxError(tuple(reasons))
+
+
+def _impossible(tier: str) -> str:
+    return {
+        _LANDLOCK: "it cannot take another directory for the root",
+        Unconfined.tier: "drop-ins never run with the rights of root",
+    }.get(tier, "there is no such sandbox")
+
+
+class Confinement:
+    """The sandbox of a run: chosen when the first child is to be started.
+
+    Attributes:
+        tier: The name of the tier; None as long as none has been chosen.
+    """
+
+    def __init__(self, choose: Callable[..., Sandbox], closed: Sequence[str] = ()) -> None:
+        """Keep how to choose.
+
+        Args:
+            choose: Returns the sandbox, or raises NoSandboxError; with `try_out`, as `choose` does.
+            closed: Directories in which a child must not be able to write; it tries to.
+        """
+        self._choose = choose
+        self._sandbox: Sandbox | None = None
+        self.closed = tuple(closed)
+        self.tier: str | None = None
+
+    def chosen(self) -> Sandbox:
+        """Return the sandbox.
+
+        Raises:
+            NoSandboxError: None of those that are allowed can work here.
+        """
+        if self._sandbox is None:
+            self._sandbox = self._choose()
+            self.tier = self._sandbox.tier
+        return self._sandbox
+
+    def doubted(self, sandbox: Sandbox) -> bool:
+        """Try out a sandbox in which a child has not started.
+
+        Most do start, and those that wait for them need not wait for a trial.
+
+        Returns:
+            Whether another one is chosen now, so that a child may start in that.
+
+        Raises:
+            NoSandboxError: None of those that are allowed works here.
+        """
+        if sandbox is self._sandbox and sandbox.works() is not None:
+            self._sandbox = self._choose(try_out=True)
+            self.tier = self._sandbox.tier
+        return self.chosen().tier != sandbox.tier

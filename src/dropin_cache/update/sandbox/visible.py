@@ -1,0 +1,227 @@
+"""What a confined child may read: an allow-list, the same for all tiers of the sandbox.
+
+It is made of the system's programs and libraries, a few files below /etc without which libraries
+behave oddly, what belongs to the interpreter, and the import roots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Optional, Protocol
+
+from dropin_cache.errors import ImportRootError, InterpreterError, UntrustedError
+from dropin_cache.update.discovery.prefixes import belongings, resolved
+from dropin_cache.update.files.failures import passing_over
+
+# Links into /usr on most machines, directories on some.
+_TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+# All of this can be read by everybody. Not in the list: resolv.conf, since there is no network,
+# and whatever may hold a password or a key.
+_ETC = (
+    "alternatives",  # libraries such as libblas.so.3 are links that go through it
+    "ca-certificates.conf",
+    "group",
+    "hosts",
+    "ld.so.cache",  # without it, libraries outside the standard directories are not found
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "nsswitch.conf",
+    "passwd",  # for pwd.getpwuid and os.path.expanduser; the passwords are in shadow
+    "pki/tls/cert.pem",
+    "pki/tls/certs",
+    "pki/tls/openssl.cnf",
+    "protocols",
+    "python3",
+    "services",
+    "ssl/certs",  # not ssl/private
+    "ssl/openssl.cnf",
+    "timezone",
+)
+
+# Never shown as a whole: they hold what is private, or belong to the sandbox itself.
+_WITHHELD = frozenset(
+    [
+        *("/", "/boot", "/dev", "/etc", "/home", "/media", "/mnt", "/proc", "/root", "/run"),
+        *("/srv", "/sys", "/tmp", "/var", "/var/tmp"),  # noqa: S108
+    ]
+)
+_KERNEL = ("/dev/", "/proc/", "/sys/")
+
+
+class Entry(NamedTuple):
+    """A file or directory that the child can read.
+
+    Attributes:
+        source: Its canonical path on this machine.
+        destination: Where the child finds it.
+    """
+
+    source: str
+    destination: str
+
+
+class Link(NamedTuple):
+    """A symbolic link at the top of the file system.
+
+    Attributes:
+        target: What it says.
+        destination: Where it is.
+    """
+
+    target: str
+    destination: str
+
+
+class HostPaths(Protocol):
+    """What of `trust.Files` is needed here."""
+
+    def host_path(self, path: str) -> str:
+        """Return a canonical path on this machine."""
+
+
+class View(NamedTuple):
+    """What a child may read.
+
+    Attributes:
+        entries: The files and directories, sorted by destination; none is below another.
+        links: The links.
+        interpreter: Canonical paths on this machine that the interpreter cannot do without.
+        roots: The import roots: as they were given, and their canonical paths on this machine.
+    """
+
+    entries: tuple[Entry, ...]
+    links: tuple[Link, ...]
+    interpreter: tuple[str, ...]
+    roots: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(
+        cls,
+        python: str | None,
+        roots: Sequence[str] = (),
+        *,
+        root: str | None = None,
+        files: Optional[HostPaths] = None,  # noqa: UP045 - evaluated on Python 3.9
+    ) -> View:
+        """Find out what a child needs.
+
+        What is named by `.pth` files is part of it if it exists, is not withheld and, with
+        `files`, can be relied on; otherwise it is left out, and cannot be imported.
+
+        Args:
+            python: Path of the interpreter; None for the system alone.
+            roots: Directories to import from; those that do not exist are passed over.
+            root: A directory to be taken for `/`. Symbolic links in it are followed as by a
+                process that has it for its root, so that nothing of this machine is shown.
+            files: Checks who can change what a path leads to, and takes the same root for `/`.
+                Without that, whoever can write above a directory that the child is shown can have
+                it shown another one, which nobody could reach otherwise.
+
+        Raises:
+            ImportRootError: A root is a directory that is never shown as a whole.
+            InterpreterError: The interpreter lies in such a directory.
+            UntrustedError: The interpreter or a root can be changed by others.
+        """
+        return _Collector(root, files).collect(python, roots)
+
+    def covers(self, path: str) -> bool:
+        """Return whether a path, as the child has it, is part of the view."""
+        path = os.path.normpath(path)
+        shown = [entry.destination for entry in self.entries]
+        shown += [link.destination for link in self.links]
+        return any(path == place or path.startswith(place + "/") for place in shown)
+
+
+class _Collector:
+    """Collects the entries of a view."""
+
+    def __init__(self, root: str | None, files: HostPaths | None) -> None:
+        self._prefix = "" if root is None else os.path.realpath(root).rstrip("/")
+        self._files = files
+        self._entries: dict[str, str] = {}  # sources by destination
+
+    def collect(self, python: str | None, roots: Sequence[str]) -> View:
+        links = tuple(self._add_system())
+        interpreter = () if python is None else tuple(self._add_interpreter(python))
+        found = [(path, host) for path in roots if (host := self._add_root(path)) is not None]
+        places = {*self._entries, *(link.destination for link in links)}
+        entries = [
+            Entry(source, place)
+            for place, source in sorted(self._entries.items())
+            # What is below another entry is there already, or at its canonical path.
+            if not places.intersection(above(place))
+        ]
+        return View(tuple(entries), links, interpreter, tuple(found))
+
+    def _add_system(self) -> Iterator[Link]:
+        self._add_if_possible("/usr")
+        for name in _TOP_LEVEL:
+            try:
+                yield Link(os.readlink(f"{self._prefix}/{name}"), f"/{name}")
+            except OSError:  # no link
+                self._add_if_possible(f"/{name}")
+        etc = os.listdir(f"{self._prefix}/etc") if os.path.isdir(f"{self._prefix}/etc") else []
+        for name in (*_ETC, *(name for name in etc if name.startswith("python3."))):
+            self._add_if_possible(f"/etc/{name}")
+
+    def _add_interpreter(self, python: str) -> Iterator[str]:
+        """Add what belongs to an interpreter; yield what it cannot do without."""
+        found = belongings(python, self._prefix, self._resolve)
+        for directory in found.programs:
+            # If it is not there, starting it will tell.
+            with passing_over():
+                host = self._add(directory)
+                if host is None:
+                    raise InterpreterError(python, f"{directory} is not shown to drop-ins")
+                yield host
+        for path in found.libraries:
+            with passing_over():
+                host = self._add(path)
+                if host is not None:
+                    yield host
+        for path in found.named:
+            self._add_if_possible(path)
+
+    def _add_root(self, path: str) -> str | None:
+        host: str | None = ""
+        with passing_over():
+            host = self._add(path)
+        if host is None:
+            raise ImportRootError(path, "it is not shown to drop-ins as a whole")
+        return host or None
+
+    def _add_if_possible(self, path: str) -> None:
+        with contextlib.suppress(UntrustedError), passing_over():
+            self._add(path)
+
+    def _add(self, path: str) -> str | None:
+        """Add a path, and the canonical one if it is another; None if it is withheld.
+
+        An interpreter may use the one or the other: it follows some links by itself.
+        """
+        path = os.path.normpath("/" + path.lstrip("/"))
+        canonical = self._resolve(path)
+        if any(place in _WITHHELD or place.startswith(_KERNEL) for place in (path, canonical)):
+            return None
+        source = self._prefix + canonical
+        self._entries[path] = self._entries[canonical] = source
+        return source
+
+    def _resolve(self, path: str) -> str:
+        """Return the canonical path of something that exists, without the prefix."""
+        if self._files is not None:
+            return self._files.host_path(path)[len(self._prefix) :] or "/"
+        canonical = resolved(path, self._prefix)
+        os.stat(self._prefix + canonical)
+        return canonical
+
+
+def above(path: str) -> Iterator[str]:
+    """Yield the directories above an absolute path, without the topmost."""
+    while (path := os.path.dirname(path)) != "/":
+        yield path

@@ -1,0 +1,1 @@
+"""The configuration; dropin-cache.conf(5) is the reference."""

@@ -1,0 +1,1 @@
+"""What earlier runs found out. A cache: without it everything is found out again."""

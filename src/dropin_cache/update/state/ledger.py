@@ -1,0 +1,226 @@
+"""What earlier runs saw and wrote: so that what has not changed need not be imported again.
+
+The ledger is a cache. Without it, or where it says something else than the files do, drop-ins are
+imported; nothing is ever written because of what it says, except that `clean` and removal look
+for caches where it has them. Its first line has a version and a checksum of the rest, as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+from typing import Any, NamedTuple
+
+from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
+from dropin_cache.update.files.atomic import is_temporary, replace_file
+from dropin_cache.update.files.lock import lock
+from dropin_cache.update.files.trusted import Files
+
+MAX_SIZE = 64 << 20
+"""Bytes of the largest ledger that is read or written."""
+
+TICK = 20_000_000
+"""Nanoseconds that are more than a tick of the clock of any file system that matters: what changed
+later than that before it was read may have changed once more without another date."""
+
+_VERSION = 2
+_NAME = "ledger"
+_MODE = 0o644
+_LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
+
+Stamp = list[int]
+
+
+class DirectoryRecord(NamedTuple):
+    """What was written in a plugin directory, and from what.
+
+    Attributes:
+        package: Dotted name of the plugin package.
+        import_root: The directory that the package's path starts from.
+        pythons: Keys of the interpreters that imported the drop-ins.
+        cache: SHA-256 of the cache; None where there was nothing to cache.
+        modules: How many drop-ins the cache holds.
+        plugins: How many plugins.
+        dropins: For each module, what was seen of it; see `DropinRecord`.
+    """
+
+    package: str
+    import_root: str
+    pythons: list[str]
+    cache: str | None
+    modules: int
+    plugins: int
+    dropins: dict[str, list[Any]]
+
+
+class DropinRecord(NamedTuple):
+    """What was seen of one drop-in.
+
+    Attributes:
+        stamp: The file, as `stamp` has it; None where it had just been written.
+        fingerprint: Size, modification time and digest.
+        error: Why it is not in the cache; None if it is.
+        traceback: The end of the traceback; may be empty.
+        owner: The package that installed it, if it is broken and that is known.
+        warnings: Lines about what had to be left out.
+    """
+
+    stamp: Stamp | None
+    fingerprint: list[Any]
+    error: str | None
+    traceback: str
+    owner: str | None
+    warnings: list[str]
+
+
+class Ledger:
+    """The ledger of the effective user.
+
+    Attributes:
+        sandbox: The tier in which drop-ins were last imported, or None.
+        interpreters: What is known of interpreters, by their keys, in the form of `Interpreter`.
+        directories: What was written, by directory.
+    """
+
+    def __init__(self, directory: str | None, files: Files) -> None:
+        """Load it, or start an empty one.
+
+        Args:
+            directory: Where it lies; None for nowhere.
+            files: How to open it.
+        """
+        self._directory, self._files = directory, files
+        self._loaded = b""
+        content = self._read() if directory is not None else {}
+        self.sandbox: str | None = content.get("sandbox")
+        self.interpreters: dict[str, dict[str, Any]] = content.get("interpreters", {})
+        self.directories: dict[str, DirectoryRecord] = {
+            path: DirectoryRecord(*record)
+            for path, record in content.get("directories", {}).items()
+        }
+
+    @property
+    def path(self) -> str:
+        """Where it lies; empty for nowhere."""
+        return os.path.join(self._directory, _NAME) if self._directory is not None else ""
+
+    def save(self) -> None:
+        """Write it, if it has changed and if that is possible."""
+        content = {
+            "sandbox": self.sandbox,
+            "interpreters": {
+                key: record
+                for key, record in self.interpreters.items()
+                if os.path.lexists(record["python"])
+            },
+            "directories": self.directories,
+        }
+        body = json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
+        data = b"%s\n%s\n" % (_heading(body), body)
+        if self._directory is None or data == self._loaded or len(data) > MAX_SIZE:
+            return
+        # Read-only file systems are common (rpm-ostree, image builds), and a ledger is no must.
+        with (
+            contextlib.suppress(OSError, LockTimeoutError, UntrustedError),
+            contextlib.ExitStack() as cleanup,
+        ):
+            descriptor = self._made(self._directory)
+            cleanup.callback(os.close, descriptor)
+            # Where there is no place for a lock, a temporary file may be that of another run.
+            with contextlib.suppress(NotWrittenError):
+                cleanup.enter_context(lock(descriptor, self.path, _LOCK_TIMEOUT))
+                _remove_leftovers(descriptor)
+            replace_file(descriptor, _NAME, data, _MODE)
+
+    def remove(self) -> None:
+        """Remove it, and its directory if nothing else is in there."""
+        if self._directory is not None:
+            with contextlib.suppress(OSError, UntrustedError):
+                descriptor = self._files.directory(self._directory)
+                try:
+                    _remove_leftovers(descriptor)
+                    os.unlink(_NAME, dir_fd=descriptor)
+                finally:
+                    os.close(descriptor)
+                os.rmdir(self._directory)
+
+    def _read(self) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError, UntrustedError, RecursionError):
+            descriptor = self._files.file(self.path)
+            with open(descriptor, "rb") as file:
+                data = file.read(MAX_SIZE + 1)
+            heading, _, body = data.partition(b"\n")
+            # The checksum makes sure that it is whole, and so of the form in which it was written.
+            if heading == _heading(body[:-1]):
+                self._loaded = data
+                return json.loads(body)  # type: ignore[no-any-return]
+        return {}
+
+    def _made(self, directory: str) -> int:
+        """Open the directory, made if need be."""
+        try:
+            return self._files.directory(directory)
+        except FileNotFoundError:
+            if os.geteuid() != 0:
+                os.makedirs(os.path.dirname(directory), exist_ok=True)
+            parent = self._files.directory(os.path.dirname(directory))
+            try:
+                os.mkdir(os.path.basename(directory), 0o755, dir_fd=parent)
+            finally:
+                os.close(parent)
+            return self._files.directory(directory)
+
+
+def location() -> str:
+    """Return the directory of the effective user's ledger.
+
+    For root that is what the Filesystem Hierarchy Standard has for a program's state, for others
+    what the XDG Base Directory Specification has, which says to ignore relative paths.
+    """
+    if os.geteuid() == 0:
+        return "/var/lib/dropin-cache"
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(home):
+        home = os.path.expanduser("~/.local/state")
+    return os.path.join(home, "dropin-cache")
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """Return what the system says of a file or directory, or None where there is none.
+
+    Of a path inside of an archive, it is the archive's.
+    """
+    while True:
+        try:
+            return stamp(os.stat(path))
+        except NotADirectoryError:
+            path = os.path.dirname(path)
+        except (OSError, ValueError):
+            return None
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """Return the part of a status that tells whether something has changed."""
+    # Adding a file to a directory is a change of it; the size of one says nothing more.
+    size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+    return [size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of data, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _remove_leftovers(directory: int) -> None:
+    """Remove temporary files of runs that were killed."""
+    for name in os.listdir(directory):
+        if is_temporary(name, _NAME):
+            with contextlib.suppress(FileNotFoundError):  # `remove` takes no lock
+                os.unlink(name, dir_fd=directory)
+
+
+def _heading(body: bytes) -> bytes:
+    return f"dropin-cache ledger {_VERSION} {digest(body)}".encode("ascii")

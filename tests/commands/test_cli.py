@@ -1,0 +1,1309 @@
+"""The commands: whole outputs and exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line import (
+    IN_SANDBOX,
+    SANDBOX,
+    Account,
+    Outcome,
+    account,
+    bare_environment,
+    finish,
+    give_away,
+    in_mount_namespace,
+    mounted_image,
+    no_process_left,
+    run,
+    snapshot,
+    start,
+    unprivileged,
+    wait_for_reader,
+)
+from conftest import Tree, missing, run_python
+from dropin_cache import cli, commands
+from dropin_cache.update.files import cache_directory
+
+CACHE = "dropin.cache"
+EXIT_STATUS = """\
+exit status:
+  0  done; for check: every cache is fresh
+  1  check: a cache is stale, missing or corrupt
+  2  usage: no such option, package, directory, interpreter or name; a bad configuration file
+  3  drop-ins are broken (check, and update --strict)
+  4  refused: somebody else than root could change what root would rely on
+  5  it could not be done: no permission, read-only or full disk, lock timeout, no sandbox
+
+A command ended by a signal exits with 128 plus its number (130 for Ctrl-C); caches are never
+left half written. With --trigger, update exits with 0 whatever happens. run exits with the
+status of the command that it runs; 127 if there is none of that name, 126 if it cannot be run.
+"""
+HELP = f"""\
+usage: dropin-cache [-h] [--version] COMMAND ...
+
+Keep the plugin caches (dropin.cache) of Python sites fresh.
+
+positional arguments:
+  COMMAND
+    update    bring caches up to date
+    check     tell whether caches are up to date
+    list      show what is in the caches, importing nothing
+    explain   tell the state of a drop-in, a plugin or a file, and why it is so
+    clean     remove every cache that this program wrote
+    hook      have pip see to the caches of this environment, or not, or tell which
+    run       run an installer, then update the caches of what it changed
+
+options:
+  -h, --help  show this help message and exit
+  --version   print the version and exit
+
+{EXIT_STATUS}"""
+PACKAGE = """\
+positional arguments:
+  PACKAGE               plugin package, such as twisted.plugins (default: the built-in, \
+configured and declared ones)
+
+"""
+ENVIRONMENT_USAGE = """\
+[-h] [--python EXE] [--path DIR] [--root DIR] [--sandbox {auto,namespace,landlock,none}]\
+"""
+ENVIRONMENT = """\
+options:
+  -h, --help            show this help message and exit
+  --python EXE          interpreter whose packages are meant (default: the one running this \
+and, for root, those configured); repeatable
+  --path DIR            directory to import from besides, before the others; repeatable
+  --root DIR            work on the system below DIR, with its interpreters and its configuration
+  --sandbox {auto,namespace,landlock,none}
+                        where drop-ins are imported (default: auto, the best of what the \
+configuration allows for root, none for others)
+"""
+JSON = """\
+  --json                print the result as JSON
+"""
+TIMEOUT = """\
+  --timeout S           seconds that the import of one drop-in may take (default: as configured, \
+or 30)
+"""
+LOCK_TIMEOUT = """\
+  --lock-timeout S      seconds to wait for another writer (default: as configured, or 30)
+"""
+QUIET = """\
+  -q, --quiet           print errors only
+"""
+VERBOSE = """\
+  -v, --verbose         print tracebacks of broken drop-ins, and why drop-ins were imported
+"""
+HELP_UPDATE = f"""\
+usage: dropin-cache update {ENVIRONMENT_USAGE} [--json] [--timeout S] [--lock-timeout S] \
+[--force] [--dry-run] [--strict] [--settle S] [--trigger] [-q | -v] [PACKAGE ...]
+
+Bring caches up to date.
+
+{PACKAGE}{ENVIRONMENT}{JSON}{TIMEOUT}{LOCK_TIMEOUT}\
+  --force               import and write also what has not changed
+  --dry-run             only say what would be done
+  --strict              exit with 3 if drop-ins are broken
+  --settle S            go on until nothing has been installed or removed for this many seconds
+  --trigger             for package managers: print a line for each thing that changed or broke, \
+no more, and exit with 0
+{QUIET}{VERBOSE}
+{EXIT_STATUS}"""
+HELP_CHECK = f"""\
+usage: dropin-cache check {ENVIRONMENT_USAGE} [--json] [--timeout S] [-q | -v] [PACKAGE ...]
+
+Tell whether caches are up to date.
+
+{PACKAGE}{ENVIRONMENT}{JSON}{TIMEOUT}{QUIET}{VERBOSE}
+{EXIT_STATUS}"""
+HELP_LIST = f"""\
+usage: dropin-cache list {ENVIRONMENT_USAGE} [--json] [--interface DOTTED] [--package DOTTED] \
+[PACKAGE ...]
+
+Show what is in the caches, importing nothing.
+
+{PACKAGE}{ENVIRONMENT}{JSON}\
+  --interface DOTTED    only plugins that provide this interface
+  --package DOTTED      the same as PACKAGE; repeatable
+
+{EXIT_STATUS}"""
+HELP_EXPLAIN = f"""\
+usage: dropin-cache explain {ENVIRONMENT_USAGE} [--json] [--timeout S] NAME|PATH
+
+Tell the state of a drop-in, a plugin or a file, and why it is so.
+
+positional arguments:
+  NAME|PATH             dotted name of a drop-in or plugin, or path of a file or directory
+
+{ENVIRONMENT}{JSON}{TIMEOUT}
+{EXIT_STATUS}"""
+HELP_CLEAN = f"""\
+usage: dropin-cache clean {ENVIRONMENT_USAGE} [--lock-timeout S] [-q]
+
+Remove every cache that this program wrote.
+
+{ENVIRONMENT}{LOCK_TIMEOUT}{QUIET}
+{EXIT_STATUS}"""
+HELP_HOOK = f"""\
+usage: dropin-cache hook [-h] {{enable,disable,status}}
+
+Have pip see to the caches of this environment, or not, or tell which.
+
+positional arguments:
+  {{enable,disable,status}}
+                        what to do about it
+
+options:
+  -h, --help            show this help message and exit
+
+{EXIT_STATUS}"""
+HELP_RUN = f"""\
+usage: dropin-cache run [-h] [--python EXE] [--path DIR] -- COMMAND [ARGUMENT ...]
+
+Run an installer, then update the caches of what it changed.
+
+positional arguments:
+  COMMAND       the command and its arguments
+
+options:
+  -h, --help    show this help message and exit
+  --python EXE  interpreter of the environment that the command changes (default: the one running \
+this, the environments that installers choose, and, for root, those configured); repeatable
+  --path DIR    directory to import from besides, that the command may change; repeatable
+
+{EXIT_STATUS}"""
+CONFIGURATION = "/etc/dropin-cache/dropin-cache.conf"
+BROKEN = "dropin-cache: warning: app.plugins.bad is left out: ZeroDivisionError: division by zero\n"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """Check after each test that no process is left."""
+    with no_process_left():
+        yield
+
+
+@pytest.fixture
+def plugins(app: Tree) -> Path:
+    """The plugin directory in the tree."""
+    return app.path / "app" / "plugins"
+
+
+@pytest.fixture
+def same_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give the process of the tests back what root's command changes in its own."""
+    monkeypatch.chdir(os.getcwd())
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    os.umask(mask)
+
+
+@pytest.fixture
+def bad(app: Tree) -> Path:
+    """A broken drop-in besides."""
+    return app.write("app/plugins/bad.py", "1/0")
+
+
+def on(app: Tree, command: str, *options: Any, **further: Any) -> Outcome:
+    """Run a command on the application's plugin package."""
+    return run(command, *options, "app.plugins", "--path", app.path, **further)
+
+
+def begun(dropin: Path) -> Path:
+    """Return the path of the FIFO that an endless drop-in opens at first."""
+    return dropin.with_suffix(".begun")
+
+
+def endless(dropin: Path) -> None:
+    """Write a drop-in that opens a FIFO and then goes on for ever."""
+    os.mkfifo(begun(dropin))
+    dropin.write_text(f"open({str(begun(dropin))!r}).close()\nwhile True: pass")
+
+
+def misconfigured(*arguments: Any) -> Outcome:
+    """Run a command where the configuration has a mistake in its first line."""
+    script = f"""
+        mount -t tmpfs none /mnt
+        mkdir /mnt/upper /mnt/work
+        mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc
+        mkdir -p /etc/dropin-cache
+        echo nonsense >{CONFIGURATION}
+        exec "$@"
+        """
+    command = [sys.executable, "-B", "-m", "dropin_cache", *arguments]
+    return in_mount_namespace(script, *command)
+
+
+def modern(text: str) -> str:
+    """Return a help text as Python 3.10 and later print it."""
+    return text.replace("optional arguments:", "options:")
+
+
+class TestHelp:
+    """What the commands say of themselves."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (["-h"], HELP),
+            (["update", "--help"], HELP_UPDATE),
+            (["check", "-h"], HELP_CHECK),
+            (["list", "-h"], HELP_LIST),
+            (["explain", "-h"], HELP_EXPLAIN),
+            (["clean", "-h"], HELP_CLEAN),
+            (["hook", "-h"], HELP_HOOK),
+            (["run", "-h"], HELP_RUN),
+        ],
+        ids=["all", "update", "check", "list", "explain", "clean", "hook", "run"],
+    )
+    def test_help(self, arguments: list[str], expected: str) -> None:
+        """Each command explains its options and its exit status."""
+        outcome = run(*arguments)
+        assert (0, expected, "") == (outcome.status, modern(outcome.out), outcome.err)
+
+    def test_version(self) -> None:
+        """The version is that of the distribution."""
+        assert (0, metadata.version("dropin-cache") + "\n", "") == run("--version")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "the following arguments are required: COMMAND"),
+            (["update", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+            (["check", "--force"], "unrecognized arguments: --force"),
+            (["list", "--timeout", "3"], "unrecognized arguments: --timeout"),
+            (
+                ["update", "-q", "-v"],
+                "argument -v/--verbose: not allowed with argument -q/--quiet",
+            ),
+            *(
+                (
+                    ["update", option, value],
+                    f"argument {option}: invalid number of seconds value: '{value}'",
+                )
+                for option in ("--timeout", "--lock-timeout")
+                for value in ("soon", "-1", "nan", "inf", "")
+            ),
+            (
+                ["check", "--timeout", "0"],
+                "argument --timeout: invalid number of seconds value: '0'",
+            ),
+            *(
+                ([command, name], f"argument PACKAGE: invalid dotted name value: '{name}'")
+                for command in ("update", "check", "list")
+                for name in ("", ".", ".plugins", "app..plugins")
+            ),
+        ],
+    )
+    def test_usage(self, arguments: list[str], message: str) -> None:
+        """A command line that means nothing is answered with the usage."""
+        outcome = run(*arguments)
+        assert (2, "") == (outcome.status, outcome.out)
+        assert outcome.err.startswith("usage: dropin-cache ")
+        assert message in outcome.err.splitlines()[-1]
+
+
+class TestUpdate:
+    """`dropin-cache update`."""
+
+    def test_written(self, app: Tree, plugins: Path) -> None:
+        """A line for each directory says what was done."""
+        expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        assert (0, expected, "") == on(app, "update")
+        assert (plugins / CACHE).exists()
+
+    def test_unchanged(self, app: Tree, plugins: Path) -> None:
+        """Or that nothing had to be."""
+        on(app, "update")
+        expected = f"unchanged: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        assert (0, expected, "") == on(app, "update")
+
+    def test_removed(self, app: Tree, plugins: Path) -> None:
+        """Or that the cache had outlived its drop-ins."""
+        on(app, "update")
+        (plugins / "hello.py").unlink()
+        (plugins / "loud.py").unlink()
+        expected = f"removed: {plugins} (app.plugins: 0 modules, 0 plugins)\n" + IN_SANDBOX
+        assert (0, expected, "") == on(app, "update")
+
+    def test_force(self, app: Tree, plugins: Path) -> None:
+        """With --force what is right is written again."""
+        on(app, "update")
+        expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        assert (0, expected, "") == on(app, "update", "--force")
+
+    @pytest.mark.parametrize("options", [[], ["--force"]], ids=["plain", "force"])
+    def test_dry_run(self, app: Tree, plugins: Path, options: list[str]) -> None:
+        """With --dry-run nothing is done, and it is told what would be."""
+        before = snapshot(app.path)
+        would = f"{plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        assert (0, f"would be written: {would}", "") == on(app, "update", "--dry-run", *options)
+        assert before == snapshot(app.path)
+        on(app, "update")
+        before = snapshot(app.path)
+        state = "written" if options else "unchanged"
+        assert (0, f"would be {state}: {would}", "") == on(app, "update", "--dry-run", *options)
+        for name in ("hello.py", "loud.py"):
+            (plugins / name).unlink()
+            del before[f"app/plugins/{name}"]
+        would = f"would be removed: {plugins} (app.plugins: 0 modules, 0 plugins)\n"
+        assert (0, would + IN_SANDBOX, "") == on(app, "update", "--dry-run", *options)
+        assert before == snapshot(app.path)
+
+    def test_broken(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """A broken drop-in is a warning; the rest is done."""
+        line = f"written: {plugins} (app.plugins: 2 modules, 2 plugins, 1 broken)\n"
+        expected = line + IN_SANDBOX
+        assert (0, expected, BROKEN) == on(app, "update")
+
+    def test_strict(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """With --strict it shows in the exit status, though the rest is done."""
+        line = f"written: {plugins} (app.plugins: 2 modules, 2 plugins, 1 broken)\n"
+        expected = line + IN_SANDBOX
+        assert (3, expected, BROKEN) == on(app, "update", "--strict")
+        bad.unlink()
+        assert 0 == on(app, "update", "--strict").status
+
+    def test_quiet(self, app: Tree, bad: Path) -> None:
+        """With -q only errors are printed."""
+        assert (0, "", "") == on(app, "update", "-q")
+        assert (3, "", "") == on(app, "update", "--quiet", "--strict")
+
+    def test_quiet_error(self, app: Tree, plugins: Path) -> None:
+        """Errors are, and what to do about them."""
+        (plugins / CACHE).mkdir()
+        expected = (
+            f"dropin-cache: error: cannot write {plugins / CACHE}: Is a directory\n"
+            f"  Mend that, or run this as the owner of {plugins / CACHE}.\n"
+        )
+        assert (5, "", expected) == on(app, "update", "-q")
+
+    def test_verbose(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """With -v it is told why each was imported, and the end of each traceback comes with it."""
+        outcome = on(app, "update", "-v")
+        first, second, third, *lines = outcome.err.splitlines()
+        info = "dropin-cache: info: app.plugins.{}: it is new"
+        assert [info.format(name) for name in ("bad", "hello", "loud")] == [first, second, third]
+        first, *middle, last = lines
+        assert BROKEN == first + "\n"
+        assert "  Traceback (most recent call last):" == middle[0]
+        assert f'    File "{bad}", line 1, in <module>' in middle
+        assert "  ZeroDivisionError: division by zero" == last
+
+    def test_verbose_without_traceback(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """Where there is none, none is printed."""
+        bad.write_text("import os; os._exit(1)")
+        expected = "app.plugins.bad is left out: it ended the process with exit status 1\n"
+        lines = on(app, "update", "-v").err.splitlines(keepends=True)
+        assert f"dropin-cache: warning: {expected}" == lines[-1]
+        assert ["info"] * 3 == [line.split(": ")[1] for line in lines[:-1]]
+
+    def test_verbose_reasons(self, app: Tree, plugins: Path) -> None:
+        """With -v it is told what has changed, and nothing where nothing has."""
+        on(app, "update")
+        assert "" == on(app, "update", "-v").err
+        with (plugins / "hello.py").open("a") as file:
+            file.write("more = 1\n")
+        (plugins / "loud.py").unlink()
+        expected = (
+            "dropin-cache: info: app.plugins.hello: its file has changed\n"
+            "dropin-cache: info: app.plugins.loud: it is gone\n"
+        )
+        assert expected == on(app, "update", "-v").err
+
+    def test_warning(self, app: Tree, plugins: Path) -> None:
+        """A plugin that does not let itself be looked at is left out with a warning."""
+        with (plugins / "hello.py").open("a") as file:
+            file.write("class Bad:\n    def __conform__(self, interface): 1/0\nother = Bad()\n")
+        expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        warning = (
+            "dropin-cache: warning: app.plugins.hello.other left out: "
+            "ZeroDivisionError: division by zero\n"
+        )
+        assert (0, expected, warning) == on(app, "update")
+        assert (0, "", "") == on(app, "update", "-q")
+
+    def test_one_of_each(self, app: Tree, plugins: Path) -> None:
+        """Numbers agree with their nouns."""
+        (plugins / "loud.py").unlink()
+        expected = f"written: {plugins} (app.plugins: 1 module, 1 plugin)\n" + IN_SANDBOX
+        assert (0, expected, "") == on(app, "update")
+
+    def test_json(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """With --json programs get the result, and people still the diagnostics."""
+        outcome = on(app, "update", "--json")
+        broken = {
+            "module": "app.plugins.bad",
+            "error": "ZeroDivisionError: division by zero",
+            "owner": None,
+        }
+        directory = {
+            "path": str(plugins),
+            "package": "app.plugins",
+            "python": sys.executable,
+            "state": "written",
+            "modules": 2,
+            "plugins": 2,
+            "broken": [broken],
+        }
+        expected = {"sandbox": SANDBOX, "directories": [directory]}
+        assert (0, json.dumps(expected, indent=2) + "\n", BROKEN) == outcome
+
+    def test_json_quiet(self, app: Tree, bad: Path) -> None:
+        """With -q besides, people get nothing."""
+        outcome = on(app, "update", "--json", "-q")
+        assert (0, "") == (outcome.status, outcome.err)
+        assert ["sandbox", "directories"] == list(json.loads(outcome.out))
+
+    @pytest.mark.parametrize("state", ["unchanged", "removed", "failed"])
+    def test_json_states(self, app: Tree, plugins: Path, state: str) -> None:
+        """The other states have their words."""
+        on(app, "update")
+        if state != "unchanged":
+            (plugins / "hello.py").unlink()
+        if state == "removed":
+            (plugins / "loud.py").unlink()
+        if state == "failed":
+            (plugins / CACHE).unlink()
+            (plugins / CACHE).mkdir()
+        outcome = on(app, "update", "--json")
+        assert state == json.loads(outcome.out)["directories"][0]["state"]
+        assert (5 if state == "failed" else 0) == outcome.status
+
+    def test_failed(self, app: Tree, plugins: Path) -> None:
+        """A directory that cannot be written does not keep the others from it."""
+        (plugins / CACHE).mkdir()
+        app.dropin("three", root="other")
+        other = app.path / "other" / "app" / "plugins"
+        outcome = on(app, "update", "--path", app.path / "other")
+        counts = "(app.plugins: 2 modules, 2 plugins)"
+        assert [
+            f"failed: {plugins} {counts}",
+            f"written: {other} (app.plugins: 1 module, 1 plugin)",
+        ] == sorted(outcome.out.replace(IN_SANDBOX, "").splitlines())
+        assert 5 == outcome.status
+        assert f"dropin-cache: error: cannot write {plugins / CACHE}: Is a directory\n" in (
+            outcome.err
+        )
+
+    def test_failed_and_broken(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """What failed counts more than what is broken."""
+        (plugins / CACHE).mkdir()
+        assert 5 == on(app, "update", "--strict").status
+
+    def test_timeout(self, app: Tree, bad: Path) -> None:
+        """An import that takes longer than --timeout is ended."""
+        bad.write_text("while True: pass")
+        expected = "app.plugins.bad is left out: it took longer than 2.5 s\n"
+        assert f"dropin-cache: warning: {expected}" == on(app, "update", "--timeout", "2.5").err
+
+    def test_lock_timeout(self, app: Tree, plugins: Path) -> None:
+        """Another writer is waited for as long as --lock-timeout says."""
+        with cache_directory.open_locked(str(plugins), 0):
+            outcome = on(app, "update", "--lock-timeout", "0.1")
+        expected = f"failed: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        error = (
+            f"dropin-cache: error: another process is writing {plugins / CACHE}, for 0.1 s by now\n"
+            "  Try again when it is done, or wait longer: --lock-timeout S\n"
+        )
+        assert (5, expected, error) == outcome
+
+    def test_python(self, app: Tree, plugins: Path) -> None:
+        """--python names the interpreter, as often as wanted; a directory is told of once."""
+        done = on(app, "update", "--json", "--python", sys.executable, "--python", sys.executable)
+        assert [sys.executable] == [each["python"] for each in json.loads(done.out)["directories"]]
+
+    def test_package_twice(self, app: Tree, plugins: Path) -> None:
+        """A package that is named twice is meant once."""
+        expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        assert (0, expected, "") == on(app, "update", "app.plugins")
+
+    def test_empty_package(self, app: Tree, plugins: Path) -> None:
+        """A package without drop-ins needs no cache."""
+        for name in ("hello.py", "loud.py"):
+            (plugins / name).unlink()
+        outcome = on(app, "update")
+        assert (0, "") == (outcome.status, outcome.err)
+        assert "no plugin package is installed" not in outcome.out
+
+    def test_built_in_packages(self, app: Tree) -> None:
+        """Without a package, the built-in ones are meant, whichever are installed."""
+        dropin = app.dropin("mine", package="app")
+        place = app.path / "site" / "dropin_cache" / "plugins"
+        place.mkdir(parents=True)
+        shutil.copy(dropin, place)
+        paths = ("--path", app.path / "site", "--path", app.path)
+        outcome = run("update", "--dry-run", *paths)
+        expected = f"would be written: {place} (dropin_cache.plugins: 1 module, 1 plugin)"
+        assert expected in outcome.out.splitlines()
+        assert 0 == outcome.status
+
+    def test_byte_names(self, app: Tree, plugins: Path) -> None:
+        """A directory whose name is no text is as good as any other."""
+        tree = os.fsencode(app.path) + b"-\xff\xfe"
+        shutil.copytree(os.fsencode(app.path), tree)
+        env = {"PYTHONIOENCODING": "utf-8"}
+        outcome = run(
+            "update", "app.plugins", "--path", os.fsdecode(tree), env=env, encoding="latin-1"
+        )
+        assert (0, "") == (outcome.status, outcome.err)
+        assert os.path.exists(tree + b"/app/plugins/dropin.cache")
+
+    def test_terminal_is_safe(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """Nothing that comes from a drop-in moves the cursor or begins a line of ours."""
+        bad.rename(plugins / "b\x1b[2Ja\nd.py")
+        (plugins / "worse.py").write_text(
+            "raise ValueError('\\x1b[2J\\ndropin-cache: error: told you')"
+        )
+        (plugins / "worst.py").write_text(
+            "print('\\x1b[2J\\rdropin-cache: error: told you', flush=True)\nimport os\nos._exit(1)"
+        )
+        outcome = on(app, "update", "-v")
+        assert 0 == outcome.status
+        assert [] == re.findall(r"[^\n -~]", outcome.out + outcome.err)
+        assert 3 == len(re.findall("^dropin-cache: warning: ", outcome.err, re.MULTILINE))
+        assert 5 == len(re.findall("^dropin-cache: info: ", outcome.err, re.MULTILINE))
+        assert 0 == len(re.findall("^dropin-cache: error: ", outcome.err, re.MULTILINE))
+
+
+class TestCheck:
+    """`dropin-cache check`."""
+
+    @pytest.mark.parametrize(
+        ("state", "status"), [("fresh", 0), ("stale", 1), ("missing", 1), ("corrupt", 1)]
+    )
+    def test_states(self, app: Tree, plugins: Path, state: str, status: int) -> None:
+        """A line for each directory says what it is, and nothing is written."""
+        on(app, "update")
+        if state == "stale":
+            (plugins / CACHE).chmod(0o600)
+        elif state == "missing":
+            (plugins / CACHE).unlink()
+        elif state == "corrupt":
+            (plugins / CACHE).write_bytes(b"?")
+        before = snapshot(app.path)
+        expected = f"{state}: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        assert (status, expected, "") == on(app, "check")
+        assert (status, "", "") == on(app, "check", "-q")
+        assert before == snapshot(app.path)
+
+    def test_broken(self, app: Tree, plugins: Path, bad: Path) -> None:
+        """Broken drop-ins show in the exit status, unless a cache is stale besides."""
+        expected = f"{plugins} (app.plugins: 2 modules, 2 plugins, 1 broken)\n" + IN_SANDBOX
+        assert (1, f"missing: {expected}", BROKEN) == on(app, "check")
+        on(app, "update")
+        assert (3, f"fresh: {expected}", BROKEN) == on(app, "check")
+
+    def test_json(self, app: Tree, plugins: Path) -> None:
+        """With --json programs get the same shape as from update."""
+        directory = {
+            "path": str(plugins),
+            "package": "app.plugins",
+            "python": sys.executable,
+            "state": "missing",
+            "modules": 2,
+            "plugins": 2,
+            "broken": [],
+        }
+        expected = {"sandbox": SANDBOX, "directories": [directory]}
+        assert (1, json.dumps(expected, indent=2) + "\n", "") == on(app, "check", "--json")
+
+    def test_verbose(self, app: Tree, bad: Path) -> None:
+        """With -v tracebacks are printed."""
+        assert "  Traceback (most recent call last):\n" in on(app, "check", "-v").err
+
+    def test_timeout(self, app: Tree, bad: Path) -> None:
+        """Imports are limited as they are for update."""
+        bad.write_text("while True: pass")
+        expected = "app.plugins.bad is left out: it took longer than 2 s\n"
+        assert f"dropin-cache: warning: {expected}" == on(app, "check", "--timeout", "2").err
+
+
+class TestList:
+    """`dropin-cache list`."""
+
+    ALL = """\
+MODULE             PLUGIN  PROVIDES
+app.plugins.hello  plugin  dropin_cache.IPlugin, app.interfaces.IGreeter
+app.plugins.loud   plugin  dropin_cache.IPlugin, app.interfaces.ILoudGreeter
+"""
+
+    def test_all(self, app: Tree) -> None:
+        """A table has a line for each plugin."""
+        on(app, "update")
+        assert (0, self.ALL, "") == on(app, "list")
+
+    def test_imports_nothing(self, app: Tree, plugins: Path) -> None:
+        """It is read from the caches, without importing anything."""
+        on(app, "update")
+        for path in app.path.rglob("*.py"):
+            path.write_text("raise SystemExit(99)")
+        assert (0, self.ALL, "") == on(app, "list")
+
+    @pytest.mark.parametrize(
+        ("interface", "modules"),
+        [
+            ("app.interfaces.IGreeter", ["hello", "loud"]),
+            ("app.interfaces.ILoudGreeter", ["loud"]),
+            ("dropin_cache.IPlugin", ["hello", "loud"]),
+            ("zope.interface.Interface", ["hello", "loud"]),
+        ],
+    )
+    def test_interface(self, app: Tree, interface: str, modules: list[str]) -> None:
+        """--interface selects, inherited interfaces included."""
+        on(app, "update")
+        outcome = on(app, "list", "--interface", interface, "--json")
+        found = [row["module"] for row in json.loads(outcome.out)["plugins"]]
+        assert [f"app.plugins.{name}" for name in modules] == found
+
+    @pytest.mark.parametrize("updated", [False, True])
+    def test_nothing(self, app: Tree, updated: bool) -> None:
+        """Nothing found is told as a warning, with what may help."""
+        if updated:
+            on(app, "update")
+        warning = (
+            "dropin-cache: warning: no such plugins in any cache; "
+            "to make the caches: dropin-cache update\n"
+        )
+        assert (0, "", warning) == on(app, "list", "--interface", "app.interfaces.IOther")
+        empty = '{\n  "plugins": []\n}\n'
+        assert (0, empty, "") == on(app, "list", "--interface", "a.b", "--json")
+
+    def test_json(self, app: Tree, plugins: Path) -> None:
+        """With --json programs get everything that is known."""
+        on(app, "update")
+        outcome = on(app, "list", "--interface", "app.interfaces.ILoudGreeter", "--json")
+        row = {
+            "package": "app.plugins",
+            "module": "app.plugins.loud",
+            "plugin": "plugin",
+            "provides": ["dropin_cache.IPlugin", "app.interfaces.ILoudGreeter"],
+            "inherits": ["app.interfaces.IGreeter", "zope.interface.Interface"],
+            "description": "The plugin of loud.",
+            "path": str(plugins),
+        }
+        expected = json.dumps({"plugins": [row]}, indent=2) + "\n"
+        assert (0, expected, "") == outcome
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+    def test_any_encoding(self, app: Tree, plugins: Path, encoding: str) -> None:
+        """Names that the terminal cannot show do not end the listing."""
+        with (plugins / "hello.py").open("a", encoding="utf-8") as file:
+            file.write("größe = больше = Plugin()\nglobals()['\\ud800'] = Plugin()\n")
+        on(app, "update")
+        env = {"PYTHONIOENCODING": encoding}
+        outcome = on(app, "list", env=env, encoding=encoding, errors="replace")
+        assert (0, "") == (outcome.status, outcome.err)
+        assert 1 + 5 == len(outcome.out.splitlines())
+
+    def test_terminal_is_safe(self, app: Tree, plugins: Path) -> None:
+        """Nothing that comes from a cache moves the cursor or begins a line."""
+        with (plugins / "hello.py").open("a", encoding="utf-8") as file:
+            file.write("globals()['\\x1b[2J\\nMODULE'] = Plugin()\n")
+        on(app, "update")
+        outcome = on(app, "list")
+        assert [] == re.findall(r"[^\n -~]", outcome.out)
+        assert 4 == len(outcome.out.splitlines())
+
+
+class TestPackage:
+    """`dropin-cache list --package`."""
+
+    def test_same(self, app: Tree) -> None:
+        """It is the same as naming the package, and may be repeated."""
+        app.application("other")
+        app.dropin("three", package="other")
+        run("update", "app.plugins", "other.plugins", "--path", app.path)
+        options = ("--package", "app.plugins", "--path", app.path)
+        assert (0, TestList.ALL, "") == run("list", *options)
+        outcome = run("list", "--package", "other.plugins", *options, "--json")
+        found = [row["module"] for row in json.loads(outcome.out)["plugins"]]
+        assert ["other.plugins.three", "app.plugins.hello", "app.plugins.loud"] == sorted(
+            found, reverse=True, key=lambda name: name.startswith("other")
+        )
+
+
+class TestTrigger:
+    """`dropin-cache update --trigger`, for package managers."""
+
+    @pytest.fixture(autouse=True)
+    def _owned(self, app: Tree) -> None:
+        """Let the application be a distribution that knows its files."""
+        app.write("app-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: app\nVersion: 1\n")
+        app.write("app-1.dist-info/RECORD", "app/plugins/bad.py,,\n")
+
+    def test_news(self, app: Tree, plugins: Path) -> None:
+        """There is a line for each thing that changed, and none where nothing did."""
+        expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n"
+        assert (0, expected, "") == on(app, "update", "--trigger")
+        assert (0, "", "") == on(app, "update", "--trigger")
+        for name in ("hello.py", "loud.py"):
+            (plugins / name).unlink()
+        expected = f"removed: {plugins} (app.plugins: 0 modules, 0 plugins)\n"
+        assert (0, expected, "") == on(app, "update", "--trigger")
+        assert (0, "", "") == on(app, "update", "--trigger")
+
+    @pytest.mark.parametrize("options", [[], ["--strict"]], ids=["plain", "strict"])
+    def test_broken(self, app: Tree, plugins: Path, bad: Path, options: list[str]) -> None:
+        """What is broken is told once, with its owner."""
+        expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins, 1 broken)\n"
+        warning = BROKEN.replace("bad is", "bad (of app) is")
+        assert (0, expected, warning) == on(app, "update", "--trigger", *options)
+        assert (0, "", "") == on(app, "update", "--trigger", *options)
+        bad.write_text("none")
+        error = "NameError: name 'none' is not defined"
+        warning = warning.replace("ZeroDivisionError: division by zero", error)
+        assert (0, "", warning) == on(app, "update", "--trigger", *options)
+
+    def test_dry_run(self, app: Tree, plugins: Path) -> None:
+        """It does not write where only that was asked for."""
+        outcome = on(app, "update", "--trigger", "--dry-run")
+        assert (0, "") == (outcome.status, outcome.err)
+        assert not (plugins / CACHE).exists()
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["update", "--trigger", "--no-such-option"],
+            ["check", "--trigger"],
+            ["--trigger"],
+            ["update", "app..plugins", "--trigger"],
+        ],
+    )
+    def test_usage(self, arguments: list[str]) -> None:
+        """Errors of usage are told."""
+        outcome = run(*arguments)
+        assert (0, "") == (outcome.status, outcome.out)
+        assert outcome.err.startswith("usage: dropin-cache ")
+
+    def test_error(self, app: Tree) -> None:
+        """Errors are told in a line, without advice."""
+        expected = f"dropin-cache: error: no plugin package no.such for {sys.executable}\n"
+        assert (0, "", expected) == run("update", "--trigger", "no.such")
+
+    def test_locked(self, app: Tree, plugins: Path) -> None:
+        """So is what happened in one directory."""
+        with cache_directory.open_locked(str(plugins), 0):
+            outcome = on(app, "update", "--trigger", "--lock-timeout", "0.1")
+        cache = plugins / CACHE
+        expected = f"dropin-cache: error: another process is writing {cache}, for 0.1 s by now\n"
+        assert (0, "", expected) == outcome
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="refusals are for root")
+    def test_refused(self, app: Tree, plugins: Path) -> None:
+        """And what was refused."""
+        plugins.chmod(0o777)
+        expected = f"dropin-cache: error: refused {plugins}: {plugins} can be written by others\n"
+        assert (0, "", expected) == on(app, "update", "--trigger")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="others need no sandbox")
+    def test_no_sandbox(self, app: Tree, plugins: Path) -> None:
+        """And that there is no sandbox."""
+        expected = (
+            "dropin-cache: error: no sandbox to import drop-ins in: "
+            "none: drop-ins never run with the rights of root\n"
+        )
+        assert (0, "", expected) == on(app, "update", "--trigger", "--sandbox", "none")
+
+    def test_configuration(self, app: Tree, plugins: Path) -> None:
+        """And that a configuration file counts for nothing; the rest is done."""
+        outcome = misconfigured("update", "--trigger", "app.plugins", "--path", app.path)
+        written = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n"
+        error = f'dropin-cache: error: {CONFIGURATION}:1: expected "key = value"\n'
+        assert (0, written, error) == outcome
+
+    def test_mistake(
+        self,
+        same_process: None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Even a mistake in the program is only told."""
+        monkeypatch.delattr(commands, "update")
+        assert 0 == cli.main(["update", "--trigger"])
+        expected = (
+            "dropin-cache: error: this is a mistake in dropin-cache: "
+            "NameError: name 'update' is not defined\n"
+        )
+        assert ("", expected) == capsys.readouterr()
+        with pytest.raises(NameError):
+            cli.main(["update"])
+
+    def test_half_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is missing in the middle of a transaction is no mistake; the hooks tell of it."""
+
+        def fail(*_: object) -> None:
+            raise ModuleNotFoundError("No module named 'some'")
+
+        monkeypatch.setattr(commands, "_main", fail)
+        with pytest.raises(ModuleNotFoundError):
+            commands.main(["update", "--trigger"])
+
+    @pytest.mark.parametrize("stream", ["stdout", "stderr"])
+    @pytest.mark.parametrize("kind", ["full", "closed"])
+    def test_nobody_listens(
+        self, app: Tree, plugins: Path, bad: Path, stream: str, kind: str
+    ) -> None:
+        """That nothing can be printed is no reason either."""
+        if kind == "full":
+            output = os.open("/dev/full", os.O_WRONLY)
+        else:
+            reader, output = os.pipe()
+            os.close(reader)
+        outcomes = [
+            on(app, "update", "--trigger", **{stream: output}),
+            run("update", "--trigger", "no.such", **{stream: output}),
+        ]
+        os.close(output)
+        assert [0, 0] == [outcome.status for outcome in outcomes]
+        assert (plugins / CACHE).exists()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_signal(self, app: Tree, plugins: Path, bad: Path, number: int) -> None:
+        """Whoever sends a signal is told that it was obeyed."""
+        endless(bad)
+        before = snapshot(plugins)
+        process = start("update", "--trigger", "app.plugins", "--path", app.path)
+        wait_for_reader(begun(bad))
+        process.send_signal(number)
+        assert 128 + number == finish(process).status
+        assert before == snapshot(plugins)
+
+
+class TestRefused:
+    """Directories that root does not rely on."""
+
+    pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="refusals are for root")
+
+    @pytest.fixture
+    def advice(self, plugins: Path) -> str:
+        """Let others write in the plugin directory; return what is said of that."""
+        plugins.chmod(0o777)
+        return (
+            f"dropin-cache: error: refused {plugins}: {plugins} can be written by others\n"
+            f"  Only root may be able to change it: chown root {plugins} && chmod go-w {plugins}. "
+            "Or run this as its owner; to trust a group: trusted-groups in "
+            "/etc/dropin-cache/dropin-cache.conf\n"
+        )
+
+    @pytest.mark.parametrize(("command", "words"), [("update", "refused"), ("check", "refused")])
+    def test_refused(self, app: Tree, plugins: Path, advice: str, command: str, words: str) -> None:
+        """The exit status is 4, and it is told what to do."""
+        expected = f"{words}: {plugins} (app.plugins: 0 modules, 0 plugins)\n"
+        outcome = on(app, command)
+        assert (4, expected, advice) == (
+            outcome.status,
+            outcome.out.replace(IN_SANDBOX, ""),
+            outcome.err,
+        )
+        assert (4, "", advice) == on(app, command, "-q")
+        assert not (plugins / CACHE).exists()
+
+    def test_dry_run(self, app: Tree, plugins: Path, advice: str) -> None:
+        """It would be refused, too."""
+        outcome = on(app, "update", "--dry-run")
+        assert (4, advice) == (outcome.status, outcome.err)
+        assert outcome.out.startswith(f"would be refused: {plugins} ")
+
+    @pytest.mark.parametrize("command", ["update", "check"])
+    def test_json(self, app: Tree, advice: str, command: str) -> None:
+        """Programs are told by a word."""
+        found = json.loads(on(app, command, "--json").out)["directories"]
+        assert ["refused"] == [each["state"] for each in found]
+
+    def test_others_go_on(self, app: Tree, plugins: Path, advice: str) -> None:
+        """One that is refused does not keep the others; what failed counts more."""
+        app.dropin("three", root="other")
+        other = app.path / "other" / "app" / "plugins"
+        assert 4 == on(app, "update", "--path", app.path / "other").status
+        assert (other / CACHE).is_file()
+        (other / CACHE).unlink()
+        (other / CACHE).mkdir()
+        assert 5 == on(app, "update", "--path", app.path / "other").status
+
+
+class TestProblems:
+    """What does not count, though it was configured."""
+
+    ERROR = (
+        f'dropin-cache: error: {CONFIGURATION}:1: expected "key = value"\n'
+        "  Nothing in this file counts until that is mended.\n"
+    )
+
+    @pytest.mark.parametrize("command", ["update", "check"])
+    def test_configuration(self, app: Tree, plugins: Path, command: str) -> None:
+        """A configuration file with a mistake is an error; the work is done all the same."""
+        outcome = misconfigured(command, "app.plugins", "--path", app.path)
+        assert (2, self.ERROR) == (outcome.status, outcome.err)
+        state = {"update": "written", "check": "missing"}[command]
+        expected = f"{state}: {plugins} (app.plugins: 2 modules, 2 plugins)\n"
+        assert expected + IN_SANDBOX == outcome.out
+        assert (command == "update") == (plugins / CACHE).exists()
+
+    def test_clean(self, app: Tree, plugins: Path) -> None:
+        """So is what has to be removed."""
+        on(app, "update")
+        expected = f"removed: {plugins / CACHE}\n"
+        assert (2, expected, self.ERROR) == misconfigured("clean", "--python", "/none/python")
+
+
+class TestSandbox:
+    """`--sandbox`."""
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="others may import without a sandbox")
+    @pytest.mark.parametrize("command", ["update", "check"])
+    def test_none_as_root(self, app: Tree, plugins: Path, command: str) -> None:
+        """Root imports nothing without one, even if that is asked for."""
+        before = snapshot(app.path)
+        expected = (
+            "dropin-cache: error: no sandbox to import drop-ins in: "
+            "none: drop-ins never run with the rights of root\n"
+            "  Root imports no plugins without one: apt install bubblewrap (or dnf, pacman), or "
+            "use a kernel that has Landlock.\n"
+        )
+        assert (5, "", expected) == on(app, command, "--sandbox", "none")
+        assert before == snapshot(app.path)
+
+    @pytest.fixture
+    def user(self, public_path: Path) -> Account:
+        """An ordinary user."""
+        return account(public_path)
+
+    @pytest.fixture
+    def public(self, app: Tree, public_path: Path) -> Path:
+        """The tree, where everybody can reach it."""
+        tree = Path(shutil.copytree(app.path, public_path / "tree"))
+        tree.chmod(0o755)
+        return tree
+
+    def compare(self, outcome: Outcome, tier: str) -> None:
+        """Compare the tier that was used with the one that was to be."""
+        if "no sandbox to import drop-ins in" in outcome.err:
+            missing(f"the sandbox {tier}")
+        assert (0, "") == (outcome.status, outcome.err)
+        found = json.loads(outcome.out)
+        assert tier == found["sandbox"]
+        assert ["written"] == [each["state"] for each in found["directories"]]
+
+    @pytest.mark.parametrize("tier", ["namespace", "landlock"])
+    def test_tier(self, public: Path, user: Account, tier: str) -> None:
+        """One can be asked for; it is reported, and no other takes its place."""
+        options = ["--sandbox", tier, "--python", user.python]
+        options += ["app.plugins", "--path", str(public), "--path", str(user.site)]
+        self.compare(run("update", "--json", *options), tier)
+        line = f"drop-ins are imported in the sandbox {tier}"
+        assert line == run("update", "--force", *options).out.splitlines()[-1]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="users may make namespaces in other ways")
+    @pytest.mark.parametrize("allowed", ["auto", "namespace"])
+    def test_no_namespaces(self, public: Path, user: Account, allowed: str) -> None:
+        """Where no child starts in the best one, it is the next, or it is said what is wrong."""
+        options = ["--sandbox", allowed, "--python", user.python]
+        options += ["app.plugins", "--path", str(public), "--path", str(user.site)]
+        # Without that capability, root makes none.
+        drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]
+        done = subprocess.run(
+            [*drop, sys.executable, "-B", "-m", "dropin_cache", "update", "--json", *options],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if allowed == "auto":
+            self.compare(Outcome(done.returncode, done.stdout, done.stderr), "landlock")
+        else:
+            assert (5, "") == (done.returncode, done.stdout)
+            assert "no sandbox to import drop-ins in: namespace: bwrap: " in done.stderr
+
+    @pytest.mark.parametrize("tier", ["none", "namespace", "landlock"])
+    def test_user(self, public: Path, user: Account, tier: str) -> None:
+        """An ordinary user gets none without asking, and the others on demand."""
+        give_away(public / "app" / "plugins")
+        options = [] if tier == "none" else ["--sandbox", tier, "--path", str(user.site)]
+        options += ["app.plugins", "--path", str(public)]
+        self.compare(user.run("update", "--json", *options), tier)
+
+
+class TestRoot:
+    """`--root`."""
+
+    @pytest.mark.parametrize("command", ["update", "check", "list", "clean", "explain"])
+    @pytest.mark.parametrize("name", ["missing", "app/__init__.py"])
+    def test_no_directory(self, app: Tree, command: str, name: str) -> None:
+        """A root that is no directory is an error of usage."""
+        root = app.path / name
+        arguments = ["a.b"] if command == "explain" else []
+        outcome = run(command, *arguments, "--root", root)
+        reason = "No such file or directory" if name == "missing" else "Not a directory"
+        assert (2, "") == (outcome.status, outcome.out)
+        assert (
+            f"dropin-cache: error: cannot import from {root}: {reason}"
+            == (outcome.err.splitlines()[0])
+        )
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="refusals are for root")
+    def test_refused(self, app: Tree) -> None:
+        """A root that others can change is refused as a whole."""
+        app.path.chmod(0o777)
+        outcome = run("update", "--root", app.path)
+        expected = f"refused {app.path}: {app.path} can be written by others"
+        assert (4, "", f"dropin-cache: error: {expected}") == (
+            outcome.status,
+            outcome.out,
+            outcome.err.splitlines()[0],
+        )
+
+    def test_all_commands(self, app: Tree) -> None:
+        """All work on the system below it, whose paths are told as this system has them."""
+        with mounted_image(app.path.parent / "image") as image:
+            shutil.copytree(app.path, image / "srv" / "tree")
+            bare = bare_environment(app.path.parent / "environment")
+            for name in ("zope", "dropin_cache"):
+                shutil.copytree(bare.site / name, image / "srv" / "tree" / name)
+            shutil.copytree(image / "srv" / "tree", image / "opt" / "tree")
+            shutil.rmtree(image / "srv")
+            plugins = image / "opt" / "tree" / "app" / "plugins"
+            before = (plugins.stat().st_mtime_ns, snapshot(image / "opt"))
+            options = ("--root", image, "--path", "/opt/tree")
+            written = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n"
+            assert (0, written + IN_SANDBOX, "") == run("update", "app.plugins", *options)
+            fresh = written.replace("written", "fresh") + IN_SANDBOX
+            assert (0, fresh, "") == run("check", "app.plugins", *options)
+            assert (0, TestList.ALL, "") == run("list", "app.plugins", *options)
+            outcome = run("explain", "app.plugins.hello", *options)
+            assert (0, "app.plugins.hello: fresh", f"  path     {plugins}/hello.py") == (
+                outcome.status,
+                *outcome.out.splitlines()[:2],
+            )
+            assert not (image / "var").exists()
+            (plugins.parent.parent / "app-1.dist-info").mkdir()
+            (plugins.parent.parent / "app-1.dist-info" / "entry_points.txt").write_text(
+                "[dropin_cache.packages]\napp = app.plugins\n"
+            )
+            (plugins.parent.parent / "app-1.dist-info" / "METADATA").write_text("Name: app\n")
+            outcome = run("update", *options)  # of all packages: nothing else goes
+            assert written.replace("written", "unchanged") in outcome.out
+            assert "removed" not in outcome.out
+            assert (plugins / CACHE).exists()
+            outcome = run("clean", *options)
+            assert f"removed: {plugins / CACHE}\n" in outcome.out  # and what the system has itself
+            assert (0, "") == (outcome.status, outcome.err)
+            shutil.rmtree(plugins.parent.parent / "app-1.dist-info")
+            assert before == (plugins.stat().st_mtime_ns, snapshot(image / "opt"))
+
+
+class TestNoProc:
+    """A chroot in which /proc is not mounted."""
+
+    def test_root(self, app: Tree, plugins: Path) -> None:
+        """Root's command does nothing there, and says what to do."""
+        if os.geteuid() != 0:
+            pytest.skip("only root needs it")
+        hidden = ["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
+        command = [*hidden, sys.executable, "-B", "-m", "dropin_cache", "update"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (5, "") == (done.returncode, done.stdout)
+        assert done.stderr == (
+            "dropin-cache: error: /proc is not mounted, so nothing was looked at\n"
+            "  Mount it (mount -t proc proc /proc), or run from outside: "
+            "update-dropin-cache --root DIR\n"
+        )
+
+
+class TestSettled:
+    """What root's command does not take over from whoever called it."""
+
+    pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="users want their own")
+
+    def test_relative_paths(self, app: Tree, plugins: Path) -> None:
+        """Paths are meant from where the caller was, though the command goes elsewhere."""
+        relative = os.path.relpath(sys.executable, app.path)
+        options = ("app.plugins", "--path", ".", "--python", relative)
+        outcome = run("update", *options, cwd=app.path)
+        assert (0, "") == (outcome.status, outcome.err)
+        assert outcome.out.startswith(f"written: {plugins} ")
+        options = ("--path", app.path, "--sandbox", "auto")
+        outcome = run("explain", "app.plugins.hello", *options, cwd=plugins)
+        assert outcome.out.startswith("app.plugins.hello: fresh\n")
+        outcome = run("explain", "./hello.py", *options, cwd=plugins)
+        assert f"  path     {plugins}/hello.py\n" in outcome.out
+
+    def test_mask(self, app: Tree, plugins: Path, public_path: Path) -> None:
+        """The mode mask is that of a login, so that what is made can be read."""
+        on(app, "update", preexec_fn=lambda: os.umask(0o077))
+        assert 0o755 == Path("/var/lib/dropin-cache").stat().st_mode & 0o777
+        assert 0o644 == (plugins / CACHE).stat().st_mode & 0o777
+
+    def test_directory(self, same_process: None) -> None:
+        """Whatever goes on, no file system of the caller's is kept busy."""
+        assert 2 == cli.main(["check", "--path", "no/such/directory"])
+        assert "/" == os.getcwd()
+
+    def test_path(self, app: Tree, plugins: Path) -> None:
+        """Programs are not looked for where the caller has some."""
+        program = app.write("bin/python3", "#!/bin/sh\nexit 3\n")
+        program.chmod(0o755)
+        env = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+        outcome = on(app, "check", "--python", "python3", "--json", env=env)
+        assert str(program) not in outcome.out + outcome.err
+
+    def test_directory_gone(self, app: Tree, plugins: Path) -> None:
+        """The caller's directory need not be there any more."""
+        # A script, as commands are: with -c, Python 3.13.0 cannot import socket in such a place.
+        program = app.write(
+            "bin/update",
+            f"""
+            import os, sys, tempfile
+            with tempfile.TemporaryDirectory() as place:
+                os.chdir(place)
+            from dropin_cache.cli import main
+            sys.exit(main(["update", "app.plugins", "--path", {str(app.path)!r}]))
+            """,
+        )
+        command = [sys.executable, "-B", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert (0, "") == (done.returncode, done.stderr)
+
+
+class TestMain:
+    """The ways into the commands, and out of them."""
+
+    def test_update_dropin_cache(self, app: Tree, plugins: Path) -> None:
+        """`update-dropin-cache` is `dropin-cache update`."""
+        code = "import sys\nfrom dropin_cache.cli import main_update\nsys.exit(main_update())"
+        done = run_python(code, "app.plugins", "--path", str(app.path))
+        expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
+        assert (0, expected, "") == (done.returncode, done.stdout, done.stderr)
+
+    @pytest.mark.parametrize("name", ["dropin-cache", "update-dropin-cache"])
+    def test_scripts(self, name: str) -> None:
+        """Both names are installed as commands."""
+        scripts = metadata.distribution("dropin-cache").entry_points
+        targets = {each.name: each.value for each in scripts if each.group == "console_scripts"}
+        expected = {
+            "dropin-cache": "dropin_cache.cli:main",
+            "update-dropin-cache": "dropin_cache.cli:main_update",
+        }
+        assert expected == targets
+        script = Path(sys.executable).parent / name
+        if not script.exists():
+            pytest.skip("the project's scripts are not beside the interpreter")
+        done = subprocess.run([script, "-h"], check=True, capture_output=True, text=True)
+        assert done.stdout.startswith("usage: dropin-cache ")
+
+    def test_in_process(
+        self, app: Tree, same_process: None, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """`main` returns the exit status and leaves the signals as they were."""
+        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+        before = [signal.getsignal(number) for number in numbers]
+        assert 1 == cli.main(["check", "app.plugins", "--path", str(app.path)])
+        assert 2 == cli.main(["check", "missing.plugins", "--path", str(app.path)])
+        assert before == [signal.getsignal(number) for number in numbers]
+        assert capsys.readouterr().out.startswith("missing: ")
+
+    def test_user(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """For an ordinary user nothing is changed in the process."""
+        before = os.getcwd(), os.environ["PATH"], os.umask(0o027)
+        try:
+            with unprivileged():
+                assert 2 == cli.main(["check", "--path", "no/such/directory"])
+            assert before == (os.getcwd(), os.environ["PATH"], before[2])
+            assert 0o027 == os.umask(before[2])
+        finally:
+            os.umask(before[2])
+        message = "dropin-cache: error: cannot import from no/such/directory: "
+        assert capsys.readouterr().err.startswith(message)
+
+    @pytest.mark.parametrize("lines", [1, 3000], ids=["little", "much"])
+    def test_broken_pipe(self, app: Tree, plugins: Path, lines: int) -> None:
+        """That nobody reads the output is nothing to talk about."""
+        with (plugins / "hello.py").open("a") as file:
+            file.write(f"for n in range({lines}): globals()[f'plugin_{{n}}'] = Plugin()\n")
+        on(app, "update")
+        reader, writer = os.pipe()
+        os.close(reader)
+        outcome = on(app, "list", stdout=writer)
+        os.close(writer)
+        assert (128 + signal.SIGPIPE, "") == (outcome.status, outcome.err)
+
+    def test_full_device(self, app: Tree) -> None:
+        """That the output cannot be written is an error like any other."""
+        on(app, "update")
+        with open("/dev/full", "w") as full:
+            outcome = on(app, "list", stdout=full)
+        assert 5 == outcome.status
+        assert outcome.err.startswith("dropin-cache: error: ")
+        assert "No space left on device" in outcome.err.splitlines()[0]
+
+    @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+    def test_closed_descriptors(self, app: Tree, plugins: Path, bad: Path, closed: str) -> None:
+        """Without standard input, output or error the work is done all the same."""
+        command = f'exec "$0" -B -m dropin_cache update app.plugins --path "$1" {closed}'
+        done = subprocess.run(
+            ["sh", "-c", command, sys.executable, str(app.path)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        line = f"written: {plugins} (app.plugins: 2 modules, 2 plugins, 1 broken)\n" + IN_SANDBOX
+        assert (
+            0,
+            "" if ">&-" in closed.replace("2>&-", "") else line,
+            "" if "2>&-" in closed else BROKEN,
+        ) == (done.returncode, done.stdout, done.stderr)
+        assert (plugins / CACHE).is_file()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_signal(self, app: Tree, plugins: Path, bad: Path, number: int) -> None:
+        """A signal ends the command, its child and nothing else."""
+        endless(bad)
+        before = snapshot(plugins)
+        process = start("update", "app.plugins", "--path", app.path)
+        wait_for_reader(begun(bad))
+        process.send_signal(number)
+        outcome = finish(process)
+        assert (128 + number, "") == (outcome.status, outcome.out)
+        assert before == snapshot(plugins)
+
+    def test_ignored_signal(self, app: Tree, bad: Path) -> None:
+        """What was told to ignore a signal, as by nohup, ignores it."""
+        endless(bad)
+        bad.write_text(bad.read_text().replace("while True: pass", "import time\ntime.sleep(1)"))
+        process = start(
+            "update",
+            "app.plugins",
+            "--path",
+            app.path,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        )
+        wait_for_reader(begun(bad))
+        process.send_signal(signal.SIGHUP)
+        assert 0 == finish(process).status
+
+    def test_impatience(self, app: Tree, bad: Path) -> None:
+        """Pressing Ctrl-C again and again does not save the child."""
+        endless(bad)
+        process = start("update", "app.plugins", "--path", app.path)
+        wait_for_reader(begun(bad))
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        finish(process)

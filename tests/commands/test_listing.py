@@ -1,0 +1,155 @@
+"""What is in the caches, read without importing anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from command_line import no_process_left
+from conftest import Tree
+from dropin_cache.commands import listing
+from dropin_cache.errors import ImportRootError, InterpreterError
+from dropin_cache.update.orchestrator import update
+from dropin_cache.update.report import Request
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """Check after each test that no process is left."""
+    with no_process_left():
+        yield
+
+
+def request_for(tree: Tree, **options: Any) -> Request:
+    """Return a request for the caches of the application in a tree."""
+    options = {"packages": ("app.plugins",), "paths": (str(tree.path),), **options}
+    return Request(**options)
+
+
+def rows(tree: Tree, interface: str | None = None, **options: Any) -> list[listing.Row]:
+    """List the plugins in the tree."""
+    return listing.rows(request_for(tree, **options), interface)
+
+
+def write(tree: Tree) -> None:
+    """Write the caches."""
+    update(request_for(tree), lambda *_: None)
+
+
+class TestRows:
+    """Plugins, one by one."""
+
+    def test_row(self, app: Tree) -> None:
+        """A row has all that the cache knows."""
+        write(app)
+        first, second = rows(app)
+        assert (
+            listing.Row(
+                package="app.plugins",
+                module="app.plugins.loud",
+                plugin="plugin",
+                provides=("dropin_cache.IPlugin", "app.interfaces.ILoudGreeter"),
+                inherits=("app.interfaces.IGreeter", "zope.interface.Interface"),
+                description="The plugin of loud.",
+                path=str(app.path / "app" / "plugins"),
+            )
+            == second
+        )
+        assert "app.plugins.hello" == first.module
+
+    @pytest.mark.parametrize(
+        ("interface", "count"),
+        [
+            ("app.interfaces.IGreeter", 2),
+            ("app.interfaces.ILoudGreeter", 1),
+            ("app.interfaces.IOther", 0),
+            ("IGreeter", 0),
+        ],
+    )
+    def test_interface(self, app: Tree, interface: str, count: int) -> None:
+        """Inherited interfaces count."""
+        write(app)
+        assert count == len(rows(app, interface))
+
+    def test_no_cache(self, app: Tree) -> None:
+        """Where there is no cache there is nothing to list."""
+        assert [] == rows(app)
+
+    def test_bad_cache(self, app: Tree) -> None:
+        """Nor where there is something else."""
+        app.write("app/plugins/dropin.cache", "hello")
+        assert [] == rows(app)
+
+    def test_interpreters_share_directories(self, app: Tree) -> None:
+        """What two interpreters have in common is listed once."""
+        write(app)
+        assert 2 == len(rows(app, pythons=(sys.executable,) * 2))
+
+    def test_package(self, app: Tree) -> None:
+        """Drop-ins that are packages have their caches inside."""
+        place = app.path / "app" / "plugins"
+        (place / "pack").mkdir()
+        (place / "loud.py").rename(place / "pack" / "__init__.py")
+        write(app)
+        assert [("app.plugins.hello", str(place)), ("app.plugins.pack", str(place / "pack"))] == [
+            (row.module, row.path) for row in rows(app)
+        ]
+
+    def test_loop_of_links(self, app: Tree) -> None:
+        """A loop of symbolic links hides nothing."""
+        self.test_package(app)
+        (app.path / "app" / "plugins" / "loop").symlink_to("loop")
+        assert 2 == len(rows(app))
+
+    def test_directory_that_cannot_be_listed(self, app: Tree) -> None:
+        """A directory that vanishes meanwhile holds nothing."""
+        assert [] == list(listing._rows_of("app.plugins", str(app.path / "missing")))
+
+    def test_not_a_package(self, app: Tree) -> None:
+        """A cache in a directory that cannot be a drop-in of its name is no cache of one."""
+        write(app)
+        place = app.path / "app" / "plugins"
+        (place / "data").mkdir()
+        (place / "data" / "dropin.cache").write_bytes((place / "dropin.cache").read_bytes())
+        assert 2 == len(rows(app))
+
+    def test_written_by_twisted(self, app: Tree) -> None:
+        """Twisted's caches do not tell what is inherited."""
+        pytest.importorskip("twisted.plugin")
+        from twisted import plugin  # noqa: PLC0415 - only where it is installed
+
+        app.write(
+            "app/plugins/hello.py",
+            """
+            from zope.interface import implementer
+            from twisted.plugin import IPlugin
+            from app.interfaces import ILoudGreeter
+
+            @implementer(IPlugin, ILoudGreeter)
+            class Plugin:
+                pass
+
+            plugin = Plugin()
+            """,
+        )
+        (app.path / "app" / "plugins" / "loud.py").unlink()
+        sys.path.insert(0, str(app.path))
+        import app.plugins as package  # noqa: PLC0415 - it has just been written
+
+        plugin.getCache(package)
+        (row,) = rows(app)
+        assert ("twisted.plugin.IPlugin", "app.interfaces.ILoudGreeter") == row.provides
+        assert () == row.inherits
+
+    def test_bad_path(self, app: Tree) -> None:
+        """A path that is none is an error."""
+        with pytest.raises(ImportRootError):
+            rows(app, paths=(str(app.path / "missing"),))
+
+    def test_bad_interpreter(self, app: Tree) -> None:
+        """So is an interpreter that is none."""
+        with pytest.raises(InterpreterError):
+            rows(app, pythons=("/nonexistent/python",))

@@ -1,0 +1,416 @@
+"""Errors that users can make: what is said, the exit status, and that nothing has changed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import command_line
+from command_line import Outcome
+from conftest import Tree
+from dropin_cache.update.files import cache_directory
+from dropin_cache.update.text import one_line
+
+CACHE = "dropin.cache"
+# What starts the interpreter in a sandbox takes it for a shell script, as shells do.
+NO_FORMAT = ".*: hello: .*not found" if os.geteuid() == 0 else "Exec format error"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """Check after each test that no process is left."""
+    with command_line.no_process_left():
+        yield
+
+
+@pytest.fixture
+def app(app: Tree) -> Tree:
+    """The tree, with a cache that is stale: an update would write it."""
+    command_line.run("update", "app.plugins", "--path", app.path)
+    app.dropin("new")
+    return app
+
+
+@pytest.fixture
+def public(app: Tree, public_path: Path) -> Path:
+    """The same where everybody can read it."""
+    return Path(shutil.copytree(app.path, public_path / "tree"))
+
+
+def update(path: Path, *options: Any, **further: Any) -> Outcome:
+    """Update the application in a tree."""
+    return command_line.run("update", "app.plugins", "--path", path, *options, **further)
+
+
+def mistake(
+    path: Path, *options: Any, status: int, message: str, advice: str, **further: Any
+) -> None:
+    """Make a mistake with update and check; compare what is said, and that nothing has changed.
+
+    Args:
+        path: The tree.
+        options: For both commands; without any package, that of the tree.
+        status: The expected exit status.
+        message: The expected error, a pattern.
+        advice: What the advice is about, a pattern.
+        further: For `command_line.run`.
+    """
+    before = command_line.snapshot(path)
+    for command in ("update", "check"):
+        outcome = command_line.run(command, *options, "--path", path, **further)
+        told(outcome, status, message, advice)
+        assert "" == outcome.out
+    assert before == command_line.snapshot(path)
+
+
+def told(outcome: Outcome, status: int, message: str, advice: str) -> None:
+    """Compare an exit status, and an error of one line with one more that says what to do."""
+    lines = outcome.err.splitlines()
+    assert status == outcome.status, outcome
+    assert 2 == len(lines), outcome.err
+    assert re.fullmatch(f"dropin-cache: error: {message}", lines[0]), lines[0]
+    assert re.match(f"  .*{advice}", lines[1]), lines[1]
+
+
+@functools.cache
+def pythons() -> dict[Path, tuple[int, ...]]:
+    """Return the interpreters of this machine with their versions."""
+    places = [Path(place) for place in os.get_exec_path()]
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
+    with contextlib.suppress(OSError):
+        places += sorted(versions.glob("*/bin"))
+    found = {}
+    for candidate in (each for place in places for each in sorted(place.glob("python[23].*"))):
+        if re.fullmatch(r"python\d\.\d+", candidate.name):
+            program = "import sys; print('%d.%d' % sys.version_info[:2])"
+            command = [candidate, "-c", program]
+            with contextlib.suppress(OSError):
+                done = subprocess.run(command, check=False, capture_output=True, text=True)
+                version = tuple(map(int, re.findall(r"\d+", done.stdout)))
+                if done.returncode == 0:
+                    found[candidate] = version
+    return found
+
+
+def other_python(name: str) -> Path:
+    """Return an interpreter of a version, or skip."""
+    for python, version in pythons().items():
+        if ".".join(map(str, version)) == name:
+            return python
+    pytest.skip(f"this machine has no Python {name}")
+
+
+class TestPackages:
+    """Names of plugin packages."""
+
+    @pytest.mark.parametrize("name", ["no_such.plugins", "app.plugin", "app.plugins.hello.x"])
+    def test_not_installed(self, app: Tree, name: str) -> None:
+        """A package that is not installed."""
+        message = re.escape(f"no plugin package {name} for {sys.executable}")
+        mistake(app.path, name, status=2, message=message, advice="Check the spelling")
+
+    @pytest.mark.parametrize("name", ["app/plugins", "-", "/etc", "\udcff"])
+    def test_no_name(self, app: Tree, name: str) -> None:
+        """Something that cannot be the name of a package."""
+        message = f"no plugin package {re.escape(one_line(name))} .*"
+        mistake(app.path, name, status=2, message=message, advice="Check the spelling")
+
+    def test_module(self, app: Tree) -> None:
+        """A module that is no package."""
+        message = re.escape(f"no plugin package app.interfaces for {sys.executable}")
+        mistake(app.path, "app.interfaces", status=2, message=message, advice="Check the spelling")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("import missing", "ModuleNotFoundError: No module named 'missing'"),
+            ("def", "SyntaxError: invalid syntax (__init__.py, line 1)"),
+            ("import os; os._exit(1)", "it ended the process with exit status 1"),
+        ],
+    )
+    def test_does_not_import(self, app: Tree, text: str, reason: str) -> None:
+        """A package that cannot be imported."""
+        app.write("app/plugins/__init__.py", text)
+        message = re.escape(f"plugin package app.plugins cannot be imported: {reason}")
+        advice = "repair or reinstall what owns app.plugins"
+        mistake(app.path, "app.plugins", status=5, message=message, advice=advice)
+
+    def test_one_of_two(self, app: Tree) -> None:
+        """One mistaken name among right ones."""
+        message = "no plugin package no_such for .*"
+        mistake(app.path, "app.plugins", "no_such", status=2, message=message, advice="Check")
+
+    def test_traceback(self, app: Tree) -> None:
+        """With -v, the traceback of a package that does not import is shown."""
+        app.write("app/plugins/__init__.py", "1/0")
+        assert "app/plugins/__init__.py" in update(app.path, "-v").err
+
+
+class TestInterpreters:
+    """Interpreters."""
+
+    ADVICE = "Give the path of a Python 3.9 or later"
+
+    def bad(self, app: Tree, python: Any, reason: str) -> None:
+        """Compare what is said of an interpreter."""
+        message = f"cannot use the interpreter {re.escape(str(python))}: {reason}"
+        options = ("app.plugins", "--python", python)
+        mistake(app.path, *options, status=2, message=message, advice=self.ADVICE)
+        outcome = command_line.run("list", "app.plugins", "--python", python)
+        told(outcome, 2, message, self.ADVICE)
+
+    def test_missing(self, app: Tree) -> None:
+        """One that does not exist."""
+        self.bad(app, app.path / "python", "No such file or directory")
+
+    def test_not_on_path(self, app: Tree) -> None:
+        """One that is not on PATH."""
+        self.bad(app, "no-such-python", "there is no such program on PATH")
+
+    def test_directory(self, app: Tree) -> None:
+        """A directory."""
+        self.bad(app, app.path, "not a regular file")
+
+    def test_not_executable(self, app: Tree) -> None:
+        """A file that is no program."""
+        self.bad(app, app.path / "app" / "__init__.py", ".*Permission denied")
+
+    def test_no_format(self, app: Tree) -> None:
+        """A file that only looks like one."""
+        app.write("python", "hello").chmod(0o755)
+        self.bad(app, app.path / "python", NO_FORMAT)
+
+    @pytest.mark.parametrize("program", ["true", "false", "cat", "env", "echo", "sh"])
+    def test_another_program(self, app: Tree, program: str) -> None:
+        """Another program."""
+        python = shutil.which(program, path="/usr/bin:/bin")
+        self.bad(app, python, "it did not start as a Python interpreter: .+")
+
+    @pytest.mark.parametrize("version", ["2.7", "3.6", "3.7", "3.8"])
+    def test_too_old(self, app: Tree, version: str) -> None:
+        """A Python that is too old; the second does not even know the options."""
+        reason = ".*" if version == "2.7" else re.escape(f"it is Python {version}, older than 3.9")
+        self.bad(app, other_python(version), reason)
+
+    def test_without_zope_interface(self, app: Tree) -> None:
+        """A Python without zope.interface: that of a virtual environment with nothing in it."""
+        venv = app.path / "venv"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+        python = venv / "bin" / "python"
+        message = re.escape(f"{python} has no zope.interface")
+        advice = re.escape(f"{python} -m pip install zope.interface")
+        options = ("app.plugins", "--python", python)
+        env = {"PYTHONPATH": ""}
+        mistake(app.path, *options, status=5, message=message, advice=advice, env=env)
+
+
+class TestPaths:
+    """Directories to import from."""
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [("missing", "No such file or directory"), ("app/__init__.py", "Not a directory")],
+    )
+    def test_no_directory(self, app: Tree, name: str, reason: str) -> None:
+        """One that does not exist, and a file."""
+        message = re.escape(f"cannot import from {app.path / name}: {reason}")
+        options = ("app.plugins", "--path", app.path / name)
+        mistake(app.path, *options, status=2, message=message, advice="--path takes an existing")
+        outcome = command_line.run("list", *options)
+        told(outcome, 2, message, "--path takes an existing")
+
+    def test_no_permission(self, public: Path, public_path: Path) -> None:
+        """One that this user cannot read."""
+        secret = public_path / "secret"
+        secret.mkdir()
+        if os.geteuid() == 0:
+            command_line.give_away(secret)
+        user = command_line.account(public_path)
+        secret.chmod(0)
+        outcome = user.run("update", "app.plugins", "--path", secret)
+        secret.chmod(0o700)
+        message = re.escape(f"cannot import from {secret}: Permission denied")
+        told(outcome, 2, message, "--path takes an existing")
+
+
+class TestPlaces:
+    """Directories that cannot be written."""
+
+    def failed(self, outcome: Outcome, plugins: Path, reason: str) -> None:
+        """Compare what is said of a directory that could not be written."""
+        message = f"cannot write {re.escape(str(plugins / CACHE))}: {reason}"
+        told(outcome, 5, message, "Mend that, or run this as the owner")
+        assert re.fullmatch(
+            rf"failed: {plugins} \(app.plugins: .*\)\n(drop-ins are .*\n)?", outcome.out
+        )
+
+    def test_no_permission(self, public: Path, public_path: Path) -> None:
+        """A directory that belongs to somebody else."""
+        plugins = public / "app" / "plugins"
+        plugins.chmod(0o555)
+        before = command_line.snapshot(public)
+        outcome = command_line.account(public_path).run("update", "app.plugins", "--path", public)
+        self.failed(outcome, plugins, "Permission denied")
+        assert before == command_line.snapshot(public)
+        plugins.chmod(0o755)
+
+    def test_read_only_file_system(self, app: Tree) -> None:
+        """A file system that is read-only."""
+        script = """
+            mount -t tmpfs none /mnt
+            cp -a "$2" /mnt/tree
+            mount -o remount,ro /mnt
+            status=0
+            "$1" -B -m dropin_cache update app.plugins --path /mnt/tree || status=$?
+            cmp "$2/app/plugins/dropin.cache" /mnt/tree/app/plugins/dropin.cache
+            exit $status
+            """
+        outcome = command_line.in_mount_namespace(script, sys.executable, app.path)
+        self.failed(outcome, Path("/mnt/tree/app/plugins"), "Read-only file system")
+
+    def test_full_file_system(self, app: Tree) -> None:
+        """A file system that is full."""
+        script = """
+            mount -t tmpfs -o size=128k none /mnt
+            cp -a "$2" /mnt/tree
+            cat /dev/zero >/mnt/fill 2>/dev/null || true
+            ls -A /mnt/tree/app/plugins >"$3/before"
+            status=0
+            "$1" -B -m dropin_cache update app.plugins --path /mnt/tree || status=$?
+            cmp "$2/app/plugins/dropin.cache" /mnt/tree/app/plugins/dropin.cache
+            ls -A /mnt/tree/app/plugins | cmp - "$3/before"
+            exit $status
+            """
+        outcome = command_line.in_mount_namespace(
+            script, sys.executable, app.path, app.path.parent, env={"PYTHONDONTWRITEBYTECODE": "1"}
+        )
+        self.failed(outcome, Path("/mnt/tree/app/plugins"), "No space left on device")
+
+    def test_full_place_for_locks(self, app: Tree) -> None:
+        """A place for locks that is read-only."""
+        if os.geteuid() != 0:
+            pytest.skip("needs root")
+        script = """
+            mount -t tmpfs none /run
+            mount -o remount,ro /run
+            exec "$1" -B -m dropin_cache update app.plugins --path "$2"
+            """
+        outcome = command_line.in_mount_namespace(script, sys.executable, app.path)
+        reason = r"no place for a lock: Read-only file system \(/run/dropin-cache\)"
+        self.failed(outcome, app.path / "app" / "plugins", reason)
+
+    def test_no_home(self, public: Path, public_path: Path) -> None:
+        """A user without a home."""
+        plugins = command_line.give_away(public / "app" / "plugins")
+        user = command_line.account(public_path)
+        env = {"HOME": "/proc/none", "XDG_CACHE_HOME": "", "XDG_RUNTIME_DIR": ""}
+        outcome = command_line.finish(
+            user.start("update", "app.plugins", "--path", public, env=env)
+        )
+        self.failed(outcome, plugins, r"no place for a lock: .* \(/proc/none.*\)")
+
+    def test_directory_in_its_place(self, app: Tree) -> None:
+        """A directory by the name of the cache."""
+        cache = app.path / "app" / "plugins" / CACHE
+        cache.unlink()
+        cache.mkdir()
+        before = command_line.snapshot(app.path)
+        self.failed(update(app.path), cache.parent, "Is a directory")
+        assert before == command_line.snapshot(app.path)
+
+    def test_locked(self, app: Tree) -> None:
+        """A cache that somebody else is writing."""
+        before = command_line.snapshot(app.path)
+        plugins = app.path / "app" / "plugins"
+        with cache_directory.open_locked(str(plugins), 0):
+            outcome = update(app.path, "--lock-timeout", "0.2")
+        message = re.escape(f"another process is writing {plugins / CACHE}, for 0.2 s by now")
+        told(outcome, 5, message, "wait longer: --lock-timeout")
+        assert before == command_line.snapshot(app.path)
+
+
+class TestInterruptions:
+    """Being told to stop."""
+
+    MESSAGE = "interrupted; every cache is as it was, or new and whole"
+
+    @pytest.fixture
+    def process(self, app: Tree) -> Iterator[subprocess.Popen[str]]:
+        """A command in a session of its own that is busy with an endless import."""
+        begun = app.path / "begun"
+        os.mkfifo(begun)
+        app.write("app/plugins/endless.py", f"open({str(begun)!r}).close()\nwhile True: pass")
+        process = command_line.start(
+            "update", "app.plugins", "--path", app.path, start_new_session=True
+        )
+        command_line.wait_for_reader(begun)
+        yield process
+        process.kill()
+        process.wait()
+
+    @pytest.mark.parametrize("group", [False, True], ids=["process", "group"])
+    def test_interrupt(self, app: Tree, process: subprocess.Popen[str], group: bool) -> None:
+        """Ctrl-C, which terminals send to the whole group."""
+        before = command_line.snapshot(app.path)
+        if group:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGINT)
+        told(command_line.finish(process), 130, self.MESSAGE, "again")
+        assert before == command_line.snapshot(app.path)
+
+    @pytest.mark.parametrize("group", [False, True], ids=["process", "group"])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_terminate(
+        self, app: Tree, process: subprocess.Popen[str], group: bool, number: int
+    ) -> None:
+        """The signals of those who know what they do are obeyed without words."""
+        before = command_line.snapshot(app.path)
+        if group:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        assert Outcome(128 + number, "", "") == command_line.finish(process)
+        assert before == command_line.snapshot(app.path)
+
+    def test_kill(self, app: Tree, process: subprocess.Popen[str]) -> None:
+        """Not even SIGKILL leaves a child that runs for ever."""
+        process.kill()
+        assert -signal.SIGKILL == command_line.finish(process).status
+
+    def test_while_waiting_for_the_lock(self, app: Tree) -> None:
+        """Ctrl-C while another process holds the lock."""
+        before = command_line.snapshot(app.path)
+        plugins = app.path / "app" / "plugins"
+        with cache_directory.open_locked(str(plugins), 0):
+            process = command_line.start("update", "app.plugins", "--path", app.path)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.5)
+            process.send_signal(signal.SIGINT)
+            outcome = command_line.finish(process)
+        told(outcome, 130, self.MESSAGE, "again")
+        assert before == command_line.snapshot(app.path)
+
+    def test_while_the_interpreter_starts(self, app: Tree) -> None:
+        """Ctrl-C while a program that is no interpreter makes us wait."""
+        begun = app.path / "begun"
+        os.mkfifo(begun)
+        python = app.write("python", f"#!/bin/sh\nread nothing <{begun}\nexec sleep 999\n")
+        python.chmod(0o755)
+        process = command_line.start(
+            "update", "app.plugins", "--path", app.path, "--python", python
+        )
+        command_line.wait_for_reader(begun)
+        process.send_signal(signal.SIGINT)
+        told(command_line.finish(process), 130, self.MESSAGE, "again")
