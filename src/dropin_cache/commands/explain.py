@@ -15,7 +15,7 @@ from dropin_cache.update.discovery.owners import Owner, Owners
 from dropin_cache.update.importing.answers import is_dotted
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import DirectoryReport, Report, Request
-from dropin_cache.update.state.dependencies import IMPORTS
+from dropin_cache.update.state.observations import IMPORTS
 
 BROKEN = "broken"
 

@@ -26,6 +26,7 @@ PRLIMIT = "/usr/bin/prlimit"
 INFO = "<descriptor for bwrap's facts>"
 FILTER = "<descriptor of the filter of system calls>"
 LIFELINE = "<descriptor of the lifeline>"
+USER_NAMESPACE = "<descriptor of a user namespace of its own>"
 
 # The child needs no terminal, no home and no PATH; LC_ALL keeps its messages ASCII.
 SCRUBBED = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
@@ -36,11 +37,14 @@ class Launch(NamedTuple):
 
     Attributes:
         arguments: The command line, without what the child itself is given; it may contain
-            `INFO`, `FILTER` and `LIFELINE`.
+            `INFO`, `FILTER`, `LIFELINE` and `USER_NAMESPACE`; where the last cannot be had, it and the
+            argument before it are left out.
         environment: The environment, whole.
         directory: The working directory; None for that of this process.
         tier: The sandbox that this makes; it decides how the child is ended.
         filter: What is to be read from `FILTER`.
+        users: Who is in `USER_NAMESPACE`: pairs of the numbers of a user and of a group.
+        writable: Where the child may write.
     """
 
     arguments: list[str]
@@ -48,6 +52,8 @@ class Launch(NamedTuple):
     directory: str | None
     tier: str = "none"
     filter: bytes = b""
+    users: tuple[tuple[int, int], ...] = ()
+    writable: tuple[str, ...] = ()
 
 
 class Sandbox(Protocol):
@@ -62,8 +68,8 @@ class Sandbox(Protocol):
         """Who the child has to be; None if it keeps the user of this process."""
 
     @property
-    def alone(self) -> bool:
-        """Whether signals from the child reach none but what it has started."""
+    def at_once(self) -> int:
+        """How many children may run at once without being in each other's way."""
 
     def lacks(self) -> str | None:
         """Look for what it needs; return why it cannot be used here, or None."""
@@ -71,8 +77,22 @@ class Sandbox(Protocol):
     def works(self) -> str | None:
         """Try it, too; return why it cannot be used here, or None."""
 
-    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
-        """Say how to start an interpreter that can read no more than a view."""
+    def room(self) -> contextlib.AbstractContextManager[str | None]:
+        """Make a directory of the child's own, if it needs one, and remove it in the end."""
+
+    def launch(
+        self,
+        python: str,
+        view: Optional[View] = None,  # noqa: UP045
+        private: Optional[str] = None,  # noqa: UP045
+    ) -> Launch:
+        """Say how to start an interpreter that can read no more than a view.
+
+        Args:
+            python: Its path.
+            view: What it can read; without, what any interpreter needs.
+            private: The directory that `room` has made.
+        """
 
 
 class Source(NamedTuple):

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 from typing import Any, NamedTuple
 
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
@@ -22,16 +21,10 @@ from dropin_cache.update.files.trusted import Files
 MAX_SIZE = 64 << 20
 """Bytes of the largest ledger that is read or written."""
 
-TICK = 20_000_000
-"""Nanoseconds that are more than a tick of the clock of any file system that matters: what changed
-later than that before it was read may have changed once more without another date."""
-
-_VERSION = 2
+_VERSION = 3
 _NAME = "ledger"
 _MODE = 0o644
 _LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
-
-Stamp = list[int]
 
 
 class DirectoryRecord(NamedTuple):
@@ -57,22 +50,27 @@ class DirectoryRecord(NamedTuple):
 
 
 class DropinRecord(NamedTuple):
-    """What was seen of one drop-in.
+    """What was seen of one plugin module.
 
     Attributes:
-        stamp: The file, as `stamp` has it; None where it had just been written.
+        stamp: The file, as `observations` has it; None where it had just been written.
         fingerprint: Size, modification time and digest.
-        error: Why it is not in the cache; None if it is.
+        owner: Whose it is.
+        references: Modules of the interfaces that its plugins provide.
+        error: Why it is not in the cache, or why what is there is older; None if all is well.
         traceback: The end of the traceback; may be empty.
-        owner: The package that installed it, if it is broken and that is known.
+        tried: What the import was tried with if it failed; empty if the failure had reasons of the
+            moment, so that it is tried again by the next run.
         warnings: Lines about what had to be left out.
     """
 
-    stamp: Stamp | None
+    stamp: list[int] | None
     fingerprint: list[Any]
+    owner: str
+    references: list[str]
     error: str | None
     traceback: str
-    owner: str | None
+    tried: str
     warnings: list[str]
 
 
@@ -81,7 +79,7 @@ class Ledger:
 
     Attributes:
         sandbox: The tier in which drop-ins were last imported, or None.
-        interpreters: What is known of interpreters, by their keys, in the form of `Interpreter`.
+        interpreters: What is known of interpreters, by their keys, as `recorded` has it.
         directories: What was written, by directory.
     """
 
@@ -186,27 +184,6 @@ def location() -> str:
     if not os.path.isabs(home):
         home = os.path.expanduser("~/.local/state")
     return os.path.join(home, "dropin-cache")
-
-
-def stamp_of(path: str) -> Stamp | None:
-    """Return what the system says of a file or directory, or None where there is none.
-
-    Of a path inside of an archive, it is the archive's.
-    """
-    while True:
-        try:
-            return stamp(os.stat(path))
-        except NotADirectoryError:
-            path = os.path.dirname(path)
-        except (OSError, ValueError):
-            return None
-
-
-def stamp(status: os.stat_result) -> Stamp:
-    """Return the part of a status that tells whether something has changed."""
-    # Adding a file to a directory is a change of it; the size of one says nothing more.
-    size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
-    return [size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def digest(data: bytes) -> str:
