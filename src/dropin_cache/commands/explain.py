@@ -91,8 +91,8 @@ def _explain_path(request: Request, path: str) -> Explanation:
 
 
 def _explain_name(request: Request, name: str) -> Explanation:
-    owners = Owners(request.root)
     result = update(request, _silently)
+    owners = Owners(request.root)
     for package in {found.package: None for found in result.directories}:
         if name == package or name.startswith(package + "."):
             explained = _search(result, name, owners, request.root)

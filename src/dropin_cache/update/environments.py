@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ from dropin_cache.errors import PackageBrokenError
 from dropin_cache.update.discovery.interpreters import Interpreter, Start
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.session import Session
-from dropin_cache.update.state.observations import Look
+from dropin_cache.update.state.observations import Look, Observed
 from dropin_cache.update.state.recorded import Recorded
 
 
@@ -50,6 +51,12 @@ class Environments:
         known: Any = recorded.package(package)
         if known is not ...:
             return known  # type: ignore[no-any-return]  # it is what was noted
+        top = package.partition(".")[0]
+        path = self.start(interpreter).path
+        if not self._look.found(top, path) and not any(map(os.path.isfile, path)):
+            # Where even the topmost package is in no directory, there is nothing to be imported.
+            recorded.note_package(package, None, Observed(names=frozenset([(top, path)])))
+            return None
         try:
             found, observed = self._importer.locate(interpreter, package)
         except PackageBrokenError:

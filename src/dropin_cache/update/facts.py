@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._model import CachedDropin, Fingerprint
-from dropin_cache._scan import Dropin, content_digest, fingerprint, is_fresh, is_unchanged
-from dropin_cache.errors import NoSandboxError
-from dropin_cache.update import references
+from dropin_cache._scan import Dropin, fingerprint, is_fresh, is_unchanged
 from dropin_cache.update.discovery.directories import PluginDirectory
-from dropin_cache.update.discovery.interpreters import Interpreter
 from dropin_cache.update.discovery.owners import Owners, key_of
+from dropin_cache.update.files import lock
 from dropin_cache.update.importing.importer import Importer, Progress
-from dropin_cache.update.importing.records import Failure, Imported, Job, Outcome
+from dropin_cache.update.importing.records import Failure, Job, Outcome
 from dropin_cache.update.merge import merged
+from dropin_cache.update.references import References
+from dropin_cache.update.staleness import (
+    Divided,
+    Fresh,
+    Stale,
+    Staleness,
+    Unknown,
+    stamp_of_dropin,
+)
 from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, Ledger, digest
 from dropin_cache.update.state.observations import TICK
 from dropin_cache.update.state.recorded import Recorded
 
 UNSTABLE = Failure("its file kept changing while it was being read", passing=True)
 _UNREADABLE = Failure("its file cannot be read")
+_NO_FINGERPRINT = Fingerprint(0, 0, "")
 _MAX_TRACEBACK = 2000  # characters kept in the ledger
-_NEIGHBOUR = "another plugin module of its owner is imported again"
 
 
 class Known(NamedTuple):
@@ -85,15 +93,6 @@ class Cached(NamedTuple):
     why: str
 
 
-class _Stale(NamedTuple):
-    """A plugin module that has to be imported, and why."""
-
-    directory: PluginDirectory
-    dropin: Dropin
-    owner: str
-    why: str
-
-
 class Facts:
     """Everything that a run knows of the modules of a plugin package."""
 
@@ -116,9 +115,8 @@ class Facts:
             force: Whether to import what has not changed, too.
         """
         self._ledger, self._recorded, self._owners = ledger, recorded, owners
-        self._importer, self._force = importer, force
-        self._package_files: dict[str, tuple[str, str]] = {}
-        self._package_owners: dict[str, str] = {}
+        self._importer = importer
+        self._staleness = Staleness(recorded, owners, importer, force=force)
         self._known: dict[tuple[str, Dropin], Known] = {}
         self._decoded: dict[bytes, dict[str, CachedDropin] | None] = {}
 
@@ -146,15 +144,23 @@ class Facts:
             since: When the run began, nanoseconds since the epoch.
             progress: Called before each import with its number, their count and the name.
         """
-        usable = [each for each in directories if each.refusal is None]
-        self._package_files = package_files
-        stale = self._stale(usable)
-        if not stale:
-            return
-        fingerprints = [fingerprint(each.dropin) for each in stale]
-        done = self._import(stale, progress)
-        for each, taken in zip(stale, fingerprints):
-            self._take(each, taken, done, since)
+        unknown = []
+        for directory in directories:
+            if directory.refusal is None:
+                cached = self.cached(directory)
+                unknown += [
+                    Unknown(directory, dropin, cached.record, cached.why)
+                    for dropin in directory.dropins
+                    if self.of(directory, dropin, cached) is None
+                ]
+        divided = self._staleness.divide(unknown, package_files)
+        for kept in divided.fresh:
+            self._known[_key(kept.directory, kept.dropin)] = _as_recorded(kept)
+        if divided.stale:
+            fingerprints = [fingerprint(each.dropin) for each in divided.stale]
+            done = self._import(divided, progress)
+            for each, taken in zip(divided.stale, fingerprints):
+                self._take(each, taken, done, since)
 
     def decoded(self, file: CacheFile | None) -> dict[str, CachedDropin] | None:
         """Return what is in a cache; None if it is none."""
@@ -176,184 +182,49 @@ class Facts:
             return Cached(file, None, "the cache is not what was written last")
         return Cached(file, record, "")
 
-    def _stale(self, directories: Sequence[PluginDirectory]) -> list[_Stale]:
-        """Take from the ledger what still holds, and return the rest with why it does not."""
-        every: list[tuple[PluginDirectory, Dropin, DropinRecord | None, str | None]] = []
-        for directory in directories:
-            cached = self.cached(directory)
-            for dropin in directory.dropins:
-                if self.of(directory, dropin, cached) is None:
-                    record, why = self._recall(directory, dropin, cached)
-                    every.append((directory, dropin, record, why))
-        if all(why is None for _, _, _, why in every):
-            for directory, dropin, record, _ in every:
-                self._keep(directory, dropin, record, "")
-            return []
-        owners = self._owners_of(every)
-        again = {
-            (key, owner)
-            for (directory, dropin, _, why), owner in zip(every, owners)
-            for key in directory.seen_by[dropin.module]
-            if why is not None
-        }
-        stale = []
-        for (directory, dropin, record, why), owner in zip(every, owners):
-            keys = directory.seen_by[dropin.module]
-            if why is None and not any((key, owner) in again for key in keys):
-                self._keep(directory, dropin, record, owner)
-            else:
-                stale.append(_Stale(directory, dropin, owner, why or _NEIGHBOUR))
-        return stale
-
-    def _recall(
-        self, directory: PluginDirectory, dropin: Dropin, cached: Cached
-    ) -> tuple[DropinRecord | None, str | None]:
-        """Return what the ledger has of a module, and why it does not hold; None if it does."""
-        values = None if cached.record is None else cached.record.dropins.get(dropin.module)
-        record = None if values is None else DropinRecord(*values)
-        if self._force:
-            return record, "this was asked for"
-        if cached.record is None:
-            return record, cached.why
-        if record is None:
-            return record, "it is new"
-        if not _is_same_file(record, dropin):
-            return record, "its file has changed"
-        if record.error is not None and not record.tried:
-            return record, "it failed before, for reasons of the moment"
-        failed = record.tried if record.error is not None else None
-        for key in directory.seen_by[dropin.module]:
-            why = self._recorded[key].why_stale(
-                directory.package, record.owner, failed, self._setting() if failed else ""
-            )
-            if why is not None:
-                return record, why
-        return record, None
-
-    def _setting(self) -> str:
-        """Return what imports would be tried with now."""
-        try:
-            return self._importer.setting
-        except NoSandboxError:  # nothing would be tried
-            return ""
-
-    def _keep(
-        self, directory: PluginDirectory, dropin: Dropin, record: DropinRecord | None, owner: str
-    ) -> None:
-        assert record is not None  # noqa: S101 - it holds; for the type checker
-        failure = None if record.error is None else Failure(record.error, record.traceback)
-        self._known[_key(directory, dropin)] = Known(
-            fingerprint=Fingerprint(*record.fingerprint),
-            stamp=_stamp(dropin),
-            entry=None,
-            failure=failure,
-            postponed="",
-            warnings=tuple(record.warnings),
-            owner=owner or record.owner,
-            tried=record.tried,
-            references=tuple(record.references),
-            why=None,
-        )
-
-    def _owners_of(
-        self, every: Iterable[tuple[PluginDirectory, Dropin, DropinRecord | None, str | None]]
-    ) -> list[str]:
-        """Find out whose modules are, if owners are kept apart."""
-        every = list(every)
-        if not self._importer.keeps_apart:
-            return [""] * len(every)
-        found: dict[tuple[str, str], str] = {}
-        unknown: dict[str, list[str]] = {}
-        for directory, dropin, record, _ in every:
-            path = directory.paths[dropin.module]
-            same = record is not None and record.stamp == _stamp(dropin)
-            if (
-                record is not None
-                and record.owner
-                and (same or self._owners.still_owns(record.owner, path))
-            ):
-                found[directory.import_root, path] = record.owner
-            else:
-                unknown.setdefault(directory.import_root, []).append(path)
-        # Where a package has just been imported, its owner's modules can go on.
-        warm = self._importer.warm
-        here = {key: each for key, each in self._package_files.items() if key in warm}
-        for path, root in here.values():
-            unknown.setdefault(root, []).append(path)
-        for root, paths in unknown.items():
-            for path, owner in self._owners.owners_of(paths, [root]).items():
-                found[root, path] = key_of(owner, path, root)
-        self._package_owners = {key: found[root, path] for key, (path, root) in here.items()}
-        return [
-            found[directory.import_root, directory.paths[dropin.module]]
-            for directory, dropin, _, _ in every
-        ]
-
-    def _import(
-        self, stale: Sequence[_Stale], progress: Progress
-    ) -> dict[tuple[str, str], Outcome]:
+    def _import(self, divided: Divided, progress: Progress) -> dict[tuple[str, str], Outcome]:
         """Have the interpreters import modules; return what each of them found of each module."""
-        interpreters: dict[str, Interpreter] = {}
+        interpreters = {
+            one.key: one for each in divided.stale for one in each.directory.interpreters
+        }
         modules: dict[tuple[str, str, str], set[str]] = {}
-        for each in stale:
-            interpreters.update((one.key, one) for one in each.directory.interpreters)
+        for each in divided.stale:
             if each.dropin.module not in each.directory.refused:
                 for key in each.directory.seen_by[each.dropin.module]:
                     of = key, each.directory.package, each.owner
                     modules.setdefault(of, set()).add(each.dropin.module)
-        jobs = [Job(*of, tuple(sorted(names))) for of, names in modules.items()]
+        jobs = [
+            (interpreters[of[0]], Job(*of, tuple(sorted(names)))) for of, names in modules.items()
+        ]
+        references = References(self._recorded, self._importer, self._owners)
+        # Takes as long to load as it takes to write a cache.
+        loading = threading.Thread(target=lock.load)
+        loading.start()
         done = self._importer.import_all(
-            list(interpreters.values()), jobs, self._package_owners, progress
+            jobs, divided.package_owners, progress, references.follow_up
         )
+        loading.join()
         for job, imported in done.items():
             self._recorded[job.interpreter].note_owner(job.package, job.owner, imported.observed)
-        return self._outcomes(done, interpreters)
-
-    def _outcomes(
-        self, done: dict[Job, Imported], interpreters: dict[str, Interpreter]
-    ) -> dict[tuple[str, str], Outcome]:
-        """Return what was found, without interfaces that no other process could reach."""
-        reachable = references.reachable(
-            {
-                key: [each for job, each in done.items() if job.interpreter == key]
-                for key in {job.interpreter for job in done}
-            },
-            interpreters,
-            self._recorded,
-            self._importer,
-            self._owners,
-        )
         return {
-            (job.interpreter, module): references.without_unreachable(
-                module, outcome, reachable[job.interpreter]
-            )
+            (job.interpreter, module): references.only_reachable(job.interpreter, module, outcome)
             for job, imported in done.items()
             for module, outcome in imported.outcomes.items()
         }
 
     def _take(
         self,
-        stale: _Stale,
+        stale: Stale,
         taken: Fingerprint | None,
         done: dict[tuple[str, str], Outcome],
         since: int,
     ) -> None:
         """Keep what was found out about a module."""
         directory, dropin = stale.directory, stale.dropin
-        refusal = directory.refused.get(dropin.module)
-        if refusal is not None:
-            found: list[tuple[str, Outcome]] = [("", Failure(str(refusal)))]
-        elif taken is None and is_unchanged(dropin):
-            found = [("", _UNREADABLE)]
-        elif taken is None or not is_unchanged(dropin):
+        found = _found(stale, taken, done)
+        if found is None:
             return  # perhaps it is stable when this is tried again
-        else:
-            pythons = {each.key: each.python for each in directory.interpreters}
-            # Interpreters can have different modules of one name, in different places.
-            found = [
-                (pythons[key], done[key, dropin.module]) for key in directory.seen_by[dropin.module]
-            ]
-        entry, warnings = merged(dropin.module, taken or Fingerprint(0, 0, ""), found)
+        entry, warnings = merged(dropin.module, taken or _NO_FINGERPRINT, found)
         failures = [each for _, each in found if isinstance(each, Failure)]
         failure = failures[0] if entry is None else None
         postponed = ""
@@ -363,7 +234,7 @@ class Facts:
                 postponed, failure = failure.error, None
                 warnings = (f"{dropin.module} keeps what its cache says: {postponed}",)
         # A module of which one interpreter could not tell for the moment is tried again, too.
-        lasting = not any(each.passing for each in failures)
+        lasting = failures and not any(each.passing for each in failures)
         # A file that cannot be read can be another time without being another file.
         settled = taken is not None and dropin.ctime_ns < since - TICK
         owner = stale.owner
@@ -372,19 +243,15 @@ class Facts:
             named = self._owners.owner_of(path, [directory.import_root])
             owner = key_of(named, path, directory.import_root)
         self._known[_key(directory, dropin)] = Known(
-            fingerprint=taken or Fingerprint(0, 0, ""),
-            stamp=_stamp(dropin) if settled else None,
+            fingerprint=taken or _NO_FINGERPRINT,
+            stamp=stamp_of_dropin(dropin) if settled else None,
             entry=entry,
             failure=failure,
             postponed=postponed,
             warnings=warnings,
             owner=owner,
-            tried=self._setting() if failures and lasting else "",
-            references=tuple(
-                sorted({name.module for each in entry.plugins for name in each.references})
-            )
-            if entry is not None
-            else (),
+            tried=self._importer.setting if lasting else "",
+            references=_modules_of(entry),
             why=stale.why,
         )
 
@@ -397,6 +264,47 @@ class Facts:
         return entry if is_fresh(entry.fingerprint, dropin, file.mtime) else None
 
 
+def _as_recorded(kept: Fresh) -> Known:
+    """Return what the ledger has of a module."""
+    record = kept.record
+    return Known(
+        fingerprint=Fingerprint(*record.fingerprint),
+        stamp=stamp_of_dropin(kept.dropin),
+        entry=None,
+        failure=None if record.error is None else Failure(record.error, record.traceback),
+        postponed="",
+        warnings=tuple(record.warnings),
+        owner=record.owner,
+        tried=record.tried,
+        references=tuple(record.references),
+        why=None,
+    )
+
+
+def _found(
+    stale: Stale, taken: Fingerprint | None, done: dict[tuple[str, str], Outcome]
+) -> list[tuple[str, Outcome]] | None:
+    """Return what each interpreter found of a module; None if its file has changed meanwhile."""
+    directory, dropin = stale.directory, stale.dropin
+    refusal = directory.refused.get(dropin.module)
+    if refusal is not None:
+        return [("", Failure(str(refusal)))]
+    if not is_unchanged(dropin):
+        return None
+    if taken is None:
+        return [("", _UNREADABLE)]
+    pythons = {each.key: each.python for each in directory.interpreters}
+    # Interpreters can have different modules of one name, in different places.
+    keys = directory.seen_by[dropin.module]
+    return [(pythons[key], done[key, dropin.module]) for key in keys]
+
+
+def _modules_of(entry: CachedDropin | None) -> tuple[str, ...]:
+    """Return the modules of the interfaces that an entry refers to."""
+    plugins = [] if entry is None else entry.plugins
+    return tuple(sorted({name.module for plugin in plugins for name in plugin.references}))
+
+
 def _cache_of(directory: PluginDirectory) -> CacheFile | None:
     """Read the cache of a directory, without following a link that is there in its stead."""
     with contextlib.suppress(OSError):
@@ -406,21 +314,6 @@ def _cache_of(directory: PluginDirectory) -> CacheFile | None:
         finally:
             os.close(descriptor)
     return None
-
-
-def _is_same_file(record: DropinRecord, dropin: Dropin) -> bool:
-    if record.stamp == _stamp(dropin):
-        return True
-    size, mtime_ns, taken = record.fingerprint
-    # A package that is installed again brings the same file under another inode. One that only
-    # has another date is imported: that makes the new cache right in the simplest way.
-    return (dropin.size, dropin.mtime_ns) == (size, mtime_ns) and (
-        content_digest(dropin.path) == taken
-    )
-
-
-def _stamp(dropin: Dropin) -> list[int]:
-    return [dropin.size, dropin.mtime_ns, dropin.ctime_ns, dropin.inode]
 
 
 def _key(directory: PluginDirectory, dropin: Dropin) -> tuple[str, Dropin]:

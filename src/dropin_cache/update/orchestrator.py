@@ -13,6 +13,8 @@ from dropin_cache.update.session import open_session
 from dropin_cache.update.state import quick_list
 from dropin_cache.update.targets import find_targets
 
+_MAX_WARNINGS = 20
+
 
 def update(request: Request, progress: Progress) -> Report:
     """Bring caches up to date, or find out whether they are.
@@ -51,7 +53,11 @@ def update(request: Request, progress: Progress) -> Report:
         ledger.sandbox = session.confinement.tier or ledger.sandbox
         if request.write:
             environments.save()
-        result = Report(ledger.sandbox, tuple(directories), tuple(problems))
+        warnings = tuple(
+            f"{path} is left out: .pth files name more, or deeper, directories than can be shown"
+            for path in importer.left_out[:_MAX_WARNINGS]
+        )
+        result = Report(ledger.sandbox, tuple(directories), tuple(problems), warnings)
         if session.privileged and session.request == Request():
             search_paths = [
                 (each.package, each.search_path or (), each.import_roots)

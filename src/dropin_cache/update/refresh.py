@@ -192,7 +192,7 @@ class _Package:
 
 def _package_files(targets: Sequence[Target]) -> dict[str, tuple[str, str]]:
     """Return the file of the plugin package itself and its import root, by interpreters' keys."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for target in targets:
         for root in target.import_roots:
             file = os.path.join(root, *target.package.split("."), "__init__.py")

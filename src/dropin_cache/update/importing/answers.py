@@ -96,6 +96,8 @@ def started_from_untrusted(answer: dict[str, Any]) -> Started:
         AnswerError: It is not valid.
     """
     check = _Check(answer)
+    if "error" in answer:  # the program itself fails, or what site runs
+        raise AnswerError([check.failure().error])
     if "promises" in answer:
         promises = check.list_of(str, "promises")
         check.finish()

@@ -118,6 +118,7 @@ class Child:
         self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
         self._offspring = offspring_of(launch.tier)
         self._tail = b""
+        self._processor = 0.0  # seconds that the last request may take
         self._ended = False
         handed_over = [self._answers.write, self._lifeline.read]
         arguments = [str(descriptor) for descriptor in handed_over]
@@ -168,6 +169,7 @@ class Child:
             AnswerError: What it answered is no answer to that.
         """
         self._tail = b""
+        self._processor = request.get("processor", 0.0)
         deadline = time.monotonic() + timeout
         self._send(json.dumps(request).encode("ascii") + b"\n", deadline)
         answer = self._read_line(deadline, timeout)
@@ -245,7 +247,9 @@ class Child:
         stdin = self._process.stdin
         with contextlib.suppress(OSError, AttributeError):
             stdin.close()  # type: ignore[union-attr]  # the suppressed AttributeError
-        patience = time.monotonic() + (0 if reason else _GRACE)
+        # In a sandbox nothing is lost with a child that has answered.
+        hurried = bool(reason) or (reason == "" and self._offspring.confined)
+        patience = time.monotonic() + (0 if hurried else _GRACE)
         while not self._is_dead() and time.monotonic() < patience:
             time.sleep(_POLL / 20)
         alone = self._is_dead()
@@ -253,7 +257,7 @@ class Child:
         printed = self.output()
         _close(self._answers.read, self._output.read, self._lifeline.write)
         if reason is None and alone:
-            reason, passing = _exit_reason(status)
+            reason, passing = _exit_reason(status, self._processor)
         return ChildError(reason or "it closed the way back to the update", printed, passing)
 
     def _is_dead(self) -> bool:
@@ -280,12 +284,12 @@ def _wait_to_write(descriptor: int, deadline: float) -> bool:
     return bool(events.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
 
-def _exit_reason(status: int) -> tuple[str, bool]:
+def _exit_reason(status: int, processor: float) -> tuple[str, bool]:
     """Say how a child ended by itself, and whether that may have reasons of the moment."""
     if status >= 0:
         return f"it ended the process with exit status {status}", False
     if -status == signal.SIGXCPU:
-        return "it used more processor time than it may", True
+        return f"it took more than {processor:g} s of processor time", True
     try:
         name = signal.Signals(-status).name
     except ValueError:  # a real-time signal

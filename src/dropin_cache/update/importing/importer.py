@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any, Callable
+from collections.abc import Iterable, Sequence
+from typing import Callable
 
 from dropin_cache.errors import DropinCacheError, PackageBrokenError
 from dropin_cache.update.discovery.interpreters import Interpreter, Start
@@ -14,7 +14,7 @@ from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.answers import ChildError
 from dropin_cache.update.importing.records import Failure, Imported, Job, Outcome
 from dropin_cache.update.importing.starting import Session, Starter
-from dropin_cache.update.importing.threads import in_threads
+from dropin_cache.update.importing.threads import Task, in_threads
 from dropin_cache.update.sandbox.choice import Confinement
 from dropin_cache.update.state.observations import Observed
 from dropin_cache.update.text import one_line
@@ -41,7 +41,6 @@ class Importer:
         """
         self._confinement, self._processor = confinement, processor
         self._starter = Starter(confinement, files, root)
-        self._interpreters: dict[str, Interpreter] = {}
         # Children that have not run anybody's code, and those that have that of a plugin package.
         self._fresh: dict[str, Session] = {}
         self._warm: dict[tuple[str, str], Session] = {}
@@ -69,6 +68,11 @@ class Importer:
         """What imports are tried with: what fails with another setting may not fail with this."""
         limits = " ".join(map(str, self._confinement.limits))
         return f"{self._confinement.chosen().tier} {self._processor:g} {limits}"
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Directories that children should see, and cannot, because they are too many."""
+        return self._starter.left_out
 
     @property
     def warm(self) -> set[str]:
@@ -110,44 +114,42 @@ class Importer:
             session.close()
         else:
             self._warm[interpreter.key, package] = session
+            found = self._starter.visible(interpreter, found)
         return found, session.observed
 
     def import_all(
         self,
-        interpreters: Sequence[Interpreter],
-        jobs: Sequence[Job],
+        jobs: Sequence[tuple[Interpreter, Job]],
         owners: dict[str, str],
         progress: Progress,
+        follow_up: Callable[[Interpreter, Job, Imported], Iterable[Task]],
     ) -> dict[Job, Imported]:
         """Import the plugin modules of owners, as many at once as there are processors.
 
         Args:
-            interpreters: Those that the jobs name by their keys.
-            jobs: What to import.
+            jobs: What to import, and where.
             owners: Whose the plugin package is, by the keys of interpreters: that owner's modules
                 can go on where the package was imported.
             progress: Called before each import with its number, their count and the name.
+            follow_up: Called by several threads when a job is done; returns what is to be done then.
         """
-        self._interpreters.update((each.key, each) for each in interpreters)
-        count = sum(len(job.modules) for job in jobs)
         done: dict[Job, Imported] = {}
-        number = [0]
-        lock = threading.Lock()
+        counted = _Counted(sum(len(job.modules) for _, job in jobs), progress)
 
-        def announce(module: str) -> None:
-            with lock:
-                progress(number[0], count, module)
-                number[0] += 1
+        def task_of(interpreter: Interpreter, job: Job) -> Task:
+            def task() -> Iterable[Task]:
+                warm = None
+                if job.owner == owners.get(job.interpreter, ""):
+                    warm = self._warm.pop((job.interpreter, job.package), None)
+                done[job] = self._import(interpreter, job, warm, counted)
+                return follow_up(interpreter, job, done[job])
 
-        def work(job: Job) -> None:
-            warm = None
-            if job.owner == owners.get(job.interpreter, ""):
-                warm = self._warm.pop((job.interpreter, job.package), None)
-            done[job] = self._import(job, warm, announce)
+            return task
 
         # The longest first, so that no processor is without work at the end.
-        ordered = sorted(jobs, key=lambda job: -len(job.modules))
-        self._in_threads(work, ordered)
+        tasks = [task_of(*each) for each in sorted(jobs, key=lambda each: -len(each[1].modules))]
+        sandbox = self._confinement.chosen()
+        in_threads(tasks, min(len(os.sched_getaffinity(0)), sandbox.at_once), self._stop)
         return done
 
     def resolve(
@@ -180,24 +182,12 @@ class Importer:
             self._end(session)
         return found, observed
 
-    def resolve_all(
-        self, wanted: Sequence[tuple[Interpreter, dict[str, list[str]]]]
-    ) -> list[tuple[set[tuple[str, str]], Observed]]:
-        """Do several `resolve` at once."""
-        results: dict[int, Any] = {}
-
-        def work(index: int) -> None:
-            results[index] = self.resolve(*wanted[index])
-
-        self._in_threads(work, range(len(wanted)))
-        return [results[index] for index in range(len(wanted))]
-
-    def _in_threads(self, work: Callable[[Any], None], items: Sequence[Any]) -> None:
-        most = len(os.sched_getaffinity(0)) if self.keeps_apart and len(items) > 1 else 1
-        in_threads(work, items, min(most, self._confinement.chosen().at_once), self._stop)
-
     def _import(
-        self, job: Job, session: Session | None, announce: Callable[[str], None]
+        self,
+        interpreter: Interpreter,
+        job: Job,
+        session: Session | None,
+        announce: Callable[[str], None],
     ) -> Imported:
         """Import the modules of one owner, one after the other."""
         outcomes: dict[str, Outcome] = {}
@@ -206,7 +196,7 @@ class Importer:
         room = MAX_DESCRIPTIONS
         for module in job.modules:
             announce(module)
-            outcome, session, used, seen = self._import_one(job, module, session, used=used)
+            outcome, session, used, seen = self._import_one(interpreter, module, session, used=used)
             observed |= seen
             room -= _size(outcome)
             if room < 0:
@@ -218,10 +208,9 @@ class Importer:
         return Imported(outcomes, observed)
 
     def _import_one(
-        self, job: Job, module: str, session: Session | None, *, used: bool
+        self, interpreter: Interpreter, module: str, session: Session | None, *, used: bool
     ) -> tuple[Outcome, Session | None, bool, Observed]:
         """Import a module; where it takes its child with it, once more in one of its own."""
-        interpreter = self._interpreters[job.interpreter]
         for alone in (not used, True):
             try:
                 if session is None:
@@ -269,6 +258,20 @@ class Importer:
         self._stopped.set()
         for session in list(self._running):
             session.kill()
+
+
+class _Counted:
+    """Tells of imports with their numbers, whichever thread begins them."""
+
+    def __init__(self, count: int, progress: Progress) -> None:
+        self._count, self._progress = count, progress
+        self._lock = threading.Lock()
+        self._number = 0
+
+    def __call__(self, module: str) -> None:
+        with self._lock:
+            self._progress(self._number, self._count, module)
+            self._number += 1
 
 
 def _size(outcome: Outcome) -> int:

@@ -21,9 +21,11 @@ class Offspring(Protocol):
 
     Attributes:
         environment: What to add to the environment of the child.
+        confined: Whether it is in a sandbox, so that nothing is lost if it is ended at once.
     """
 
     environment: dict[str, str]
+    confined: bool
 
     def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
         """Take note of a child that has just been started.
@@ -52,6 +54,8 @@ class Marked:
     Code that wants to stay can remove the mark; only a sandbox is proof against that.
     """
 
+    confined = False
+
     def __init__(self) -> None:
         """Draw the mark."""
         self.environment = {_MARK: os.urandom(16).hex()}
@@ -75,6 +79,8 @@ class Marked:
 
 class InNamespace:
     """Processes in a namespace of their own, which the kernel ends with the first of them."""
+
+    confined = True
 
     def __init__(self) -> None:
         """Know of no process yet."""
@@ -119,6 +125,8 @@ class InNamespace:
 
 class Supervised:
     """Processes below a supervisor, which ends them before it ends; see `payload.supervisor`."""
+
+    confined = True
 
     def __init__(self) -> None:
         """Nothing is needed to find them."""

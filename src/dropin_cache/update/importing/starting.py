@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from dropin_cache.errors import ConfinementError, InterpreterError, ZopeInterfaceMissingError
@@ -133,12 +134,21 @@ class Starter:
         except BaseException:
             session.close()
             raise
-        view = self._view(interpreter)
-        if view is None:
-            return start, session
-        # What a child cannot see, it cannot have imported from, whatever it says.
-        path, files = (tuple(filter(view.covers, each)) for each in (start.path, start.files))
+        path, files = (self.visible(interpreter, each) for each in (start.path, start.files))
         return start._replace(path=path, files=files), session
+
+    def visible(self, interpreter: Interpreter, paths: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some paths that a child can see.
+
+        It cannot have imported anything from others, whatever it says.
+        """
+        view = self._view(interpreter)
+        return tuple(paths) if view is None else view.covered(paths)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What children should see, and cannot, because it is too much."""
+        return tuple(path for view in self._views.values() for path in view.left_out)
 
     def _started(self, interpreter: Interpreter, *, asked: bool) -> tuple[Session, Start | None]:
         while True:

@@ -35,7 +35,7 @@ class Observation:
     def install(self) -> None:
         """Begin to note."""
         sys.addaudithook(self._note_event)
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]  # it has all that is asked of one
+        sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002
         """Note that a module is looked for, and leave finding it to others."""

@@ -8,18 +8,24 @@ started and does not confine. OpenSSH's permanently_set_uid() has it from the sa
 
 from __future__ import annotations
 
+import ctypes
 import os
+import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Callable
 
-_STATUS = "/proc/self/status"  # proc_pid_status(5)
-_FILTERED = "2"  # SECCOMP_MODE_FILTER
+_PR_GET_SECCOMP, _PR_CAPBSET_READ = 21, 23  # linux/prctl.h
+_PR_GET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_IS_SET = 39, 47, 1
+_SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION = 0x20080522  # version 3 of capget(2)
 # Nobody but root, and the sandbox, has any business there.
 _NEVER_WRITABLE = ("/", "/etc", "/usr", "/run", "/run/lock", "/var/tmp", "/dev/shm")  # noqa: S108
 _CONFINED = ("namespace", "landlock")
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def broken_promises(tier: str, closed: Iterable[str], user: int | None) -> list[str]:
@@ -35,8 +41,7 @@ def broken_promises(tier: str, closed: Iterable[str], user: int | None) -> list[
     # Without root the bounding set cannot be emptied, except in a namespace; and need not be,
     # because a program that could use it is not executed with privilege.
     bounded = tier == "namespace" or user is not None
-    status = _status()
-    broken = [*_identity(status, user), *_capabilities(status, bounded=bounded), *_regained()]
+    broken = [*_identity(user), *_capabilities(bounded=bounded), *_regained()]
     places = dict.fromkeys([*closed, *_NEVER_WRITABLE, os.getcwd()])
     broken += [f"it can write in {place}" for place in places if _can_write(place)]
     if tier == "namespace":
@@ -44,14 +49,10 @@ def broken_promises(tier: str, closed: Iterable[str], user: int | None) -> list[
     return [*broken, *_sockets()]
 
 
-def _status() -> dict[str, str]:
-    with open(_STATUS, encoding="ascii", errors="replace") as file:
-        fields = (line.partition(":") for line in file)
-        return {name: value.strip() for name, _, value in fields}
-
-
-def _identity(status: dict[str, str], user: int | None) -> Iterator[str]:
-    users, groups = ({int(number) for number in status[name].split()} for name in ("Uid", "Gid"))
+def _identity(user: int | None) -> Iterator[str]:
+    # setfsuid(2) returns the old value, and -1 is never a new one.
+    users = {*os.getresuid(), int(_libc.setfsuid(-1))}
+    groups = {*os.getresgid(), int(_libc.setfsgid(-1))}
     if 0 in users:
         yield "it is root"
     if 0 in groups:
@@ -59,17 +60,25 @@ def _identity(status: dict[str, str], user: int | None) -> Iterator[str]:
     if user is not None:
         if users != {user}:
             yield f"it is user {sorted(users)}, not {user}"
-        if status["Groups"]:
-            yield f"it is in the groups {status['Groups']}"
+        if os.getgroups():
+            yield f"it is in the groups {os.getgroups()}"
 
 
-def _capabilities(status: dict[str, str], *, bounded: bool) -> Iterator[str]:
-    for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", *(("CapBnd",) if bounded else ())):
-        if int(status[name], 16):
-            yield f"it has capabilities ({name} {status[name]})"
-    if status["NoNewPrivs"] != "1":
+def _capabilities(*, bounded: bool) -> Iterator[str]:
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    sets = ctypes.create_string_buffer(24)
+    if _libc.capget(header, sets) != 0:
+        yield "its capabilities cannot be read"
+    if any(sets.raw):
+        yield "it has capabilities"
+    for capability in range(64):
+        if bounded and _prctl(_PR_CAPBSET_READ, capability) == 1:
+            yield f"it could get capability {capability}"
+        if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_IS_SET, capability) == 1:
+            yield f"it passes on capability {capability}"
+    if _prctl(_PR_GET_NO_NEW_PRIVS) != 1:
         yield "it can gain privilege by executing a program"
-    if status["Seccomp"] != _FILTERED:
+    if _prctl(_PR_GET_SECCOMP) != _SECCOMP_MODE_FILTER:
         yield "no filter of system calls is in place"
 
 
@@ -110,7 +119,7 @@ def _networks() -> Iterator[str]:
 
 
 def _sockets() -> Iterator[str]:
-    import _socket  # noqa: PLC0415, PLC2701 - `socket` takes five times as long to load
+    import _socket  # noqa: PLC0415 - `socket` takes five times as long to load
 
     for family in (_socket.AF_INET, _socket.AF_INET6, _socket.AF_UNIX, _socket.AF_NETLINK):
         for kind in (_socket.SOCK_STREAM, _socket.SOCK_DGRAM):
@@ -119,3 +128,8 @@ def _sockets() -> Iterator[str]:
             except OSError:
                 continue
             yield f"it can make a socket (family {family}, type {kind})"
+
+
+def _prctl(option: int, *arguments: int) -> int:
+    padded = [*arguments, 0, 0, 0, 0][:4]
+    return int(_libc.prctl(option, *map(ctypes.c_ulong, padded)))

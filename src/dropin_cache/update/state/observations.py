@@ -48,7 +48,9 @@ class Observed(NamedTuple):
 
     def __or__(self, other: Observed) -> Observed:
         """Return what was looked at in either."""
-        return Observed(*(mine | theirs for mine, theirs in zip(self, other)))
+        return Observed(
+            self.files | other.files, self.listed | other.listed, self.names | other.names
+        )
 
 
 class Look:
@@ -178,9 +180,9 @@ def why_changed(noted: Noted, look: Look) -> str | None:
             how = "is gone" if now is None else "has appeared" if stamp is None else "has changed"
             return f"{IMPORTS} {how}: {path}"
     changed = {path for path, stamp in noted.directories.items() if look.stamp(path) != stamp}
-    for (name, path), found in noted.names.items() if changed else ():
-        if not changed.isdisjoint(path):
-            now_found = look.found(name, path)
+    for (name, searched), found in noted.names.items() if changed else ():
+        if not changed.isdisjoint(searched):
+            now_found = look.found(name, searched)
             if now_found != found:
                 if found == "":
                     how = "was missing and has appeared"
