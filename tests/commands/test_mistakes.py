@@ -250,9 +250,9 @@ class TestPlaces:
     def failed(self, outcome: Outcome, plugins: Path, reason: str) -> None:
         """Compare what is said of a directory that could not be written."""
         message = f"cannot write {re.escape(str(plugins / CACHE))}: {reason}"
-        told(outcome, 5, message, "Mend that, or run this as the owner")
+        told(outcome, 5, message, "Fix that, or run this as the owner")
         assert re.fullmatch(
-            rf"failed: {plugins} \(app.plugins: .*\)\n(drop-ins are .*\n)?", outcome.out
+            rf"failed: {plugins} \(app.plugins: .*\)\n(plugin modules are .*\n)?", outcome.out
         )
 
     def test_no_permission(self, public: Path, public_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME
+from dropin_cache.commands.words import UNIMPORTABLE
 from dropin_cache.errors import PackageNotFoundError, UnknownNameError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
@@ -158,7 +159,7 @@ def _of_module(
     if found.error is not None:
         state, reasons = found.state, [str(found.error)]
     elif broken is not None:
-        state, reasons = BROKEN, ["it cannot be imported"]
+        state, reasons = BROKEN, [UNIMPORTABLE]
     elif module in changes:
         state, reasons = report.STALE, [changes[module]]
     else:

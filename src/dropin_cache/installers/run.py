@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from dropin_cache.errors import CommandError
+from dropin_cache.errors import EXIT_SIGNAL, CommandError
 from dropin_cache.installers.pip_hook import update
 from dropin_cache.installers.sites import Snapshot, prefix_of, sites, snapshot
+from dropin_cache.update.files.reading import read_file
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.settings import configuration
 
-_EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
+_MAX_SIZE = 1 << 16  # bytes of a pyvenv.cfg; those of venv have less than a thousand
 # Where installers look for an environment: conda's variable is its own, uv reads all three.
 _ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT")
 _PROJECT = ".venv"  # uv's and poetry's, in the directory of the project
@@ -58,7 +59,7 @@ def _ended(command: Sequence[str]) -> int:
             raise CommandError(command[0], error.errno or errno.EIO) from error
         pass_to(process)
         status = process.wait()
-    return status if status >= 0 else _EXIT_SIGNAL - status
+    return status if status >= 0 else EXIT_SIGNAL - status
 
 
 @contextlib.contextmanager
@@ -136,8 +137,9 @@ def _may_have_plugins(python: str) -> bool:
     prefix = prefix_of(python)
     if any(os.path.exists(os.path.join(site, "zope", "interface")) for site in sites(prefix)):
         return True
-    with contextlib.suppress(OSError), open(os.path.join(prefix, "pyvenv.cfg"), "rb") as file:
-        return b"true" in file.read(1 << 16).partition(b"include-system-site-packages")[2][:16]
+    with contextlib.suppress(OSError):
+        text = read_file(os.path.join(prefix, "pyvenv.cfg"), _MAX_SIZE)
+        return b"true" in text.partition(b"include-system-site-packages")[2][:16]
     return python == sys.executable
 
 
