@@ -138,7 +138,8 @@ def _hook(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from dropin_cache.installers import run
 
-    return run.run(arguments.command_line, arguments.python, arguments.path)
+    # The command's output is standard output; this is about what came of it.
+    return run.run(arguments.command_line, arguments.python, arguments.path, terminal.relay)
 
 
 _ACTIONS = {

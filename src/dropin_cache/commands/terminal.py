@@ -94,6 +94,15 @@ def advice(text: str) -> None:
     _say(f"  {one_line(text)}")
 
 
+def relay(line: str) -> None:
+    """Print a line that another process of ours has made, on standard error.
+
+    Args:
+        line: The line, fit for a terminal already.
+    """
+    _say(line)
+
+
 @contextlib.contextmanager
 def progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """Provide a progress line, on a terminal and for runs of more than a second.

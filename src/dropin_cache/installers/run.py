@@ -24,13 +24,19 @@ _ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT")
 _PROJECT = ".venv"  # uv's and poetry's, in the directory of the project
 
 
-def run(command: Sequence[str], pythons: Sequence[str], paths: Sequence[str]) -> int:
+def run(
+    command: Sequence[str],
+    pythons: Sequence[str],
+    paths: Sequence[str],
+    say: Callable[[str], object],
+) -> int:
     """Run a command, then update the caches of the environments in which it changed something.
 
     Args:
         command: The program and its arguments.
         pythons: The interpreters of those environments; none for those that installers may mean.
         paths: Directories to import from besides.
+        say: Called with each line that there is to say about the update.
 
     Returns:
         The command's exit status; 128 and the number of the signal that ended it.
@@ -46,7 +52,8 @@ def run(command: Sequence[str], pythons: Sequence[str], paths: Sequence[str]) ->
     after = {python: _seen(python, paths) for python in given or _pythons()}
     changed = [python for python, seen in after.items() if seen != before.get(python)]
     if changed:
-        _update([each for each in changed if _may_have_plugins(each)], paths)
+        for line in _update([each for each in changed if _may_have_plugins(each)], paths):
+            say(line)
     return status
 
 
@@ -143,13 +150,11 @@ def _may_have_plugins(python: str) -> bool:
     return python == sys.executable
 
 
-def _update(pythons: Sequence[str], paths: Sequence[str]) -> None:
+def _update(pythons: Sequence[str], paths: Sequence[str]) -> list[str]:
     """Update caches in a new process: the command may have replaced what this one consists of."""
-    if pythons:
-        options = [f"--python={python}" for python in pythons]
-        options += [f"--path={path}" for path in paths]
-        flags = "-IS" if sys.flags.no_site else "-I"
-        path = ":".join(each for each in sys.path if each)
-        # The command's output is standard output; this is about what came of it.
-        for line in update(path, *options, flags=flags)[1]:
-            sys.stderr.write(f"{line}\n")
+    if not pythons:
+        return []
+    options = [f"--python={python}" for python in pythons]
+    options += [f"--path={path}" for path in paths]
+    flags = "-IS" if sys.flags.no_site else "-I"
+    return update(":".join(filter(None, sys.path)), *options, flags=flags)[1]
