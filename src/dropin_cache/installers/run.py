@@ -13,10 +13,8 @@ from typing import Any, Callable
 
 from dropin_cache.errors import EXIT_SIGNAL, CommandError
 from dropin_cache.installers.pip_hook import update
-from dropin_cache.installers.sites import Snapshot, prefix_of, sites, snapshot
+from dropin_cache.installers.sites import Snapshot, configured_pythons, prefix_of, sites, snapshot
 from dropin_cache.update.files.reading import read_file
-from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.settings import configuration
 
 _MAX_SIZE = 1 << 16  # bytes of a pyvenv.cfg; those of venv have less than a thousand
 # Where installers look for an environment: conda's variable is its own, uv reads all three.
@@ -120,8 +118,7 @@ def _pythons() -> list[str]:
         python = os.path.join(os.path.abspath(directory), "bin", "python")
         if directory and os.path.exists(python):
             found.append(python)
-    with Files(enforced=os.geteuid() == 0) as files:
-        found += configuration.load(files).interpreters
+    found += configured_pythons()
     return list({prefix_of(python): python for python in reversed(found)}.values())[::-1]
 
 
