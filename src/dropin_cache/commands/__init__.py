@@ -48,10 +48,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _forgiving(arguments: Sequence[str]) -> int:
-    """Run it for package managers, too, which must not fail because of it."""
+    """Run a command; with --trigger, never fail: that would break a package manager's run."""
     if _TRIGGER not in arguments or arguments[0] == "run":  # whose command has options of its own
         return _main(arguments)
-    # Not even because of a mistake in the command line or in here. What went wrong is in its log.
+    # Not even for a mistake in the command line or in here: the package manager's log has it.
     try:
         status = _main(arguments)
     except SystemExit as leaving:  # argparse, or a signal
@@ -93,7 +93,7 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _forget_caller(arguments: argparse.Namespace) -> None:
-    """Depend no more on what whoever called root has left it: file mode mask, directory, PATH."""
+    """Replace what root inherits from its caller: file mode mask, working directory, PATH."""
     os.umask(0o022)
     if arguments.command != "hook":
         arguments.path = [os.path.abspath(path) for path in arguments.path]
@@ -119,7 +119,7 @@ def _signals_unwinding() -> Iterator[None]:
     before = {
         number: signal.signal(number, unwind)
         for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) != signal.SIG_IGN  # nohup, or whoever started us, wants it so
+        if signal.getsignal(number) != signal.SIG_IGN  # as nohup, or another caller, wants it
     }
     try:
         yield

@@ -1,8 +1,4 @@
-"""All words for people: errors and what to do about them, warnings, reports.
-
-What a command prints comes from here, but for the help texts (`options`) and the one line in which
-an error states its facts (`dropin_cache.errors`).
-"""
+"""All words for people but the help texts, and the line in which an error states its facts."""
 
 from __future__ import annotations
 
@@ -30,10 +26,7 @@ _ADVICE: dict[type, str] = {
         "Check the spelling, or name the interpreter that has it: --python EXE. "
         "To see what {0.python} imports: {0.python} -c 'import {0.package}'"
     ),
-    errors.PackageBrokenError: (
-        "The package itself fails, not one of its plugin modules: repair or reinstall what owns "
-        "{0.package}."
-    ),
+    errors.PackageBrokenError: "The package itself fails: repair or reinstall what owns {0.package}.",
     errors.InterpreterError: "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
     errors.ZopeInterfaceMissingError: (
         "Without it there are no plugins. To install it: {0.python} -m pip install "
@@ -56,9 +49,7 @@ _ADVICE: dict[type, str] = {
         "Root imports no plugin modules without one: apt install bubblewrap (or dnf, pacman), or "
         "use a kernel that has Landlock."
     ),
-    errors.ConfinementError: (
-        "Nothing was imported. Take another sandbox (--sandbox), and please report this."
-    ),
+    errors.ConfinementError: "Nothing was imported. Use another --sandbox, and please report this.",
     errors.UnreadableError: "The caches of its package are unchanged. Try again.",
     errors.CommandError: (
         "Nothing was run. Put the command behind two dashes: dropin-cache run -- uv sync"

@@ -98,7 +98,7 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     former = {
         number: signal.signal(number, handler)
         for number, handler in handlers.items()
-        if signal.getsignal(number) != signal.SIG_IGN  # as whoever started us wants it
+        if signal.getsignal(number) != signal.SIG_IGN  # as the caller wants it
     }
     try:
         yield pass_to

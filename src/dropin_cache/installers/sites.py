@@ -19,7 +19,7 @@ from dropin_cache.update.targets import interpreters
 
 Snapshot = dict[str, tuple[int, int, int]]
 
-_BYTECODE = "__pycache__"  # written by whoever imports something
+_BYTECODE = "__pycache__"  # written by every import
 
 
 def prefix_of(python: str) -> str:
@@ -48,7 +48,7 @@ def configured_pythons() -> tuple[str, ...]:
 
 def everywhere(request: Request) -> list[str]:
     """Return the directories of packages that an update is about."""
-    if request.root is not None:  # whoever builds an image knows when that is done
+    if request.root is not None:  # who builds an image knows when it is done
         return []
     pythons = interpreters(request.pythons)
     if os.geteuid() == 0 and not request.pythons:

@@ -74,8 +74,8 @@ class Status(NamedTuple):
         return self.state == OUTDATED
 
 
-# Whoever only asks for the status is to have it quickly. So what opens and writes files by the
-# rules of trust, and the configuration with the groups that they accept, is imported below.
+# `hook status` is to be quick, and needs neither the rules of trust nor the configuration that says
+# which groups they accept. So `enable` and `disable` import these when they are called.
 
 
 def enable() -> Status:
