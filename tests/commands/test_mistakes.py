@@ -143,7 +143,7 @@ class TestPackages:
         """A package that cannot be imported."""
         app.write("app/plugins/__init__.py", text)
         message = re.escape(f"plugin package app.plugins cannot be imported: {reason}")
-        advice = "repair or reinstall what owns app.plugins"
+        advice = "reinstall what owns app.plugins"
         mistake(app.path, "app.plugins", status=5, message=message, advice=advice)
 
     def test_one_of_two(self, app: Tree) -> None:

@@ -20,7 +20,7 @@ CASES: list[tuple[DropinCacheError, str]] = [
     ),
     (
         errors.PackageBrokenError("a.b", "E: e", "t"),
-        "The package itself fails: repair or reinstall what owns a.b.",
+        "The package itself fails: reinstall what owns a.b.",
     ),
     (
         errors.InterpreterError("/p", "too old"),

@@ -26,7 +26,7 @@ _ADVICE: dict[type, str] = {
         "Check the spelling, or name the interpreter that has it: --python EXE. "
         "To see what {0.python} imports: {0.python} -c 'import {0.package}'"
     ),
-    errors.PackageBrokenError: "The package itself fails: repair or reinstall what owns {0.package}.",
+    errors.PackageBrokenError: "The package itself fails: reinstall what owns {0.package}.",
     errors.InterpreterError: "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
     errors.ZopeInterfaceMissingError: (
         "Without it there are no plugins. To install it: {0.python} -m pip install "
