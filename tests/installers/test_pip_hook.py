@@ -83,7 +83,7 @@ class TestCommand:
         hooked.command("hook", "enable")
 
         assert (0, f"outdated: {hooked.site / PTH}\n") == told[:2]
-        assert "To write it anew: dropin-cache hook enable" in told.err
+        assert "To write it again: dropin-cache hook enable" in told.err
         assert hooked.command("hook", "status").out.startswith("enabled: ")
 
     def test_unwritable(self, place):
@@ -321,7 +321,11 @@ class TestUser:
         (own / "app" / "plugins" / "mine.py").write_text(dropin("mine")["app/plugins/mine.py"])
         (own / "mine-1.dist-info").mkdir()
         (own / "app" / "plugins" / "__init__.py").unlink()
-        pip_hook._update(str(hooked.site), str(hooked.site / "dropin_cache" / "installers" / "pip_hook.py"), before)
+        pip_hook._update(
+            str(hooked.site),
+            str(hooked.site / "dropin_cache" / "installers" / "pip_hook.py"),
+            before,
+        )
 
         assert (own / "app" / "plugins" / CACHE).exists()
 

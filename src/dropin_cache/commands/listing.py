@@ -21,7 +21,7 @@ class Row(NamedTuple):
 
     Attributes:
         package: Dotted name of the plugin package.
-        module: Dotted name of the drop-in.
+        module: Dotted name of the plugin module.
         plugin: The plugin's name in it.
         provides: Dotted names of the interfaces it provides itself.
         inherits: Dotted names of those that these extend.
@@ -70,13 +70,13 @@ def _rows_of(package: str, directory: str) -> Iterator[Row]:
     for dropin in _dropins_in(directory).values():
         for plugin in dropin.plugins:
             yield _row(package, directory, plugin)
-    # A drop-in that is a package has its cache inside.
+    # A plugin module that is a package has its cache inside.
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(directory)):
-            place = os.path.join(directory, name)
-            own = _dropins_in(place).get(name)
+            inner = os.path.join(directory, name)
+            own = _dropins_in(inner).get(name)
             for plugin in own.plugins if own is not None else ():
-                yield _row(package, place, plugin)
+                yield _row(package, inner, plugin)
 
 
 def _dropins_in(directory: str) -> dict[str, CachedDropin]:
