@@ -10,6 +10,7 @@ from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.session import open_session
+from dropin_cache.update.settings import configuration
 from dropin_cache.update.state import quick_list
 from dropin_cache.update.targets import find_targets
 
@@ -69,6 +70,10 @@ def update(request: Request, progress: Progress) -> Report:
                 ledger,
                 result,
                 session.began,
-                [*environments.paths(), *quick_list.paths_of(search_paths, result)],
+                [
+                    *configuration.paths(),
+                    *environments.paths(),
+                    *quick_list.paths_of(search_paths, result),
+                ],
             )
         return result

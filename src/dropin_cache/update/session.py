@@ -10,17 +10,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dropin_cache.errors import ImportRootError, NoProcError
+from dropin_cache.update.files import locations
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
 from dropin_cache.update.sandbox import choice
 from dropin_cache.update.sandbox.choice import Confinement
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.settings.configuration import Settings
-from dropin_cache.update.state import ledger
 from dropin_cache.update.state.ledger import Ledger
 
-# No child may be able to write here; the way in is closed anyway, and a child tries all the same.
-_CLOSED = ("/run/lock/dropin-cache", "/run/dropin-cache", "/var/lib/dropin-cache")
 _TIMEOUT = 30.0  # seconds, where neither the command line nor the configuration says more
 
 
@@ -95,8 +93,10 @@ def open_session(request: Request) -> Iterator[Session]:
             files=files,
             unchecked=unchecked,
             # An image has none: it would make equal trees differ.
-            ledger=Ledger(None if root else ledger.location(), files),
-            confinement=Confinement(choose, tiers, settings.limits, _CLOSED if privileged else ()),
+            ledger=Ledger(None if root else locations.state_directory(), files),
+            confinement=Confinement(
+                choose, tiers, settings.limits, locations.CLOSED if privileged else ()
+            ),
             timeout=_first(request.timeout, settings.timeout),
             lock_timeout=_first(request.lock_timeout, settings.lock_timeout),
         )

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dropin_cache.errors import UntrustedError
+from dropin_cache.update.files.reading import read
 from dropin_cache.update.files.trusted import Files
 
 _MAX_SIZE = 16 << 20  # bytes; the longest RECORDs have some 10,000 lines of 150
@@ -123,7 +124,6 @@ def _name(directory: str, layout: _Layout, files: Files) -> str | None:
 
 def _read(path: str, files: Files) -> bytes:
     """Read a file; empty if it is missing, too large, or cannot be relied on."""
-    with contextlib.suppress(OSError, UntrustedError), open(files.file(path), "rb") as file:
-        data = file.read(_MAX_SIZE + 1)
-        return data if len(data) <= _MAX_SIZE else b""
+    with contextlib.suppress(OSError, UntrustedError):
+        return read(files.file(path), _MAX_SIZE)
     return b""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update.discovery import distributions
+from dropin_cache.update.files.reading import read
 from dropin_cache.update.files.trusted import Files
 
 _DPKG = "/usr/bin/dpkg-query"
@@ -22,7 +23,10 @@ _RPM = "/usr/bin/rpm"
 _RPM_DATABASES = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
 _RPM_FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 # hier(7) leaves these to the administrator, so no package of the system has files there.
-_LOCAL = ("/usr/local/", "/home/", "/root/", "/srv/", "/mnt/", "/media/", "/tmp/", "/var/cache/")  # noqa: S108
+_LOCAL = (
+    *("/usr/local/", "/home/", "/root/", "/srv/", "/mnt/", "/media/", "/var/cache/"),
+    "/tmp/",  # noqa: S108
+)
 _DPKG_LISTS = "/var/lib/dpkg/info"
 _MAX_LIST = 16 << 20  # bytes
 _TIMEOUT = 10.0  # seconds; both answer in less than one
@@ -122,8 +126,8 @@ class Owners:
         line = os.fsencode(f"\n{path}\n")
         for each in (f"{name}.list", *(f"{name}:{machine}.list" for machine in ("amd64", "arm64"))):
             with contextlib.suppress(OSError, UntrustedError):
-                with open(self._files.file(f"{_DPKG_LISTS}/{each}"), "rb") as file:
-                    return line in b"\n" + file.read(_MAX_LIST)
+                descriptor = self._files.file(f"{_DPKG_LISTS}/{each}")
+                return line in b"\n" + read(descriptor, _MAX_LIST)
         return False
 
     def _ask_dpkg(self, paths: list[str]) -> dict[str, str]:
@@ -163,7 +167,7 @@ class Owners:
         return list(dict.fromkeys(names))
 
     def _ask_rpm(self, paths: list[str]) -> dict[str, str]:
-        """Ask rpm(8). It says one line for each file, in order, unless a file has several owners."""
+        """Ask rpm(8). It says a line for each file, in order, unless a file has several owners."""
         for directory in _RPM_DATABASES if paths else ():
             place = f"{self._root}{directory}"
             if any(os.path.exists(os.path.join(place, name)) for name in _RPM_FILES):

@@ -130,8 +130,10 @@ def observed_from_untrusted(answer: dict[str, Any], paths: list[tuple[str, ...]]
     check = _Check(answer)
     check = _Check(check.field("observed", dict), check.issues)
     files, listed = check.list_of(str, "files"), check.list_of(str, "listed")
-    for path in check.list_of(list, "paths"):
-        paths.append(tuple(each for each in path if type(each) is str and _is_path(each)))
+    paths += (
+        tuple(each for each in path if type(each) is str and _is_path(each))
+        for path in check.list_of(list, "paths")
+    )
     names = []
     for pair in check.list_of(list, "names"):
         name, number = pair if len(pair) == 2 else ("", -1)  # noqa: PLR2004 - see the protocol

@@ -131,7 +131,7 @@ class Importer:
             owners: Whose the plugin package is, by the keys of interpreters: that owner's modules
                 can go on where the package was imported.
             progress: Called before each import with its number, their count and the name.
-            follow_up: Called by several threads when a job is done; returns what is to be done then.
+            follow_up: Called by several threads when a job is done; returns further tasks.
         """
         done: dict[Job, Imported] = {}
         counted = _Counted(sum(len(job.modules) for _, job in jobs), progress)

@@ -7,7 +7,12 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from dropin_cache.errors import ConfinementError, InterpreterError, ZopeInterfaceMissingError
+from dropin_cache.errors import (
+    ConfinementError,
+    DropinCacheError,
+    InterpreterError,
+    ZopeInterfaceMissingError,
+)
 from dropin_cache.update.discovery.interpreters import OLDEST_PYTHON, Interpreter, Start
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing import answers
@@ -125,13 +130,8 @@ class Starter:
         session, start = self._started(interpreter, asked=True)
         assert start is not None  # noqa: S101 - it was asked for; for the type checker
         try:
-            if start.version < OLDEST_PYTHON:
-                version, oldest = (".".join(map(str, v)) for v in (start.version, OLDEST_PYTHON))
-                reason = f"it is Python {version}, older than {oldest}"
-                raise InterpreterError(interpreter.python, reason)
-            if not start.zope:
-                raise ZopeInterfaceMissingError(interpreter.python)
-        except BaseException:
+            _require_fit(interpreter, start)
+        except DropinCacheError:
             session.close()
             raise
         path, files = (self.visible(interpreter, each) for each in (start.path, start.files))
@@ -185,11 +185,12 @@ class Starter:
                 "asked": asked,
             }
             started = session.ask(request, _START_TIMEOUT, answers.started_from_untrusted)
-            if started.promises:
-                raise ConfinementError(sandbox.tier, started.promises)
         except BaseException:  # Ctrl-C included
             session.close()
             raise
+        if started.promises:
+            session.close()
+            raise ConfinementError(sandbox.tier, started.promises)
         return session, started.start
 
     def _view(self, interpreter: Interpreter) -> View | None:
@@ -203,3 +204,12 @@ class Starter:
                     interpreter.python, roots, root=self._root, files=self._files
                 )
             return self._views[interpreter.key]
+
+
+def _require_fit(interpreter: Interpreter, start: Start) -> None:
+    """Require an interpreter that can import plugin modules."""
+    if start.version < OLDEST_PYTHON:
+        version, oldest = (".".join(map(str, v)) for v in (start.version, OLDEST_PYTHON))
+        raise InterpreterError(interpreter.python, f"it is Python {version}, older than {oldest}")
+    if not start.zope:
+        raise ZopeInterfaceMissingError(interpreter.python)

@@ -64,10 +64,12 @@ class Observation:
             self._note(self._files, arguments[0])
         elif event == "import":
             self._note(self._files, arguments[1])  # an extension module's file, else None
-        elif event in {"os.listdir", "os.scandir"}:
+        elif (
+            event in {"os.listdir", "os.scandir"}
             # This frame's caller: what is written in C has no frame.
-            if sys._getframe(1).f_code.co_filename != _IMPORT_SYSTEM:  # noqa: SLF001
-                self._note(self._listed, "." if arguments[0] is None else arguments[0])
+            and sys._getframe(1).f_code.co_filename != _IMPORT_SYSTEM  # noqa: SLF001
+        ):
+            self._note(self._listed, "." if arguments[0] is None else arguments[0])
 
     @staticmethod
     def _note(notes: dict[str, None], path: Any) -> None:

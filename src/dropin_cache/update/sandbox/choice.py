@@ -124,7 +124,9 @@ class Confinement:
 
         Args:
             choose: Returns the sandbox, or raises NoSandboxError; with `try_out`, as `choose` does.
-            allowed, limits, closed: The attributes.
+            allowed: The names of the tiers that are allowed, best first.
+            limits: What a child may use.
+            closed: Directories in which a child must not be able to write.
         """
         self._choose = choose
         self._sandbox: Sandbox | None = None

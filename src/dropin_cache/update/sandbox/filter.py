@@ -113,8 +113,8 @@ def call_filter(machine: str | None) -> bytes:
     if machine not in _CALLS:
         return b""
     calls = _CALLS[machine]
-    numbers = " ".join((calls.kernel, calls.memory, calls.others, calls.files, calls.watches))
-    tests = [(_EQUAL, int(number)) for number in f"{numbers} {calls.socket}".split()]
+    denied = calls.kernel, calls.memory, calls.others, calls.files, calls.watches, calls.socket
+    tests = [(_EQUAL, int(number)) for numbers in denied for number in numbers.split()]
     if machine == "x86_64":
         tests.insert(0, (_AT_LEAST, _X32))
     code = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, calls.audit), _DENIED, (_LOAD, 0, 0, 0)]

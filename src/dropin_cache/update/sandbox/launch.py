@@ -37,8 +37,8 @@ class Launch(NamedTuple):
 
     Attributes:
         arguments: The command line, without what the child itself is given; it may contain
-            `INFO`, `FILTER`, `LIFELINE` and `USER_NAMESPACE`; where the last cannot be had, it and the
-            argument before it are left out.
+            `INFO`, `FILTER`, `LIFELINE` and `USER_NAMESPACE`; where the last cannot be had, it and
+            the argument before it are left out.
         environment: The environment, whole.
         directory: The working directory; None for that of this process.
         tier: The sandbox that this makes; it decides how the child is ended.

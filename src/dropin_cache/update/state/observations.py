@@ -24,7 +24,7 @@ IMPORTS = "what it imports"
 """How a reason begins that is not about the plugin module's own file."""
 
 Stamp = Optional[list[int]]
-"""Size, modification time, time of the last change to the inode, inode; None if nothing is there."""
+"""Size, modification time, time of the last change to the inode, inode; None if there is none."""
 
 UNSETTLED: Stamp = [-1, -1, -1, -1]
 """Matches nothing, so that the next run looks again."""

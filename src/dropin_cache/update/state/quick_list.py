@@ -11,14 +11,11 @@ from dropin_cache._scan import CACHE_NAME
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.dropin_files import possible_dropins
-from dropin_cache.update.files.atomic import is_temporary, replace_file
+from dropin_cache.update.files.atomic import remove_leftovers, replace_file
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Report
-from dropin_cache.update.settings import configuration
 from dropin_cache.update.state.ledger import Ledger
 from dropin_cache.update.state.observations import TICK
-
-_MODE = 0o644
 
 
 class _UnsettledError(Exception):
@@ -41,16 +38,16 @@ def keep(files: Files, ledger: Ledger, result: Report, began: int, paths: Iterab
         # With our own files, because another version may find something else to do.
         package = os.path.dirname(_quick.__file__)
         ours = [place for place, _, names in os.walk(package) if "__init__.py" in names]
-        every = sorted({os.fsencode(path) for path in (*ours, *configuration.paths(), *paths)})
+        every = sorted({os.fsencode(path) for path in (*ours, *paths)})
         entries = [_settled(path, began - TICK) for path in every]
         # This run may have written it, but it is nothing that the run was about.
         entries.append(_quick.line_of(os.fsencode(ledger.path)))
         data = b"".join(b"%b\0" % line for line in (_quick.heading_of(len(entries)), *entries))
         if len(data) <= _quick.MAX_SIZE:
-            descriptor = files.directory(_quick.PLACE)
+            descriptor = files.directory(_quick.STATE_DIRECTORY)
             try:
-                _remove_leftovers(descriptor)
-                replace_file(descriptor, _quick.NAME, data, _MODE)
+                remove_leftovers(descriptor, _quick.NAME)
+                replace_file(descriptor, _quick.NAME, data)
             finally:
                 os.close(descriptor)
 
@@ -80,13 +77,6 @@ def _is_quiet(result: Report) -> bool:
         each.state == report.UNCHANGED and not any(broken.news for broken in each.broken)
         for each in result.directories
     )
-
-
-def _remove_leftovers(directory: int) -> None:
-    """Remove what killed runs have left; a run that loses its file so has no list, no more."""
-    for name in os.listdir(directory):
-        if is_temporary(name, _quick.NAME):
-            os.unlink(name, dir_fd=directory)
 
 
 def _settled(path: bytes, began: int) -> bytes:

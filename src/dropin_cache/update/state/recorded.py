@@ -62,7 +62,9 @@ class Recorded:
         # Most of what comes and goes in the directories changes nothing about the start.
         if self.known and self._starts_as_before():
             path, packages, version = record["start"]
-            self.start = Start(tuple(version), True, tuple(path), (), tuple(packages))  # noqa: FBT003
+            self.start = Start(
+                tuple(version), zope=True, path=tuple(path), files=(), packages=tuple(packages)
+            )
 
     def note_start(self, start: Start) -> None:
         """Keep what a child answered at its start."""
@@ -175,7 +177,7 @@ class Recorded:
         return self._whys[name]
 
     def _roots(self) -> list[str]:
-        """List what an import may depend on: import roots, the interpreter's prefixes, the system's."""
+        """List what an import may depend on: import roots, and the prefixes of programs."""
         programs = chain(self._interpreter.python)[::2]
         prefixes = [os.path.dirname(os.path.dirname(program)) for program in programs]
         own = [prefix for prefix in prefixes if prefix != "/"]
