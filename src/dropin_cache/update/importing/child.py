@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import time
+from importlib.util import MAGIC_NUMBER
 from typing import Any, NamedTuple
 
 from dropin_cache.update.importing import answers, user_namespaces
@@ -44,8 +45,11 @@ _PARTS = (
     "dropin_cache.update.payload.proof",
     "dropin_cache.update.payload.program",
 )
+# What code is compiled for: it takes a child of another version longer to compile the source.
+_MAGIC = MAGIC_NUMBER.hex()
 # Runs on any Python, to tell one that is too old from what is no Python. Arguments: descriptor of
-# the answers and of the lifeline, then for each part its size, name and file name.
+# the answers and of the lifeline, then what the code is compiled for, then for each part the sizes
+# of code and source, its name and its file name.
 _BOOTSTRAP = r"""
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]  # without '', the working directory
@@ -56,36 +60,42 @@ try:
         file.write("1000")
 except (IOError, OSError):
     pass
-def source(size, file):
-    code = b""
-    while len(code) < int(size):
-        chunk = os.read(0, int(size) - len(code))
+def read(size):
+    data = b""
+    while len(data) < int(size):
+        chunk = os.read(0, int(size) - len(data))
         if not chunk:
             sys.exit()
-        code += chunk
-    return compile(code, file, "exec")
+        data += chunk
+    return data
+def part(code, text, file):
+    code, text = read(code), read(text)
+    return marshal.loads(code) if sys.argv[3] == magic else compile(text, file, "exec")
 if sys.version_info < (3, 9):
     import json
     stream = os.fdopen(0, "rb")
-    stream.read(sum(int(size) for size in sys.argv[3::3]))
+    stream.read(sum(int(size) for size in sys.argv[4::4] + sys.argv[5::4]))
     answer = {"version": sys.version_info[:2], "zope": True, "path": [], "files": []}
     answer.update(packages=[], of="start", observed={})
     os.write(int(sys.argv[1]), (json.dumps(answer) + "\n").encode("ascii"))
     sys.exit()
-parts = sys.argv[3:]
-while len(parts) > 3:
-    size, name, file = parts[:3]
-    del parts[:3]
+import marshal
+import _frozen_importlib_external
+magic = _frozen_importlib_external.MAGIC_NUMBER.hex()
+parts = sys.argv[4:]
+while len(parts) > 4:
+    code, text, name, file = parts[:4]
+    del parts[:4]
     module = sys.modules[name] = types.ModuleType(name)
-    exec(source(size, file), module.__dict__)
+    exec(part(code, text, file), module.__dict__)
     above, _, last = name.rpartition(".")
     while above and above not in sys.modules:
         package = sys.modules[above] = types.ModuleType(above)
         package.__path__ = []
         above = above.rpartition(".")[0]
     setattr(sys.modules[name.rpartition(".")[0]], last, module)
-size, name, file = parts
-exec(source(size, file))
+code, text, name, file = parts
+exec(part(code, text, file))
 """
 
 
@@ -106,7 +116,7 @@ class Child:
             UnreadableError: The child's program cannot be read.
         """
         sources = [source_of(part) for part in _PARTS]
-        program = [source.text.encode() for source in sources]
+        program = [(source.code, source.text.encode()) for source in sources]
         given = list(launch.arguments)
         wanted = {}
         if USER_NAMESPACE in given:
@@ -118,12 +128,13 @@ class Child:
         self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
         self._offspring = offspring_of(launch.tier)
         self._tail = b""
-        self._processor = 0.0  # seconds that the last request may take
+        self._unread = bytearray()  # answers that have come already
+        self._processor = 0.0
         self._ended = False
         handed_over = [self._answers.write, self._lifeline.read]
-        arguments = [str(descriptor) for descriptor in handed_over]
-        for source, text in zip(sources, program):
-            arguments += [str(len(text)), source.name, source.file]
+        arguments = [*(str(descriptor) for descriptor in handed_over), _MAGIC]
+        for source, (code, text) in zip(sources, program):
+            arguments += [str(len(code)), str(len(text)), source.name, source.file]
         wanted.update({INFO: facts.write, LIFELINE: self._lifeline.read})
         if FILTER in given:
             wanted[FILTER] = readable(launch.filter)
@@ -150,30 +161,42 @@ class Child:
         try:
             self._offspring.started(self._process, facts.read)
             os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
-            self._send(b"".join(program), time.monotonic() + _START_TIMEOUT)
+            data = b"".join(code + text for code, text in program)
+            self._send(data, time.monotonic() + _START_TIMEOUT)
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
             self._end("")
             raise
         finally:
             _close(facts.read)
 
-    def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Send a request and return the answer to it, parsed.
+    def send(self, request: dict[str, Any]) -> None:
+        """Send a request; several may be on their way.
 
         Args:
             request: What `payload.program` describes.
-            timeout: How long the answer may take, seconds.
+
+        Raises:
+            ChildError: It does not read.
+        """
+        data = json.dumps(request).encode("ascii") + b"\n"
+        self._send(data, time.monotonic() + _START_TIMEOUT)
+
+    def receive(self, about: str, timeout: float, processor: float = 0.0) -> dict[str, Any]:
+        """Return the next answer, parsed.
+
+        Args:
+            about: What it must be about.
+            timeout: How long it may take, seconds.
+            processor: How much processor time the child was told that it may take, seconds.
 
         Raises:
             ChildError: The child died, or overstepped a limit and was ended.
-            AnswerError: What it answered is no answer to that.
+            AnswerError: It is no answer to that.
         """
         self._tail = b""
-        self._processor = request.get("processor", 0.0)
-        deadline = time.monotonic() + timeout
-        self._send(json.dumps(request).encode("ascii") + b"\n", deadline)
-        answer = self._read_line(deadline, timeout)
-        return answers.from_untrusted(answer, request.get("name", request["do"]))
+        self._processor = processor
+        line = self._read_line(time.monotonic() + timeout, timeout)
+        return answers.from_untrusted(line, about)
 
     def kill(self) -> None:
         """Have the child end soon; another thread is about to find that out, and to clean up."""
@@ -192,11 +215,10 @@ class Child:
 
     def _read_line(self, deadline: float, timeout: float) -> bytes:
         printed = 0
-        answer = bytearray()
         events = select.poll()
         for descriptor in (self._answers.read, self._output.read):
             events.register(descriptor, select.POLLIN)
-        while not answer.endswith(b"\n"):
+        while b"\n" not in self._unread:
             left = deadline - time.monotonic()
             ready = [each for each, _ in events.poll(max(0.0, min(left, _POLL)) * 1000)]
             if self._output.read in ready:
@@ -207,12 +229,13 @@ class Child:
                 if printed > MAX_OUTPUT:
                     raise self._end(f"it printed more than {MAX_OUTPUT >> 20} MiB")
             if self._answers.read in ready:
-                answer += self._read_answer(len(answer))
+                self._read_answers()
             elif not ready and self._is_dead():
                 raise self._end(None)  # though something still holds its end of the pipe
-            if left <= 0 and not answer.endswith(b"\n"):
+            if left <= 0 and b"\n" not in self._unread:
                 raise self._end(f"it took longer than {timeout:g} s", passing=True)
-        return bytes(answer[:-1])
+        line, _, self._unread = self._unread.partition(b"\n")
+        return bytes(line)
 
     def _send(self, data: bytes, deadline: float) -> None:
         stdin = self._process.stdin
@@ -228,13 +251,13 @@ class Child:
             except BrokenPipeError:
                 return  # that a child is dead is found out when its answer is awaited
 
-    def _read_answer(self, so_far: int) -> bytes:
+    def _read_answers(self) -> None:
         chunk = os.read(self._answers.read, _CHUNK)
         if not chunk:
             raise self._end(None)
-        if so_far + len(chunk) > MAX_ANSWER:
+        self._unread += chunk
+        if len(self._unread) > MAX_ANSWER and b"\n" not in self._unread:
             raise self._end(f"its description is larger than {MAX_ANSWER >> 20} MiB")
-        return chunk
 
     def _read_output(self) -> int:
         chunk = os.read(self._output.read, _CHUNK)

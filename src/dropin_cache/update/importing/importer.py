@@ -21,6 +21,8 @@ from dropin_cache.update.text import one_line
 
 Progress = Callable[[int, int, str], object]
 
+_AHEAD = 32  # modules that a child is told of before it has answered
+
 MAX_DESCRIPTIONS = 32 << 20
 """Characters in the descriptions of one owner's plugin modules."""
 
@@ -165,22 +167,20 @@ class Importer:
             Those that can be reached, pairs of module and name; and what was looked at.
         """
         found: set[tuple[str, str]] = set()
-        observed = Observed()
+        observed: list[Observed] = []
         session: Session | None = None
         for module, names in sorted(wanted.items()):
             try:
                 session = session or self._started(interpreter)
-                found.update(
-                    (module, name) for name in session.resolve(module, names, self._processor)
-                )
+                resolved = session.resolve(module, names, self._processor)
+                found.update((module, name) for name in resolved)
             except ChildError:
-                if session is not None:
-                    observed |= session.observed
+                observed += [session.observed] if session is not None else []
                 session = None
         if session is not None:
-            observed |= session.observed
+            observed.append(session.observed)
             self._end(session)
-        return found, observed
+        return found, Observed.of_all(observed)
 
     def _import(
         self,
@@ -191,46 +191,52 @@ class Importer:
     ) -> Imported:
         """Import the modules of one owner, one after the other."""
         outcomes: dict[str, Outcome] = {}
-        observed = session.observed if session is not None else Observed()
-        used = False  # whether the child has imported a plugin module
+        outcome: Outcome
+        observed: list[Observed] = []
+        first = begun = 0  # where the child began, and behind the last that it was told of
         room = MAX_DESCRIPTIONS
-        for module in job.modules:
+        for index, module in enumerate(job.modules):
             announce(module)
-            outcome, session, used, seen = self._import_one(interpreter, module, session, used=used)
-            observed |= seen
+            try:
+                session = session or self._started(interpreter)
+                # The child goes on while this process looks at what it has answered.
+                for each in job.modules[begun : index + _AHEAD]:
+                    session.begin_import(each, self._processor)
+                    begun += 1
+                outcome = session.end_import(module, self._processor)
+            except ChildError as error:
+                outcome = Failure(one_line(error.reason), error.output, error.passing)
+                observed += [session.observed] if session is not None else []
+                session = None
+                # It may be the others' doing.
+                if begun - first > 1 and not self._stopped.is_set():
+                    outcome, seen = self._import_alone(interpreter, module)
+                    observed.append(seen)
+                first = begun = index + 1
             room -= _size(outcome)
             if room < 0:
                 most = f"{MAX_DESCRIPTIONS >> 20} MiB"
                 outcome = Failure(f"with it the descriptions of its owner would exceed {most}")
             outcomes[module] = outcome
         if session is not None:
+            observed.append(session.observed)
             self._end(session)
-        return Imported(outcomes, observed)
+        return Imported(outcomes, Observed.of_all(observed))
 
-    def _import_one(
-        self, interpreter: Interpreter, module: str, session: Session | None, *, used: bool
-    ) -> tuple[Outcome, Session | None, bool, Observed]:
-        """Import a module; where it takes its child with it, once more in one of its own."""
-        for alone in (not used, True):
-            try:
-                if session is None:
-                    session = self._started(interpreter)
-                outcome = session.import_module(module, self._processor)
-            except ChildError as error:
-                outcome = Failure(one_line(error.reason), error.output, error.passing)
-                seen = session.observed if session is not None else Observed()
-                session = None
-                if self._stopped.is_set():
-                    break
-            else:
-                seen = session.observed
-                if alone and used:  # what comes behind it goes to another child
-                    self._end(session)
-                    session = None
-                return outcome, session, session is not None, seen
-            if alone:
-                break
-        return outcome, None, False, seen
+    def _import_alone(self, interpreter: Interpreter, module: str) -> tuple[Outcome, Observed]:
+        """Import a module in a child of its own."""
+        try:
+            session = self._started(interpreter)
+        except ChildError as error:
+            return Failure(one_line(error.reason), error.output, error.passing), Observed()
+        outcome: Outcome
+        try:
+            session.begin_import(module, self._processor)
+            outcome = session.end_import(module, self._processor)
+        except ChildError as error:
+            outcome = Failure(one_line(error.reason), error.output, error.passing)
+        self._end(session)
+        return outcome, session.observed
 
     def _started(self, interpreter: Interpreter) -> Session:
         """Start a child; that it cannot be is no fault of what was to be imported.

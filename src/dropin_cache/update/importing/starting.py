@@ -30,17 +30,13 @@ _BACKSTOP = 4.0  # how much more time may pass than the processor works
 
 
 class Session:
-    """A child, and what it has told about what it looked at.
-
-    Attributes:
-        observed: What was looked at so far.
-    """
+    """A child, and what it has told about what it looked at."""
 
     def __init__(self, child: Child, room: contextlib.ExitStack) -> None:
         """Take over a child that has been started in a room of its own."""
         self._child, self._room = child, room
         self._paths: list[tuple[str, ...]] = []
-        self.observed = Observed()
+        self._observed: list[Observed] = []
 
     def ask(self, request: dict[str, Any], timeout: float, validate: Any) -> Any:
         """Put a question to the child and return the answer, validated.
@@ -48,10 +44,26 @@ class Session:
         Raises:
             ChildError: It has ended, or was ended, without a valid answer.
         """
+        self.send(request)
+        return self._receive(request.get("name", request["do"]), timeout, 0.0, validate)
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Send a request; several may be on their way.
+
+        Raises:
+            ChildError: The child does not read.
+        """
         try:
-            answer = self._child.ask(request, timeout)
+            self._child.send(request)
+        except ChildError:
+            self.close()
+            raise
+
+    def _receive(self, about: str, timeout: float, processor: float, validate: Any) -> Any:
+        try:
+            answer = self._child.receive(about, timeout, processor)
             result = validate(answer)
-            self.observed |= answers.observed_from_untrusted(answer, self._paths)
+            self._observed.append(answers.observed_from_untrusted(answer, self._paths))
         except AnswerError as error:
             self.close()  # it may be out of step, or worse
             raise ChildError(f"it tampered with its description: {error}", "", False) from error  # noqa: FBT003
@@ -62,6 +74,11 @@ class Session:
             return result._replace(traceback=self._child.output())
         return result
 
+    @property
+    def observed(self) -> Observed:
+        """What was looked at so far."""
+        return Observed.of_all(self._observed)
+
     def kill(self) -> None:
         """Have the child end soon, for another thread that waits for it."""
         self._child.kill()
@@ -71,27 +88,44 @@ class Session:
         self._child.close()
         self._room.close()
 
-    def import_module(self, module: str, processor: float) -> Outcome:
-        """Import a plugin module; `processor` is how much processor time it may take, seconds.
+    def begin_import(self, module: str, processor: float) -> None:
+        """Have a plugin module imported, behind those that are on their way.
+
+        Args:
+            module: Its dotted name.
+            processor: How much processor time it may take, seconds.
+
+        Raises:
+            ChildError: The child does not read.
+        """
+        self.send({"do": "module", "name": module, "processor": processor})
+
+    def end_import(self, module: str, processor: float) -> Outcome:
+        """Return what the module is, of those on their way the first.
 
         Raises:
             ChildError: It has taken the child with it.
         """
-        request = {"do": "module", "name": module, "processor": processor}
-        outcome: Outcome = self.ask(request, processor * _BACKSTOP, answers.module_from_untrusted)
+        outcome: Outcome = self._receive(
+            module, processor * _BACKSTOP, processor, answers.module_from_untrusted
+        )
         return outcome
 
     def locate(self, package: str, processor: float) -> tuple[str, ...] | Failure | None:
         """Import a plugin package and return its `__path__`; None if it is not there."""
-        request = {"do": "package", "name": package, "processor": processor}
+        self.send({"do": "package", "name": package, "processor": processor})
         found: tuple[str, ...] | Failure | None
-        found = self.ask(request, processor * _BACKSTOP, answers.package_from_untrusted)
+        found = self._receive(
+            package, processor * _BACKSTOP, processor, answers.package_from_untrusted
+        )
         return found
 
     def resolve(self, module: str, names: list[str], processor: float) -> tuple[str, ...]:
         """Import a module of interfaces and return those of the names that are some."""
-        request = {"do": "resolve", "name": module, "names": names, "processor": processor}
-        found = self.ask(request, processor * _BACKSTOP, answers.resolved_from_untrusted)
+        self.send({"do": "resolve", "name": module, "names": names, "processor": processor})
+        found = self._receive(
+            module, processor * _BACKSTOP, processor, answers.resolved_from_untrusted
+        )
         return () if isinstance(found, Failure) else tuple(found)
 
 

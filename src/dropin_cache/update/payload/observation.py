@@ -26,11 +26,11 @@ class Observation:
     """What has been looked at since `install`, and has not been reported yet."""
 
     def __init__(self) -> None:
-        self._files: dict[str, None] = {}
-        self._listed: dict[str, None] = {}
-        self._names: dict[tuple[str, int], None] = {}
+        self._files: set[str] = set()
+        self._listed: set[str] = set()
+        self._names: set[tuple[str, int]] = set()
         self._paths: dict[tuple[str, ...], int] = {}
-        self._reported = [0, 0, 0, 0]
+        self._news: dict[str, list[Any]] = _nothing()
 
     def install(self) -> None:
         """Begin to note."""
@@ -40,9 +40,11 @@ class Observation:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002
         """Note that a module is looked for, and leave finding it to others."""
         searched = tuple(each for each in (sys.path if path is None else path) if type(each) is str)
-        number = self._paths.setdefault(searched, len(self._paths))
-        if type(name) is str and len(self._names) < _MAX_NOTES:
-            self._names[name, number] = None
+        if searched not in self._paths:
+            self._paths[searched] = len(self._paths)
+            self._news["paths"].append(searched)
+        if type(name) is str:
+            self._note("names", self._names, (name, self._paths[searched]))
 
     def report(self) -> dict[str, list[Any]]:
         """Return what is new since the last report.
@@ -52,34 +54,40 @@ class Observation:
             paths, numbered from 0 in the order in which they are reported. "names": pairs of a
             module's name and the number of the search path it was looked for on.
         """
-        found: list[list[Any]] = [
-            list(each) for each in (self._files, self._listed, self._paths, self._names)
-        ]
-        news = [each[done:] for each, done in zip(found, self._reported)]
-        self._reported = [len(each) for each in found]
-        return dict(zip(("files", "listed", "paths", "names"), news))
+        news, self._news = self._news, _nothing()
+        return news
 
     def _note_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            self._note(self._files, arguments[0])
+            self._note_path("files", self._files, arguments[0])
         elif event == "import":
-            self._note(self._files, arguments[1])  # an extension module's file, else None
+            # An extension module's file, else None.
+            self._note_path("files", self._files, arguments[1])
         elif (
             event in {"os.listdir", "os.scandir"}
             # This frame's caller: what is written in C has no frame.
             and sys._getframe(1).f_code.co_filename != _IMPORT_SYSTEM  # noqa: SLF001
         ):
-            self._note(self._listed, "." if arguments[0] is None else arguments[0])
+            path = "." if arguments[0] is None else arguments[0]
+            self._note_path("listed", self._listed, path)
 
-    @staticmethod
-    def _note(notes: dict[str, None], path: Any) -> None:
+    def _note_path(self, kind: str, notes: set[str], path: Any) -> None:
         if type(path) is bytes:
             path = path.decode(sys.getfilesystemencoding(), "surrogateescape")
         elif type(path) is not str:
             # Path objects; not descriptors, which have been opened before.
             path = getattr(path, "__fspath__", str)() if not isinstance(path, int) else ""
-        if type(path) is str and path and len(notes) < _MAX_NOTES:
-            notes[_source_of(path)] = None
+        if type(path) is str and path:
+            self._note(kind, notes, _source_of(path))
+
+    def _note(self, kind: str, notes: set[Any], note: Any) -> None:
+        if note not in notes and len(notes) < _MAX_NOTES:
+            notes.add(note)
+            self._news[kind].append(note)
+
+
+def _nothing() -> dict[str, list[Any]]:
+    return {"files": [], "listed": [], "paths": [], "names": []}
 
 
 def _source_of(path: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
+import marshal
 import os
 import pwd
 import resource
@@ -96,19 +98,22 @@ class Sandbox(Protocol):
 
 
 class Source(NamedTuple):
-    """The source of one of our modules, for another interpreter.
+    """One of our modules, for another interpreter.
 
     Attributes:
         name: The module's dotted name.
         file: Where it is.
         text: The source.
+        code: The same compiled, for interpreters of this version.
     """
 
     name: str
     file: str
     text: str
+    code: bytes
 
 
+@functools.cache
 def source_of(name: str) -> Source:
     """Return the source of one of our modules, also from an archive, without importing it; PEP 302.
 
@@ -120,7 +125,8 @@ def source_of(name: str) -> Source:
     """
     spec: Any = find_spec(name)
     try:
-        return Source(name, spec.origin, spec.loader.get_source(name))
+        code = marshal.dumps(spec.loader.get_code(name))
+        return Source(name, spec.origin, spec.loader.get_source(name), code)
     except ImportError as error:  # what importlib makes of every failure
         if isinstance(cause := error.__cause__, OSError):
             raise UnreadableError(spec.origin, cause.errno or errno.EIO) from cause

@@ -46,10 +46,13 @@ class Observed(NamedTuple):
     listed: frozenset[str] = frozenset()
     names: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
 
-    def __or__(self, other: Observed) -> Observed:
-        """Return what was looked at in either."""
-        return Observed(
-            self.files | other.files, self.listed | other.listed, self.names | other.names
+    @classmethod
+    def of_all(cls, parts: Sequence[Observed]) -> Observed:
+        """Return what was looked at in any of several."""
+        return cls(
+            frozenset().union(*(each.files for each in parts)),
+            frozenset().union(*(each.listed for each in parts)),
+            frozenset().union(*(each.names for each in parts)),
         )
 
 
