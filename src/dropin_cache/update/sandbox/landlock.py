@@ -14,8 +14,10 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Optional
 
+from dropin_cache.update.files.lock import lock_user
 from dropin_cache.update.files.private_directory import private_directory
 from dropin_cache.update.sandbox.filter import call_filter, machine
 from dropin_cache.update.sandbox.launch import (
@@ -35,6 +37,7 @@ from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.visible import View
 
 _ADVICE = "use the namespace sandbox (install bubblewrap), or move it"
+_PATIENCE = 60.0  # seconds to wait for the sandboxes of another update
 _PAYLOAD = "dropin_cache.update.payload"
 _CREATE_RULESET, _VERSION = 444, 1  # linux/landlock.h
 
@@ -51,6 +54,8 @@ class Landlock:
         self._account = child_account() if privileged else None
         self.user = None if self._account is None else self._account.uid
         self._filter = call_filter(machine())
+        self._rooms = 0
+        self._alone = contextlib.ExitStack()
 
     def lacks(self) -> str | None:
         """Ask the kernel, and look for the tools."""
@@ -65,10 +70,25 @@ class Landlock:
 
     works = lacks
 
-    def room(self) -> contextlib.AbstractContextManager[Optional[str]]:  # noqa: UP045
+    @contextlib.contextmanager
+    def room(self) -> Iterator[Optional[str]]:  # noqa: UP045
         """Make the child's home, which also is its place for temporary files."""
         account = self._account
-        return private_directory(None if account is None else (account.uid, account.gid))
+        if account is None:
+            with private_directory(None) as private:
+                yield private
+            return
+        # The kernel counts the processes of a user, whoever starts them.
+        if not self._rooms:
+            self._alone.enter_context(lock_user(account.uid, _PATIENCE))
+        self._rooms += 1
+        try:
+            with private_directory((account.uid, account.gid)) as private:
+                yield private
+        finally:
+            self._rooms -= 1
+            if not self._rooms:
+                self._alone.close()
 
     def launch(
         self,
