@@ -112,12 +112,24 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
             modules=record.modules,
             plugins=record.plugins,
             broken=tuple(broken),
-            warnings=tuple(line for one in good.values() for line in one.warnings),
+            warnings=tuple(
+                _with_origin(dropin, one, line)
+                for dropin, one in good.items()
+                for line in one.warnings
+            ),
             changes=tuple(_changes(known, cached)),
         ),
     )
     found = _compare(cache, cached.file, on_disk)
     return cache._replace(report=cache.report._replace(found=found))
+
+
+def _with_origin(dropin: Dropin, one: Known, line: str) -> str:
+    """Put the module and its owner in front of what is said of it."""
+    owner = name_in(one.owner)
+    origin = f"{dropin.module} (of {owner})" if owner else dropin.module
+    rest = line.removeprefix(dropin.module).lstrip(".: ")
+    return f"{origin}: {rest}"
 
 
 def _is_unsettled(one: Known) -> bool:
