@@ -128,6 +128,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "virtualenv"
+_LONG = "DROPIN_CACHE_LONG" in os.environ
 # What every change has to pass. Pythons in between hold no surprise that the oldest, the newest and
 # the default one do not; they are for `make test-long`, as are tests that take long.
 _ENDS = {*list(INTERPRETERS)[:1], DEFAULT, *list(INTERPRETERS)[-1:]}
@@ -166,13 +167,17 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; on the default Python also hold the coverage.
 
+    On the others, `make test` runs the tests that start no processes. Most processes of the rest
+    run the same interpreter anyway: the system's.
+
     Arguments behind `--` go to pytest, and then nothing is asked of the coverage.
     """
     group = nox.project.dependency_groups(PYPROJECT, "test")
     _install(session, "python", [*DEPENDENCIES, *group], Path(session.virtualenv.location))
     _install_project(session, "python")
+    everything = session.python == DEFAULT or _LONG or bool(session.posargs)
     environment = {
-        **{name: _interoperation(session, name) for name in INTEROPERATION},
+        **{name: _interoperation(session, name) for name in INTEROPERATION if everything},
         "DROPIN_CACHE_PYTHONS": os.pathsep.join(INTERPRETERS.values()),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(WORK / "hypothesis"),
         "COVERAGE_FILE": str(WORK / "coverage" / "data"),
@@ -187,7 +192,9 @@ def tests(session: nox.Session) -> None:
     if session.python != DEFAULT:
         # Its children are always the system's interpreter, so there is nothing else to learn.
         options.append("--ignore=tests/test_hostile_dropins.py")
-    elif not session.posargs:
+    if not everything:
+        options += ["-m", "not processes"]
+    elif session.python == DEFAULT and not session.posargs:
         shutil.rmtree(WORK / "coverage", ignore_errors=True)
         (WORK / "coverage").mkdir()
         options += ["--cov", "--cov-config=pyproject.toml", "--cov-report=term-missing"]

@@ -15,6 +15,8 @@ import command_line
 import dropin_cache
 from conftest import Tree, run_python
 
+pytestmark = pytest.mark.processes
+
 SEEDS = range(20)
 DROPINS = ("alpha", "beta", "gamma", "delta")
 _OLDEST = (3, 9)

@@ -115,6 +115,7 @@ class TestOrder:
         """A generator will do."""
         assert encode(dropin for dropin in sample()) == SAMPLE
 
+    @pytest.mark.processes
     def test_hash_seeds(self) -> None:
         """Hash seeds make no difference."""
         printed = {

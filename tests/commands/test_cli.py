@@ -39,6 +39,8 @@ from conftest import Tree, missing, run_python
 from dropin_cache import cli, commands
 from dropin_cache.update.files import cache_directory
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 EXIT_STATUS = """\
 exit status:

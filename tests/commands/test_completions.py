@@ -15,6 +15,8 @@ import pytest
 from conftest import missing
 from dropin_cache.commands import options
 
+pytestmark = pytest.mark.processes
+
 TREE = Path(__file__).resolve().parents[2]
 COMPLETIONS = TREE / "hooks" / "completions"
 

@@ -22,6 +22,8 @@ from conftest import Tree
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.text import one_line
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 # What starts the interpreter in a sandbox takes it for a shell script, as shells do.
 NO_FORMAT = ".*: hello: .*not found" if os.geteuid() == 0 else "Exec format error"

@@ -29,6 +29,8 @@ from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedErro
 from dropin_cache.update.files import atomic, cache_directory, lock
 from dropin_cache.update.files.trusted import Files
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 SECRET = b"what only root may read and write"
 DATA = encode([CachedDropin("app.plugins.one", None)])

@@ -270,8 +270,7 @@ class TestApart:
     """Drop-ins in a sandbox, here without one."""
 
     TRUSTING = (
-        "from dropin_cache.update.payload import proof\n"
-        "proof.broken_promises = lambda *_: []\n"
+        "from dropin_cache.update.payload import proof\nproof.broken_promises = lambda *_: []\n"
     )
 
     def test_on_its_own(self, tmp_path: Path) -> None:
