@@ -562,12 +562,13 @@ class TestModeOfTheCache:
         # In a child, because the mask concerns everything that a process makes.
         program = """
         import os, sys
-        import app.plugins, dropin_cache, dropin_cache.update
+        import app.plugins, dropin_cache
+        from dropin_cache.update import orchestrator, report
         sys.dont_write_bytecode = True
         os.umask(int(sys.argv[1]))
         if sys.argv[2] == "True":
-            request = dropin_cache.update.Request(("app.plugins",), paths=tuple(sys.argv[3:]))
-            dropin_cache.update.update(request, lambda *_: None)
+            request = report.Request(("app.plugins",), paths=tuple(sys.argv[3:]))
+            orchestrator.update(request, lambda *_: None)
         else:
             dropin_cache.getCache(app.plugins)
         """

@@ -44,7 +44,7 @@ from dropin_cache.update.files import cache_directory
 def write_cache(directory=sys.argv[1]):
     dropin = _scan.Dropin("one", "app.plugins.one", "one.py", 1, 10**18, 1e9)
     entry = CachedDropin("app.plugins.one", None)
-    write.write_cache(directory, [entry], [dropin], lock_timeout=0)
+    cache_directory.write_cache(directory, [entry], [dropin], lock_timeout=0)
 """
 
 
@@ -404,7 +404,7 @@ class TestDate:
             sys.executable,
             textwrap.dedent(code),
             here,
-            env={"PYTHONPATH": str(here.parent)},
+            env={"PYTHONPATH": str(here.parents[1])},
         )
         if outcome.status == 77:
             pytest.skip("no loop device, or no ext2, to be had")
