@@ -128,7 +128,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "virtualenv"
-_LONG = "DROPIN_CACHE_LONG" in os.environ
+_LONG = bool(os.environ.get("DROPIN_CACHE_LONG"))
 # What every change has to pass. Pythons in between hold no surprise that the oldest, the newest and
 # the default one do not; they are for `make test-long`, as are tests that take long.
 _ENDS = {*list(INTERPRETERS)[:1], DEFAULT, *list(INTERPRETERS)[-1:]}
@@ -138,6 +138,8 @@ nox.options.sessions = [
     f"torture-{DEFAULT}",
     f"packages-{DEFAULT}",
 ]
+# More than processors: much of the time, the processes that tests start wait for each other.
+_AT_ONCE = f"--numprocesses={len(os.sched_getaffinity(0)) * 3 // 2 or 1}"
 # What counts what happens under faults, races and load; `make torture` runs the long form of it.
 _HARNESSES = [f"tests/{name}" for name in ("faults", "fuzz", "load", "races")]
 
@@ -185,7 +187,7 @@ def tests(session: nox.Session) -> None:
     options = [
         f"--override-ini=cache_dir={WORK}/pytest/{session.python}",
         f"--junit-xml={WORK}/results/{session.python}.xml",
-        "--numprocesses=auto",
+        _AT_ONCE,
         "--dist=loadgroup",
         *(f"--ignore={name}" for name in ("tests/packages", *_HARNESSES)),
     ]
@@ -215,7 +217,7 @@ def torture(session: nox.Session) -> None:
     options = [
         f"--override-ini=cache_dir={WORK}/pytest/torture",
         f"--junit-xml={WORK}/results/torture.xml",
-        "--numprocesses=auto",
+        _AT_ONCE,
         "--dist=loadgroup",
     ]
     environment = {
@@ -238,7 +240,7 @@ def packages(session: nox.Session) -> None:
     options = [
         f"--override-ini=cache_dir={WORK}/pytest/packages",
         f"--junit-xml={WORK}/results/packages.xml",
-        "--numprocesses=auto",
+        _AT_ONCE,
         "--dist=loadgroup",  # one process for all tests that share a system
     ]
     arguments = session.posargs or ["tests/packages"]

@@ -22,6 +22,8 @@ import host
 from dropin_cache import _plugins
 
 NOBODY = 65534
+LONG = bool(os.environ.get("DROPIN_CACHE_LONG"))
+"""Whether this is `make test-long`, which runs also what is marked so."""
 _STORMS = (
     "fork_many",
     "fork_storm",
@@ -40,7 +42,6 @@ _PROCESSES = (
     *(f"update/state/test_{name}.py" for name in ("dependencies", "ledger", "quick_list")),
 )
 _MARK = "processes"
-_LONG = "DROPIN_CACHE_LONG" in os.environ  # this is `make test-long`
 _STARTS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen")
 _started: list[str] = []
 
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if str(item.path).startswith(places):
             item.add_marker(_MARK)
-    if not _LONG:
+    if not LONG:
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("long")]

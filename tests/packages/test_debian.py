@@ -16,6 +16,7 @@ from debian_support import (
     WITH_DROPINS,
     Debian,
     built_packages,
+    with_ours,
     witness,
 )
 from roots import SLOW
@@ -50,10 +51,13 @@ def stock(packages: Path) -> Iterator[Debian]:
 
 
 @pytest.fixture
-def debian(stock: Debian) -> Debian:
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
     """A system that has our packages installed."""
-    stock.install_ours()
-    return stock
+    debian = Debian(with_ours(tmp_path_factory))
+    try:
+        yield debian
+    finally:
+        debian.close()
 
 
 class TestLifecycle:

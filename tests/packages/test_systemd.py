@@ -6,10 +6,10 @@ import os
 
 import pytest
 
+from conftest import LONG
 from installs import wheel
 from systemd_support import BASE, LOCAL, TREE, UNITS, Booted, install
 
-LONG = os.environ.get("DROPIN_CACHE_LONG") == "1"
 NOBODY = 65534
 PLUGINS = f"{LOCAL}/twisted/plugins"
 SERVICE = "dropin-cache.service"
