@@ -7,6 +7,7 @@ releases of what is installed there.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -176,7 +177,7 @@ def tests(session: nox.Session) -> None:
     """
     group = nox.project.dependency_groups(PYPROJECT, "test")
     _install(session, "python", [*DEPENDENCIES, *group], Path(session.virtualenv.location))
-    _install_project(session, "python")
+    _install_project(session, "python", Path(session.virtualenv.location))
     everything = session.python == DEFAULT or _LONG or bool(session.posargs)
     environment = {
         **{name: _interoperation(session, name) for name in INTEROPERATION if everything},
@@ -211,7 +212,7 @@ def torture(session: nox.Session) -> None:
     """
     groups = nox.project.dependency_groups(PYPROJECT, "test", "torture")
     _install(session, "python", [*DEPENDENCIES, *groups], Path(session.virtualenv.location))
-    _install_project(session, "python")
+    _install_project(session, "python", Path(session.virtualenv.location))
     record = WORK / "tally.jsonl"
     record.unlink(missing_ok=True)
     options = [
@@ -236,7 +237,7 @@ def packages(session: nox.Session) -> None:
     """
     group = nox.project.dependency_groups(PYPROJECT, "test")
     _install(session, "python", [*DEPENDENCIES, *group], Path(session.virtualenv.location))
-    _install_project(session, "python")
+    _install_project(session, "python", Path(session.virtualenv.location))
     options = [
         f"--override-ini=cache_dir={WORK}/pytest/packages",
         f"--junit-xml={WORK}/results/packages.xml",
@@ -267,10 +268,25 @@ def _install(session: nox.Session, python: str, requirements: list[str], directo
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def _install_project(session: nox.Session, python: str) -> None:
-    """Install the source tree as it is now, in the way its users do."""
+def _install_project(session: nox.Session, python: str, directory: Path) -> None:
+    """Install the source tree as it is now, in the way its users do, unless it is there already."""
+    stamp = directory / "project.txt"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == _source():
+        return
     command = (python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall")
     session.run_install(*command, _wheel(session), external=True)
+    stamp.write_text(_source(), encoding="utf-8")
+
+
+@functools.cache
+def _source() -> str:
+    """Return a digest of all that goes into the wheel."""
+    files = [file for file in sorted((TREE / "src").rglob("*")) if file.suffix != ".pyc"]
+    digest = hashlib.sha256()
+    for file in (*files, *(TREE / name for name in ("LICENSE", "README.md", "pyproject.toml"))):
+        digest.update(f"{file.relative_to(TREE)}\n".encode())
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()
 
 
 def _wheel(session: nox.Session) -> str:
@@ -301,7 +317,7 @@ def _interoperation(session: nox.Session, variable: str) -> str:
             make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--python", base)
             session.run_install(*make, str(directory), external=True)
         _install(session, python, requirements, directory)
-        _install_project(session, python)
+        _install_project(session, python, directory)
         _interoperable[variable] = python
     return _interoperable[variable]
 

@@ -53,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.addaudithook(lambda event, _: _started.append(event) if event in _STARTS else None)
     # How long something takes is no matter of these tests: other work may be done beside.
     patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+    if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ:
+        patient["database"] = None  # it would be in the source tree
     hypothesis.settings.register_profile("patient", **patient)
     hypothesis.settings.load_profile("patient")
     host.default_signals()
@@ -183,9 +185,7 @@ def public_path() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _room_for_processes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def _room_for_processes(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let tests that fork without end run while no other test does, whichever process has it.
 
     Tests that start nothing need no room, and prove here that they start nothing.
@@ -196,26 +196,28 @@ def _room_for_processes(
         assert not _started, f"it starts processes; mark it: @pytest.mark.{_MARK}"
         return
     alone = any(word in request.node.name for word in _STORMS)
-    with room_for_processes(tmp_path_factory, alone=alone):
+    with room_for_processes(alone=alone):
         yield
 
 
 @contextlib.contextmanager
-def room_for_processes(factory: pytest.TempPathFactory, *, alone: bool = False) -> Iterator[None]:
+def room_for_processes(*, alone: bool = False) -> Iterator[None]:
     """Keep those out that fork without end; or, for these, everybody else.
 
     All children belong to one user, and how many processes a user may have is counted for the
-    system as a whole: another test might find no room for its own. Tests are in such a room by
-    themselves; a fixture of a wider scope that starts processes is not.
+    system as a whole: another test might find no room for its own. So the locks are the machine's,
+    on directories, which leaves nothing behind: another tree's tests may run as well. Tests are in
+    such a room by themselves; a fixture of a wider scope that starts processes is not.
     """
-    place = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
-    with (place / "gate").open("w") as gate, (place / "room").open("w") as room:
+    gate, room = (os.open(place, os.O_RDONLY | os.O_CLOEXEC) for place in ("/", "/usr"))
+    try:
         fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for all others to end keeps more from starting
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
         yield
+    finally:
+        os.close(gate)
+        os.close(room)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -207,10 +208,9 @@ def candidates():
         return [Path(sys.executable), *map(Path, told.split(os.pathsep))]
     names = [f"python3.{minor}" for minor in range(_OLDEST[1], 30)]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    directories = [
-        *map(Path, os.environ.get("PATH", os.defpath).split(os.pathsep)),
-        *sorted(pyenv.glob("versions/*/bin"), reverse=True),
-    ]
+    directories = [Path(each) for each in os.get_exec_path()]
+    with contextlib.suppress(OSError):  # it may be another user's
+        directories += sorted(pyenv.glob("versions/*/bin"), reverse=True)
     return [Path(sys.executable), *(place / name for place in directories for name in names)]
 
 

@@ -15,8 +15,6 @@ import pytest
 from conftest import missing
 from dropin_cache.commands import options
 
-pytestmark = pytest.mark.processes
-
 TREE = Path(__file__).resolve().parents[2]
 COMPLETIONS = TREE / "hooks" / "completions"
 
@@ -91,7 +89,7 @@ class Bash(Shell):
         """Return what can follow."""
         command, *words = line.split(" ")
         script = f"""
-            source {COMPLETIONS}/{command}.bash
+            source "{COMPLETIONS}/{command}.bash"
             COMP_WORDS=({command} "$@") COMP_CWORD=$#
             set -- $(complete -p {command})
             while [ "$1" != -F ]; do shift; done
@@ -107,7 +105,7 @@ class Fish(Shell):
     def complete(self, line):
         """Return what can follow."""
         command = line.split(" ")[0]
-        script = f"source {COMPLETIONS}/{command}.fish; complete -C '{line}'"
+        script = f"source '{COMPLETIONS}/{command}.fish'; complete -C '{line}'"
         lines = self.run(found("fish"), "--no-config", "-c", script)
         return {each.partition("\t")[0] for each in lines}
 
@@ -121,7 +119,7 @@ class Zsh(Shell):
         (home / "offered").write_text("")
         (home / ".zshrc").write_text(
             f"""
-            fpath=({COMPLETIONS} $fpath)
+            fpath=("{COMPLETIONS}" $fpath)
             autoload -Uz compinit && compinit -u -D
             compadd() {{
                 # With one of these options it is only asked something.
@@ -129,7 +127,7 @@ class Zsh(Shell):
                 # Nothing is shown in the end: nobody reads what would soon fill the terminal.
                 local -a offered
                 builtin compadd -O offered "$@"
-                print -rl -- $offered >>{home}/offered
+                print -rl -- $offered >>"{home}/offered"
             }}
             complete-line() {{ _main_complete }}
             zle -C complete-line complete-word complete-line
@@ -162,6 +160,7 @@ def shell(request, tmp_path):
     return request.param(tmp_path)
 
 
+@pytest.mark.processes
 class TestShells:
     """What can follow, as the shells say."""
 

@@ -100,7 +100,9 @@ def told(outcome: Outcome, status: int, message: str, advice: str) -> None:
 def other_python(name: str) -> Path:
     """Return an interpreter of a version, or skip."""
     versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
-    places = [*map(Path, os.get_exec_path()), *sorted(versions.glob(f"{name}*/bin"))]
+    places = [Path(place) for place in os.get_exec_path()]
+    with contextlib.suppress(OSError):  # it may be another user's
+        places += sorted(versions.glob(f"{name}*/bin"))
     program = "import sys; print('%d.%d' % sys.version_info[:2])"
     for candidate in (place / f"python{name}" for place in places):
         with contextlib.suppress(OSError):

@@ -258,6 +258,7 @@ class TestOpenTargets:
             assert [sys.executable] == [probe.python for probe in found.probes]
             assert [] == found.problems
 
+    @pytest.mark.processes
     @pytest.mark.skipif(ROOT, reason="root has configured interpreters")
     def test_interpreters_of_a_user(self) -> None:
         """The configured ones are those of the system."""
