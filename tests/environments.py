@@ -33,7 +33,9 @@ def environment(path: Path) -> Environment:
     venv.create(path, symlinks=True)
     version = "python{}.{}".format(*sys.version_info)
     site = path / "lib" / version / "site-packages"
-    (site / "project.pth").write_text(f"{Path(dropin_cache.__file__).parent.parent}\n")
+    # One directory, unless the project is installed in place.
+    found = {Path(dropin_cache.__file__).parents[1], Path(zope.interface.__file__).parents[2]}
+    (site / "project.pth").write_text("".join(f"{directory}\n" for directory in found))
     return Environment(str(path / "bin" / "python"), site, path)
 
 

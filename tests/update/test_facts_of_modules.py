@@ -9,6 +9,8 @@ import pytest
 from conftest import Tree, run_python
 from reader_support import LIBRARY
 
+pytestmark = pytest.mark.processes
+
 
 class TestPrepared:
     """What is done while drop-ins are imported."""

@@ -15,6 +15,8 @@ from dropin_cache._model import CachedDropin
 from environments import Environment, environment
 from updates import Done, run
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
