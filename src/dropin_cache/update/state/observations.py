@@ -151,7 +151,8 @@ def note(observed: Observed, roots: Iterable[str], since: int) -> Noted:
     """
     look = Look()
     # Code often asks for the canonical path of its own file first.
-    places = {place for root in roots for place in (root.rstrip("/"), _canonical(root))}
+    names = [root.rstrip("/") for root in roots]
+    places = {place for name in names if name for place in (name, _canonical(name))}
     within = tuple(f"{place}/" for place in places)
 
     def counts(path: str) -> bool:
