@@ -36,10 +36,13 @@ _STORMS = (
 _PROCESSES = (
     *("faults", "fuzz", "load", "packages", "races"),
     *("test_hostile_dropins.py", "test_many_dropins.py"),
-    *(f"update/importing/test_{name}.py" for name in ("child", "importer", "processes", "worker")),
-    *(f"update/payload/test_{name}.py" for name in ("isolation", "program", "proof", "supervisor")),
+    *("update/importing/test_child.py", "update/importing/test_importer.py"),
+    *("update/importing/test_processes.py", "update/importing/test_starting.py"),
+    "update/importing/test_user_namespaces.py",
+    *(f"update/payload/test_{name}.py" for name in ("program", "proof", "supervisor")),
+    "update/payload/test_confinement.py",
     *(f"update/sandbox/test_{name}.py" for name in ("choice", "landlock", "launch", "namespace")),
-    *(f"update/state/test_{name}.py" for name in ("dependencies", "ledger", "quick_list")),
+    *(f"update/state/test_{name}.py" for name in ("ledger", "quick_list", "recorded")),
 )
 _MARK = "processes"
 _STARTS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen")
