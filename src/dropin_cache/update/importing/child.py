@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from typing import Any, NamedTuple
 
@@ -120,6 +121,7 @@ class Child:
         self._tail = b""
         self._processor = 0.0  # seconds that the last request may take
         self._ended = False
+        self._reaping = threading.Lock()
         handed_over = [self._answers.write, self._lifeline.read]
         arguments = [str(descriptor) for descriptor in handed_over]
         for source, text in zip(sources, program):
@@ -152,7 +154,7 @@ class Child:
             os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
             self._send(b"".join(program), time.monotonic() + _START_TIMEOUT)
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
-            self._end("")
+            self.close()
             raise
         finally:
             _close(facts.read)
@@ -177,7 +179,9 @@ class Child:
 
     def kill(self) -> None:
         """Have the child end soon; another thread is about to find that out, and to clean up."""
-        self._offspring.interrupt(self._process)
+        with self._reaping:  # a child that has been waited for may have left its number to others
+            if self._process.returncode is None:
+                self._offspring.interrupt(self._process)
 
     def close(self) -> None:
         """Let the child end, and kill it and its offspring if they do not."""
@@ -253,7 +257,8 @@ class Child:
         while not self._is_dead() and time.monotonic() < patience:
             time.sleep(_POLL / 20)
         alone = self._is_dead()
-        status = self._offspring.kill(self._process)
+        with self._reaping:
+            status = self._offspring.kill(self._process)
         printed = self.output()
         _close(self._answers.read, self._output.read, self._lifeline.write)
         if reason is None and alone:

@@ -176,6 +176,7 @@ class Importer:
             except ChildError:
                 if session is not None:
                     observed |= session.observed
+                    self._end(session)
                 session = None
         if session is not None:
             observed |= session.observed
@@ -191,7 +192,10 @@ class Importer:
     ) -> Imported:
         """Import the modules of one owner, one after the other."""
         outcomes: dict[str, Outcome] = {}
-        observed = session.observed if session is not None else Observed()
+        observed = Observed()
+        if session is not None:
+            self._running.add(session)
+            observed = session.observed
         used = False  # whether the child has imported a plugin module
         room = MAX_DESCRIPTIONS
         for module in job.modules:
@@ -218,7 +222,10 @@ class Importer:
                 outcome = session.import_module(module, self._processor)
             except ChildError as error:
                 outcome = Failure(one_line(error.reason), error.output, error.passing)
-                seen = session.observed if session is not None else Observed()
+                seen = Observed()
+                if session is not None:
+                    seen = session.observed
+                    self._end(session)
                 session = None
                 if self._stopped.is_set():
                     break
@@ -247,6 +254,7 @@ class Importer:
         self._running.add(session)
         if self._stopped.is_set():
             self._end(session)
+            raise ChildError("the update was interrupted", "", True)  # noqa: FBT003
         return session
 
     def _end(self, session: Session) -> None:
