@@ -273,10 +273,10 @@ class TestPromises:
 class TestObserved:
     """What has been looked at, in any answer."""
 
-    def observed(self, paths: list[tuple[str, ...]] | None = None, **parts: Any) -> Observed:
+    def observed(self, known: list[tuple[str, ...]] | None = None, **parts: Any) -> Observed:
         """Return what an answer with some other parts says."""
         answer = sent({"observed": {**OBSERVED, **parts}})
-        return answers.observed_from_untrusted(answer, [] if paths is None else paths)
+        return answers.observed_from_untrusted(answer, [] if known is None else known)
 
     def test_valid(self) -> None:
         """Files, directories, and names with the path they were looked for on."""
