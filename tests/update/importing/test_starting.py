@@ -66,9 +66,7 @@ def asked(interpreter: Interpreter, confinement: Confinement | None = None) -> S
 
 
 @contextmanager
-def started(
-    interpreter: Interpreter, confinement: Confinement | None = None
-) -> Iterator[Session]:
+def started(interpreter: Interpreter, confinement: Confinement | None = None) -> Iterator[Session]:
     """Have a child."""
     with starter(confinement) as found:
         session = found.start(interpreter)

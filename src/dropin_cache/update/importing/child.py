@@ -77,7 +77,8 @@ if sys.version_info < (3, 9):
     stream = os.fdopen(0, "rb")
     stream.read(sum(int(size) for size in sys.argv[4::4] + sys.argv[5::4]))
     answer = {"version": sys.version_info[:2], "zope": True, "path": [], "files": []}
-    answer.update(packages=[], of="start", observed={})
+    observed = {"files": [], "listed": [], "paths": [], "names": []}
+    answer.update(packages=[], of="start", observed=observed)
     os.write(int(sys.argv[1]), (json.dumps(answer) + "\n").encode("ascii"))
     sys.exit()
 import marshal
