@@ -428,8 +428,8 @@ class TestUpdate:
         first, *middle, last = lines
         assert BROKEN == first + "\n"
         assert "  app.plugins.bad: Traceback (most recent call last):" == middle[0]
-        assert f'    File "{bad}", line 1, in <module>' in middle
-        assert "  ZeroDivisionError: division by zero" == last
+        assert f'  app.plugins.bad:   File "{bad}", line 1, in <module>' == middle[1]
+        assert "  app.plugins.bad: ZeroDivisionError: division by zero" == last
 
     def test_verbose_without_traceback(self, app: Tree, plugins: Path, bad: Path) -> None:
         """Where there is none, none is printed."""
