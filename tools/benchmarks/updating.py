@@ -22,7 +22,8 @@ from importlib.metadata import distributions
 owners = {}
 for distribution in distributions():
     for file in distribution.files or ():
-        if str(file.parent) == "twisted/plugins" and file.suffix == ".py" and file.stem != "__init__":
+        there = str(file.parent) == "twisted/plugins" and file.suffix == ".py"
+        if there and file.stem != "__init__":
             owners.setdefault(distribution.name, []).append(f"import twisted.plugins.{file.stem}")
 commands = [[sys.executable, "-I", "-B", "-c", ";".join(each)] for each in owners.values()]
 running = []
