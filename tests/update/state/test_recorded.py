@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+
 from command_line import bare_environment, no_process_left, unprivileged
 from conftest import Tree
-from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.discovery.interpreters import Start, interpreter_of
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state.ledger import Ledger
 from dropin_cache.update.state.observations import Look, Observed
 from dropin_cache.update.state.recorded import Recorded
