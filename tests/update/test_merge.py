@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -224,29 +222,3 @@ class TestOwners:
             done = run(tree)
             assert ["some-app"] == [each.owner for each in done.report.directories[0].broken]
         assert done.alone
-
-
-class TestRace:
-    """Files that change."""
-
-    def test_same_again(self, tree: Tree) -> None:
-        """The same file, installed once more, is not imported: that costs a digest."""
-        tree.application()
-        file = tree.dropin("one")
-        assert ["one"] == run(tree).imported
-        shutil.copy2(file, f"{file}.new")
-        os.replace(f"{file}.new", file)
-        assert [] == run(tree).imported
-
-    def test_just_written(self, tree: Tree) -> None:
-        """A plugin module that may have been written while it was imported is known by its content."""
-        tree.application()
-        tree.dropin("one")
-        now = os.stat(tree.path).st_mtime_ns + 10**10
-        file = tree.path / "app" / "plugins" / "one.py"
-        os.utime(file, ns=(now, now))
-        assert ["one"] == run(tree).imported
-        assert [] == run(tree).imported
-        file.write_text(file.read_text().replace("The plugin", "A  plugin"))
-        os.utime(file, ns=(now, now))
-        assert ["one"] == run(tree).imported

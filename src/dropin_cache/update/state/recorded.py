@@ -117,7 +117,9 @@ class Recorded:
             return "it failed before, and something was installed or removed since"
         if failed is not None and failed != setting:
             return "it failed before, with other limits or in another sandbox"
-        return self._why(f"owner {package} {owner}")
+        name = f"owner {package} {owner}"
+        # Of a module that failed, it is told whose it is also where owners were not kept apart.
+        return self._why(name if name in self._noted else f"owner {package} ")
 
     def note_owner(self, package: str, owner: str, observed: Observed) -> None:
         """Keep what the imports of an owner's modules have looked at."""
@@ -139,7 +141,8 @@ class Recorded:
         if self._record["start"] is None:
             return
         wanted = [f"package {name}" for name in self._record["packages"]]
-        wanted += [f"owner {package} {owner}" for package, owner in owners]
+        for package, owner in owners:
+            wanted += [f"owner {package} {owner}", f"owner {package} "]
         references = {
             module: self._record["references"][module]
             for module in sorted(set(modules))
