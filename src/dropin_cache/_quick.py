@@ -14,9 +14,6 @@ import sys
 STATE_DIRECTORY = "/var/lib/dropin-cache"
 """The directory of the list; like the ledger it is root's."""
 
-PLACE = STATE_DIRECTORY
-"""Its former name."""
-
 NAME = "stamps"
 
 MAX_SIZE = 32 << 20

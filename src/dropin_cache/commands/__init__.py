@@ -69,8 +69,10 @@ def _main(argv: Sequence[str]) -> int:
     # Package managers wait: making the options of all commands takes longer than reading them.
     arguments = build_parser(argv[0] if argv else None).parse_args(argv)
     # A command that is to be run gets everything as it is; the update behind it does this again.
-    if os.geteuid() == 0 and arguments.command != "run":
-        _forget_caller(arguments)
+    if arguments.command != "run":
+        _restore_signals()
+        if os.geteuid() == 0:
+            _forget_caller(arguments)
     brief = getattr(arguments, "trigger", False)
     try:
         with _signals_unwinding():
@@ -90,6 +92,16 @@ def _main(argv: Sequence[str]) -> int:
         terminal.discard(sys.stdout)
         words.failure(error)
         return DropinCacheError.exit_code
+
+
+def _restore_signals() -> None:
+    """Have signals arrive, and ended children be waited for, whatever the caller has left.
+
+    Whoever blocks SIGTERM or ignores SIGCHLD passes that on to what it starts, and to what that
+    starts. Signals that the caller ignores, as nohup does, stay ignored.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _forget_caller(arguments: argparse.Namespace) -> None:

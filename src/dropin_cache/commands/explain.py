@@ -16,7 +16,7 @@ from dropin_cache.update.discovery.owners import Owner, Owners
 from dropin_cache.update.importing.answers import is_dotted
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import DirectoryReport, Report, Request
-from dropin_cache.update.state.dependencies import IMPORTS
+from dropin_cache.update.state.observations import IMPORTS
 
 BROKEN = "broken"
 
@@ -92,8 +92,8 @@ def _explain_path(request: Request, path: str) -> Explanation:
 
 
 def _explain_name(request: Request, name: str) -> Explanation:
-    owners = Owners(request.root)
     result = update(request, _silently)
+    owners = Owners(request.root)
     for package in {found.package: None for found in result.directories}:
         if name == package or name.startswith(package + "."):
             explained = _search(result, name, owners, request.root)

@@ -98,8 +98,8 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
             "--timeout",
             type=_positive_seconds,
             metavar="S",
-            help="seconds that the import of one plugin module may take (default: the configured "
-            "number, or 30)",
+            help="seconds of processor time that the import of one plugin module may take "
+            "(default: the configured number, or 30)",
         )
     if command in {"update", "clean"}:
         parser.add_argument(

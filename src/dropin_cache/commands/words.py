@@ -114,6 +114,8 @@ def diagnostics(found: Report, *, quiet: bool, verbose: bool) -> None:
     """
     for problem in found.problems:
         error(problem, verbose=verbose)
+    for warning in () if quiet else found.warnings:
+        message("warning", warning)
     for directory in found.directories:
         if not quiet:
             _print_remarks(directory, verbose=verbose)
@@ -144,6 +146,8 @@ def news(found: Report) -> None:
     """
     for problem in found.problems:
         error(problem, brief=True)
+    for warning in found.warnings:
+        message("warning", warning)
     for directory in found.directories:
         for broken in directory.broken:
             if broken.news:
@@ -224,15 +228,16 @@ def _print_remarks(directory: DirectoryReport, *, verbose: bool) -> None:
 
 
 def _print_broken(broken: Broken, *, verbose: bool) -> None:
-    owner = f" (of {broken.owner})" if broken.owner else ""
-    message("warning", f"{broken.module}{owner} is left out: {broken.error}")
+    origin = broken.module + (f" (of {broken.owner})" if broken.owner else "")
+    message("warning", f"{origin} is left out: {broken.error}")
     if verbose:
-        _print_traceback(broken.traceback)
+        _print_traceback(broken.traceback, f"{origin}: ")
 
 
-def _print_traceback(text: str) -> None:
+def _print_traceback(text: str, origin: str = "") -> None:
+    """Print what plugin code may have written: each line says whose it is."""
     for line in text.splitlines():
-        advice(line)
+        advice(f"{origin}{line}")
 
 
 def _line(directory: DirectoryReport, *, conditional: bool) -> str:

@@ -15,7 +15,7 @@ from dropin_cache._scan import CACHE_NAME
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
 from dropin_cache.update.settings import configuration
-from dropin_cache.update.targets import interpreters
+from dropin_cache.update.targets import python_paths
 
 Snapshot = dict[str, tuple[int, int, int]]
 
@@ -50,7 +50,7 @@ def everywhere(request: Request) -> list[str]:
     """Return the directories of packages that an update is about."""
     if request.root is not None:  # who builds an image knows when it is done
         return []
-    pythons = interpreters(request.pythons)
+    pythons = python_paths(request.pythons)
     if os.geteuid() == 0 and not request.pythons:
         pythons += configured_pythons()
     found = [site for python in pythons for site in sites(prefix_of(python))]

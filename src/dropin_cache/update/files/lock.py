@@ -39,16 +39,38 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
         LockTimeoutError: Another process kept the lock.
         NotWrittenError: There is no place for a lock.
     """
+    # By identity, because one directory can have several paths.
+    status = os.fstat(directory)
+    with _held(f"{status.st_dev:x}-{status.st_ino:x}", path, timeout):
+        yield
+
+
+@contextlib.contextmanager
+def lock_user(uid: int, timeout: float) -> Iterator[None]:
+    """Hold the lock of the sandboxes that run as a user and count processes by user.
+
+    Without it one could starve another, no more; so whoever does not get it goes on.
+
+    Args:
+        uid: The number of the user.
+        timeout: How long to wait for other sandboxes, seconds.
+    """
+    with contextlib.ExitStack() as cleanup:
+        with contextlib.suppress(LockTimeoutError, NotWrittenError):
+            cleanup.enter_context(_held(f"user-{uid}", f"user {uid}", timeout))
+        yield
+
+
+@contextlib.contextmanager
+def _held(name: str, path: str, timeout: float) -> Iterator[None]:
+    """Hold the lock of a name; the rest is as for `lock`."""
     import filelock  # noqa: PLC0415 - see above
 
     with contextlib.ExitStack() as cleanup:
         try:
-            # By identity, because one directory can have several paths.
-            status = os.fstat(directory)
             locks, descriptor = _open_directory()
             cleanup.callback(quietly, os.close, descriptor)
-            name = f"{status.st_dev:x}-{status.st_ino:x}.lock"
-            held = _new_lock(os.path.join(_unmistakable(locks, descriptor), name))
+            held = _new_lock(os.path.join(_unmistakable(locks, descriptor), f"{name}.lock"))
             _acquire(held, timeout, locks)
         except filelock.Timeout as error:
             raise LockTimeoutError(path, timeout) from error

@@ -69,7 +69,7 @@ class Settings(NamedTuple):
         trusted_groups: Numbers of groups that may write what the writer relies on.
         sandbox: The tiers that are allowed, best first.
         limits: What a child may use.
-        timeout: Seconds for the import of one drop-in; None if not configured.
+        timeout: Seconds of processor time for one import; None if not configured.
         lock_timeout: Seconds to wait for another writer; None if not configured.
         packages: Plugin packages, besides the built-in ones.
         problems: Why a file or directory did not count: one for each.
