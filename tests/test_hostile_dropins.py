@@ -1,8 +1,10 @@
-"""What drop-ins cannot do, each attack of `hostile` in each sandbox.
+"""What plugin modules cannot do, each attack of `hostile` in each sandbox.
 
 Each attack does one thing when it is imported. It is shown to work without a sandbox, as far as
-that can be shown; then the real command imports it between good drop-ins. The victims, files,
-listeners and processes, are the tests' own.
+that can be shown; then the real command imports all of them, each as the one module of an
+installed distribution, before the modules of others: witnesses, which tell what they meet, and
+must tell the same as without any attack. The victims, files, listeners and processes, are the
+tests' own.
 """
 
 from __future__ import annotations
@@ -54,135 +56,144 @@ REFUSED = (
 KILLED = r"^it ended the process with "
 FORKS = r"^it forks when it is imported$"
 TAMPERED = r"^it tampered with its description"
-LARGE = r"^its description is larger than 4 MiB$"
-LATE = r"^it took longer than 0.7 s$"
+LARGE = r"^its description is larger than 1 MiB$"
+LATE = r"^it took (longer than 4 s|more than 1 s of processor time)$"
 ANY = r"."
 
 ANSWERS = (
     "what is attacked is between update and child, and guarded in the same way without sandbox"
 )
-OTHERWISE = "what is attacked is the size of the cache, which the child has no part in"
+OTHERWISE = "what is attacked is the cache, which the child has no part in"
+OWNERS = "what is attacked is what owners might share, and guarded against where they do not"
 
 
 class Attack(NamedTuple):
     """What is to be expected of an attack.
 
     Attributes:
-        group: What it is run together with; if "alone", nothing: it may change what is behind it.
         ending: The error it is reported with, or `CACHED`; for each of `TIERS` where they differ.
         shown: How it is shown to work: as "root", as "nobody", as the user of the "peer", in
             private "mounts" or "pids", or by a test of its own, "storm"; that it "hangs", "ends"
             the process, spoils its "neighbour", or cannot be "looked" at. Else why it cannot be.
+        hangs: Whether it does not end, and so has to be run with a short timeout.
     """
 
-    group: str
     ending: str | tuple[str, str] = REFUSED
     shown: str = "root"
+    hangs: bool = False
 
 
 ATTACKS = {
-    "read_shadow": Attack("files"),
-    "read_home": Attack("files"),
-    "read_secret": Attack("files"),
-    "read_foreign": Attack("files"),
-    "read_group": Attack("files"),
-    "read_public": Attack("files"),
-    "read_ledger": Attack("files"),
-    "read_environment": Attack("files", (CACHED, REFUSED)),
-    "read_memory": Attack("files"),
-    "read_inherited": Attack("files", CACHED),
-    "write_here": Attack("files"),
-    "write_itself": Attack("files"),
-    "write_neighbour": Attack("files"),
-    "write_cache": Attack("files"),
-    "write_etc": Attack("files"),
-    "write_usr": Attack("files"),
-    "write_var_tmp": Attack("files"),
-    "write_dev_shm": Attack("files"),
-    "write_tmp": Attack("files", (CACHED, REFUSED)),  # one of the two has a /tmp of its own
-    "write_locks": Attack("files"),
-    "write_ledger": Attack("files"),
-    "write_open": Attack("files"),
-    "truncate": Attack("files"),
-    "remove": Attack("files"),
-    "send_tcp": Attack("network"),
-    "send_udp": Attack("network"),
-    "send_unix": Attack("network"),
-    "send_datagram": Attack("network"),
-    "send_abstract": Attack("network"),
-    "send_pair": Attack("network"),
-    "vsock": Attack("network"),
-    "signal_parent": Attack("processes", r"^it ended the process with SIGKILL$"),
-    "signal_peer": Attack("processes"),
-    "ptrace": Attack("processes"),
-    "steal_descriptor": Attack("processes"),
-    "limit_peer": Attack("processes", shown="peer"),
-    "slow_peer": Attack("processes"),
-    "pin_peer": Attack("processes"),
-    "shared_memory": Attack("processes"),
-    "keyring": Attack("processes"),
-    "regain_user": Attack("privilege"),
-    "regain_groups": Attack("privilege"),
-    "run_setuid": Attack("privilege", shown="nobody"),
-    "user_namespace": Attack("privilege"),
-    "mount": Attack("privilege", shown="mounts"),
-    "make_device": Attack("privilege"),
-    "raise_priority": Attack("privilege"),
-    "outlive_memory": Attack("privilege", shown="nobody"),
-    "fork_many": Attack("resources", rf"{REFUSED}|{FORKS}", shown="pids"),
-    "daemonise": Attack("resources", rf"{REFUSED}|{FORKS}"),
-    "leave_program": Attack("resources", CACHED),
-    "fill_memory": Attack("resources"),
-    "fill_disk": Attack("resources"),
-    "many_files": Attack("resources", (CACHED, REFUSED)),
-    "fill_output": Attack("resources", r"^it printed more than 1 MiB$"),
-    "exhaust_descriptors": Attack("resources"),
-    "end_exit": Attack("ends", KILLED, shown="ends"),
-    "end_abort": Attack("ends", KILLED, shown="ends"),
-    "end_kill": Attack("ends", KILLED, shown="ends"),
-    "end_fault": Attack("ends", KILLED, shown="ends"),
-    "end_recursion": Attack("ends", rf"{KILLED}|RecursionError", shown="ends"),
-    "raise_exit": Attack("ends", r"^SystemExit", shown="ends"),
-    "raise_interrupt": Attack("ends", r"^KeyboardInterrupt", shown="ends"),
-    "raise_unprintable": Attack("ends", ANY, shown="ends"),
-    "raise_terminal": Attack("ends", r"^ValueError", shown="ends"),
-    "object_doc": Attack("objects", CACHED, shown="looked"),
-    "object_conform": Attack("objects", CACHED, shown="looked"),
-    "object_provided": Attack("objects", CACHED, shown="looked"),
-    "object_metaclass": Attack("objects", CACHED, shown="looked"),
-    "object_name": Attack("objects", ANY, shown="looked"),
-    "surrogates": Attack("objects", CACHED, shown="looked"),
-    "answer_size": Attack("answers", LARGE, shown=ANSWERS),
-    "answer_bytes": Attack("answers", TAMPERED, shown=ANSWERS),
-    "answer_depth": Attack("answers", TAMPERED, shown=ANSWERS),
-    "answer_before": Attack("answers", ANY, shown=ANSWERS),
-    "answer_after": Attack("answers", TAMPERED, shown=ANSWERS),
-    "answer_itself": Attack("answers", CACHED, shown=ANSWERS),
-    "answer_wrongly": Attack("answers", TAMPERED, shown=ANSWERS),
-    "answer_many_imports": Attack("answers", TAMPERED, shown=ANSWERS),
-    "close_answers": Attack("answers", rf"{KILLED}|^it closed the way back", shown=ANSWERS),
-    "replace_answers": Attack("answers", rf"{KILLED}|^it closed the way back", shown=ANSWERS),
-    "close_all": Attack("answers", rf"{KILLED}|^it closed the way back", shown=ANSWERS),
-    "write_all": Attack("answers", TAMPERED, shown=ANSWERS),
-    "claim_shadow": Attack("answers", CACHED, shown=ANSWERS),
-    "spin": Attack("hangs", LATE, shown="hangs"),
-    "sleep": Attack("hangs", LATE, shown="hangs"),
-    "stop": Attack("hangs", LATE, shown="hangs"),
-    "trickle": Attack("hangs", LATE, shown=ANSWERS),
-    "read_requests": Attack("hangs", CACHED, shown=ANSWERS),
-    "fork_storm": Attack("hangs", LATE, shown="storm"),
-    "refuse_to_end": Attack("alone", CACHED, shown="hangs"),
-    "exit_later": Attack("alone", CACHED, shown="neighbour"),
-    "keep_descriptors": Attack("alone", CACHED, shown="neighbour"),
-    "lower_limits": Attack("alone", CACHED, shown="neighbour"),
-    "stay_json": Attack("alone", ANY, shown="neighbour"),
-    "stay_modules": Attack("alone", ANY, shown="neighbour"),
-    "stay_import": Attack("alone", ANY, shown="neighbour"),
-    "stay_statement": Attack("alone", ANY, shown="neighbour"),
-    "stay_sys_modules": Attack("alone", CACHED, shown="neighbour"),
-    "stay_program": Attack("alone", CACHED, shown=ANSWERS),
-    "stay_interface": Attack("alone", CACHED, shown="neighbour"),
-    "huge_text": Attack("alone", LARGE, shown=OTHERWISE),
+    "read_shadow": Attack(),
+    "read_home": Attack(),
+    "read_secret": Attack(),
+    "read_foreign": Attack(),
+    "read_group": Attack(),
+    "read_public": Attack(),
+    "read_ledger": Attack(),
+    "read_environment": Attack((CACHED, REFUSED)),
+    "read_memory": Attack(),
+    "read_inherited": Attack(CACHED),
+    "write_here": Attack(),
+    "write_itself": Attack(),
+    "write_neighbour": Attack(),
+    "write_cache": Attack(),
+    "write_etc": Attack(),
+    "write_usr": Attack(),
+    "write_var_tmp": Attack(),
+    "write_dev_shm": Attack(),
+    "write_tmp": Attack((CACHED, REFUSED)),  # one of the two has a /tmp of its own
+    "write_locks": Attack(),
+    "write_ledger": Attack(),
+    "write_open": Attack(),
+    "truncate": Attack(),
+    "remove": Attack(),
+    "send_tcp": Attack(),
+    "send_udp": Attack(),
+    "send_unix": Attack(),
+    "send_datagram": Attack(),
+    "send_abstract": Attack(),
+    "send_pair": Attack(),
+    "vsock": Attack(),
+    "signal_parent": Attack(r"^it ended the process with SIGKILL$"),
+    "signal_peer": Attack(),
+    "ptrace": Attack(),
+    "steal_descriptor": Attack(),
+    "limit_peer": Attack(shown="peer"),
+    "slow_peer": Attack(),
+    "pin_peer": Attack(),
+    "shared_memory": Attack(),
+    "keyring": Attack(),
+    "regain_user": Attack(),
+    "regain_groups": Attack(),
+    "run_setuid": Attack(shown="nobody"),
+    "user_namespace": Attack(),
+    "mount": Attack(shown="mounts"),
+    "make_device": Attack(),
+    "raise_priority": Attack(),
+    "outlive_memory": Attack(shown="nobody"),
+    "fork_many": Attack(rf"{REFUSED}|{FORKS}", shown="pids"),
+    "daemonise": Attack(rf"{REFUSED}|{FORKS}"),
+    "leave_program": Attack(CACHED),
+    "fill_memory": Attack(),
+    "fill_disk": Attack(),
+    "many_files": Attack((CACHED, REFUSED)),
+    "fill_output": Attack(r"^it printed more than 1 MiB$"),
+    "exhaust_descriptors": Attack(),
+    "end_exit": Attack(KILLED, shown="ends"),
+    "end_abort": Attack(KILLED, shown="ends"),
+    "end_kill": Attack(KILLED, shown="ends"),
+    "end_fault": Attack(KILLED, shown="ends"),
+    "end_recursion": Attack(rf"{KILLED}|RecursionError", shown="ends"),
+    "raise_exit": Attack(r"^SystemExit", shown="ends"),
+    "raise_interrupt": Attack(r"^KeyboardInterrupt", shown="ends"),
+    "raise_unprintable": Attack(ANY, shown="ends"),
+    "raise_terminal": Attack(r"^ValueError", shown="ends"),
+    "object_doc": Attack(CACHED, shown="looked"),
+    "object_conform": Attack(CACHED, shown="looked"),
+    "object_provided": Attack(CACHED, shown="looked"),
+    "object_metaclass": Attack(CACHED, shown="looked"),
+    "object_name": Attack(ANY, shown="looked"),
+    "surrogates": Attack(CACHED, shown="looked"),
+    "answer_size": Attack(LARGE, shown=ANSWERS),
+    "answer_bytes": Attack(TAMPERED, shown=ANSWERS),
+    "answer_depth": Attack(TAMPERED, shown=ANSWERS),
+    "answer_before": Attack(ANY, shown=ANSWERS),
+    "answer_after": Attack(TAMPERED, shown=ANSWERS),
+    "answer_itself": Attack(CACHED, shown=ANSWERS),
+    "answer_wrongly": Attack(TAMPERED, shown=ANSWERS),
+    "answer_many_imports": Attack(TAMPERED, shown=ANSWERS),
+    "close_answers": Attack(rf"{KILLED}|^it closed the way back", shown=ANSWERS),
+    "replace_answers": Attack(rf"{KILLED}|^it closed the way back", shown=ANSWERS),
+    "close_all": Attack(rf"{KILLED}|^it closed the way back", shown=ANSWERS),
+    "write_all": Attack(TAMPERED, shown=ANSWERS),
+    "claim_shadow": Attack(CACHED, shown=ANSWERS),
+    "spin": Attack(LATE, shown="hangs", hangs=True),
+    "sleep": Attack(LATE, shown="hangs", hangs=True),
+    "stop": Attack(LATE, shown="hangs", hangs=True),
+    "trickle": Attack(LATE, shown=ANSWERS, hangs=True),
+    "read_requests": Attack(CACHED, shown=ANSWERS, hangs=True),
+    "fork_storm": Attack(LATE, shown="storm", hangs=True),
+    "refuse_to_end": Attack(CACHED, shown="hangs"),
+    "exit_later": Attack(CACHED, shown="neighbour"),
+    "keep_descriptors": Attack(CACHED, shown="neighbour"),
+    "lower_limits": Attack(CACHED, shown="neighbour"),
+    "stay_json": Attack(ANY, shown="neighbour"),
+    "stay_modules": Attack(ANY, shown="neighbour"),
+    "stay_import": Attack(ANY, shown="neighbour"),
+    "stay_statement": Attack(ANY, shown="neighbour"),
+    "stay_sys_modules": Attack(CACHED, shown="neighbour"),
+    "stay_program": Attack(CACHED, shown=ANSWERS),
+    "stay_interface": Attack(CACHED, shown="neighbour"),
+    "leave_config": Attack(CACHED, shown=OWNERS),
+    "feed_input": Attack(CACHED, shown=OWNERS),
+    "feed_fifo": Attack(),
+    "send_view": Attack(),
+    "claim_nowhere": Attack(CACHED, shown=OTHERWISE),
+    "long_error": Attack(r"^nothing\. +Setting up", shown=ANSWERS),
+    "limit_parent": Attack(CACHED, shown=OWNERS),
+    "limit_group": Attack((KILLED, KILLED), shown=OWNERS),
+    "huge_text": Attack(LARGE, shown=OTHERWISE),
 }
 
 WAY_BACK = """
@@ -213,10 +224,64 @@ ELSEWHERE = {
 }
 """Attacks with tests of their own, further down."""
 
-RUNS: dict[str, tuple[str, ...]] = {}
-for _name, _attack in ATTACKS.items():
-    _key = _name if _attack.group == "alone" else _attack.group
-    RUNS[_key] = (*RUNS.get(_key, ()), _name)
+WITNESSES = {
+    # What is left in homes and places for temporary files, and whether there is room.
+    "config": """
+        import configparser, os
+        read = configparser.ConfigParser()
+        read.read(os.path.expanduser("~/.config/app.ini"))
+        __doc__ = read.get("app", "name", fallback="default")
+        """,
+    "program": """
+        import subprocess, sys
+        line = [sys.executable, "-c", "print('version 1')"]
+        __doc__ = subprocess.run(line, capture_output=True, text=True).stdout
+        """,
+    "temporary": """
+        import os, tempfile
+        with tempfile.TemporaryFile() as file:
+            file.write(b"x" * 1_000_000)
+        __doc__ = f"{sorted(os.listdir(tempfile.gettempdir()))} {sorted(os.listdir(os.getcwd()))}"
+        """,
+    "input": """
+        import os, subprocess
+        cat = subprocess.run(["/usr/bin/cat"], capture_output=True, text=True).stdout
+        __doc__ = f"{cat!r} {os.read(0, 100)!r}"
+        """,
+    # What it may use, and how it is treated. How many processes is another number each time.
+    "limits": """
+        import os, resource, signal, time
+        names = ("AS", "CORE", "DATA", "FSIZE", "NOFILE", "STACK", "MEMLOCK", "SIGPENDING")
+        told = [resource.getrlimit(getattr(resource, "RLIMIT_" + name)) for name in names]
+        told += [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)]
+        told += [sorted(os.sched_getaffinity(0)), oct(os.umask(0)), os.getgroups()]
+        told += [sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))]
+        told += [repr(signal.getsignal(number)) for number in (2, 13, 15, 17)]
+        __doc__ = repr([*told, sorted(os.environ)])
+        """,
+    "resources": """
+        import os, threading
+        pipes = [os.pipe() for _ in range(100)]
+        memory = bytearray(300 << 20)
+        meeting = threading.Barrier(41)
+        threads = [threading.Thread(target=meeting.wait) for _ in range(40)]
+        for thread in threads: thread.start()
+        meeting.wait()
+        for thread in threads: thread.join()
+        for pair in pipes: os.close(pair[0]), os.close(pair[1])
+        del memory, pipes
+        """,
+    # What it has to do with, and is told by, others.
+    "modules": """
+        import builtins, importlib, json, os, sys, zope.interface
+        import app.interfaces, app.plugins, app.victims
+        told = [sorted(name for name in sys.modules if name.startswith(("app", "dropin"))), sys.path]
+        told += [app.interfaces.__file__, app.plugins.__path__, repr(builtins.__import__)]
+        told += [json.dumps.__module__, importlib.import_module.__module__, sys.getrecursionlimit()]
+        __doc__ = repr(told)
+        """,
+}
+"""Modules of others, which tell what they meet."""
 
 PLACES = {
     "write_etc": "/etc",

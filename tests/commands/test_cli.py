@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ from command_line import (
 from conftest import Tree, missing, run_python
 from dropin_cache import cli, commands
 from dropin_cache.update.files import cache_directory
+
+Answer = Callable[..., Outcome]
 
 CACHE = "dropin.cache"
 EXIT_STATUS = """\
@@ -260,6 +262,26 @@ def modern(text: str) -> str:
 class TestHelp:
     """What the commands say of themselves."""
 
+    @pytest.fixture
+    def answer(
+        self,
+        same_process: None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> Answer:
+        """Run a command line in this process."""
+        monkeypatch.setenv("COLUMNS", "300")
+        monkeypatch.setenv("NO_COLOR", "1")
+
+        def run_here(*arguments: str) -> Outcome:
+            try:
+                status = cli.main(list(arguments))
+            except SystemExit as ended:
+                status = ended.code
+            return Outcome(status, *capsys.readouterr())
+
+        return run_here
+
     @pytest.mark.parametrize(
         ("arguments", "expected"),
         [
@@ -274,14 +296,14 @@ class TestHelp:
         ],
         ids=["all", "update", "check", "list", "explain", "clean", "hook", "run"],
     )
-    def test_help(self, arguments: list[str], expected: str) -> None:
+    def test_help(self, answer: Answer, arguments: list[str], expected: str) -> None:
         """Each command explains its options and its exit status."""
-        outcome = run(*arguments)
+        outcome = answer(*arguments)
         assert (0, expected, "") == (outcome.status, modern(outcome.out), outcome.err)
 
-    def test_version(self) -> None:
+    def test_version(self, answer: Answer) -> None:
         """The version is that of the distribution."""
-        assert (0, metadata.version("dropin-cache") + "\n", "") == run("--version")
+        assert (0, metadata.version("dropin-cache") + "\n", "") == answer("--version")
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -313,14 +335,15 @@ class TestHelp:
             ),
         ],
     )
-    def test_usage(self, arguments: list[str], message: str) -> None:
+    def test_usage(self, answer: Answer, arguments: list[str], message: str) -> None:
         """A command line that means nothing is answered with the usage."""
-        outcome = run(*arguments)
+        outcome = answer(*arguments)
         assert (2, "") == (outcome.status, outcome.out)
         assert outcome.err.startswith("usage: dropin-cache ")
         assert message in outcome.err.splitlines()[-1]
 
 
+@pytest.mark.processes
 class TestUpdate:
     """`dropin-cache update`."""
 
@@ -584,6 +607,7 @@ class TestUpdate:
         assert 0 == len(re.findall("^dropin-cache: error: ", outcome.err, re.MULTILINE))
 
 
+@pytest.mark.processes
 class TestCheck:
     """`dropin-cache check`."""
 
@@ -637,6 +661,7 @@ class TestCheck:
         assert f"dropin-cache: warning: {expected}" == on(app, "check", "--timeout", "2").err
 
 
+@pytest.mark.processes
 class TestList:
     """`dropin-cache list`."""
 
@@ -724,6 +749,7 @@ app.plugins.loud   plugin  dropin_cache.IPlugin, app.interfaces.ILoudGreeter
         assert 4 == len(outcome.out.splitlines())
 
 
+@pytest.mark.processes
 class TestPackage:
     """`dropin-cache list --package`."""
 
@@ -741,6 +767,7 @@ class TestPackage:
         )
 
 
+@pytest.mark.processes
 class TestTrigger:
     """`dropin-cache update --trigger`, for package managers."""
 
@@ -888,6 +915,7 @@ class TestTrigger:
         assert before == snapshot(plugins)
 
 
+@pytest.mark.processes
 class TestRefused:
     """Directories that root does not rely on."""
 
@@ -940,6 +968,7 @@ class TestRefused:
         assert 5 == on(app, "update", "--path", app.path / "other").status
 
 
+@pytest.mark.processes
 class TestProblems:
     """What does not count, though it was configured."""
 
@@ -965,6 +994,7 @@ class TestProblems:
         assert (2, expected, self.ERROR) == misconfigured("clean", "--python", "/none/python")
 
 
+@pytest.mark.processes
 class TestSandbox:
     """`--sandbox`."""
 
@@ -1041,6 +1071,7 @@ class TestSandbox:
         self.compare(user.run("update", "--json", *options), tier)
 
 
+@pytest.mark.processes
 class TestRoot:
     """`--root`."""
 
@@ -1109,6 +1140,7 @@ class TestRoot:
             assert before == (plugins.stat().st_mtime_ns, snapshot(image / "opt"))
 
 
+@pytest.mark.processes
 class TestNoProc:
     """A chroot in which /proc is not mounted."""
 
@@ -1127,6 +1159,7 @@ class TestNoProc:
         )
 
 
+@pytest.mark.processes
 class TestSettled:
     """What root's command does not take over from whoever called it."""
 
@@ -1182,6 +1215,7 @@ class TestSettled:
         assert (0, "") == (done.returncode, done.stderr)
 
 
+@pytest.mark.processes
 class TestMain:
     """The ways into the commands, and out of them."""
 

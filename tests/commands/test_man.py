@@ -102,6 +102,7 @@ class TestCommand:
 
         assert list(action.choices) == ["auto", *listed]
 
+    @pytest.mark.processes
     def test_json(self, tree):
         """The example of the output in JSON has the members that the output has."""
         tree.application()
@@ -235,6 +236,7 @@ class TestFile:
         )
 
 
+@pytest.mark.processes
 class TestForm:
     """How the pages are written."""
 

@@ -28,6 +28,8 @@ from dropin_cache.update.files import cache_directory
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 
 
@@ -221,7 +223,7 @@ class TestStates:
             )
         (directory,) = run(app).directories
         (warning,) = directory.warnings
-        assert warning.startswith("app.plugins.one.plugin: interface ILocal left out")
+        assert warning.startswith("app.plugins.one: plugin: interface ILocal left out")
         assert 2 == directory.modules
 
     def test_unreadable_file(self, app: Tree) -> None:

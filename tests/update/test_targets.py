@@ -69,6 +69,7 @@ def names(found: Targets) -> list[str]:
 class TestOpenTargets:
     """Interpreters and packages."""
 
+    @pytest.mark.processes
     def test_named(self, tree: Tree) -> None:
         """A package that is named is found, with its path."""
         tree.application()
@@ -79,6 +80,7 @@ class TestOpenTargets:
             assert str(tree.path / "app" / "plugins") == target.search_path[0]
             assert sys.executable == target.probe.python
 
+    @pytest.mark.processes
     def test_built_in(self) -> None:
         """Without names, the built-in packages that are installed are meant."""
         with opened(Request()) as found:
@@ -87,6 +89,7 @@ class TestOpenTargets:
         assert paths["dropin_cache.plugins"]
         assert list(targets.BUILT_IN_PACKAGES) == packages[:2]
 
+    @pytest.mark.processes
     def test_missing(self, tree: Tree) -> None:
         """One that is named and nowhere to be found is an error."""
         tree.application()
@@ -95,6 +98,7 @@ class TestOpenTargets:
             pass
         assert ("missing.x", sys.executable) == (caught.value.package, caught.value.python)
 
+    @pytest.mark.processes
     def test_two_interpreters(self, tree: Tree) -> None:
         """Each interpreter has targets of its own."""
         tree.application()
@@ -110,6 +114,7 @@ class TestOpenTargets:
             assert one.probe is not two.probe
             assert [sys.executable, other.python] == [each.python for each in found.probes]
 
+    @pytest.mark.processes
     def test_one_interpreter_has_it(self, tree: Tree) -> None:
         """A package need only be installed for one of the interpreters."""
         first, second = (environment(tree.path / name) for name in ("first", "second"))
@@ -122,6 +127,7 @@ class TestOpenTargets:
             two.search_path[:1],
         )
 
+    @pytest.mark.processes
     def test_relative_path(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         """A relative path counts from here, not from where the child is."""
         tree.application()
@@ -177,6 +183,7 @@ class TestOpenTargets:
             caught.value.reasons
         )
 
+    @pytest.mark.processes
     def test_package_is_broken(self, tree: Tree) -> None:
         """A package that does not import is a problem, and the others go on."""
         tree.application()
@@ -188,6 +195,7 @@ class TestOpenTargets:
         assert isinstance(problem, PackageBrokenError)
         assert ("bad", "ZeroDivisionError: division by zero") == (problem.package, problem.reason)
 
+    @pytest.mark.processes
     def test_declared(self, tree: Tree) -> None:
         """Installed distributions say which plugin packages they have."""
         tree.application()
@@ -200,6 +208,7 @@ class TestOpenTargets:
             paths = {target.package: target.search_path for (target,) in found.packages}
         assert str(tree.path / "app" / "plugins") == paths["app.plugins"][0]
 
+    @pytest.mark.processes
     def test_configured(self, tree: Tree) -> None:
         """The configuration says so, too, and where they may be."""
         tree.application()
@@ -213,6 +222,7 @@ class TestOpenTargets:
         assert None is paths["missing.plugins"]
         assert [] == found.problems
 
+    @pytest.mark.processes
     @pytest.mark.skipif(not ROOT, reason="users rely on what they may")
     def test_configured_root_of_others(self, tree: Tree, public_path: Path) -> None:
         """Where others can write, nothing is imported from for root."""
@@ -224,6 +234,7 @@ class TestOpenTargets:
             assert line.import_roots[0] not in found.probes[0].import_roots
         assert isinstance(problem, UntrustedError)
 
+    @pytest.mark.processes
     @pytest.mark.skipif(not ROOT, reason="users have no configured interpreters")
     def test_configured_interpreters(self, tree: Tree, public_path: Path) -> None:
         """Further interpreters count, too; one that cannot be used is a problem, no more."""
@@ -238,6 +249,7 @@ class TestOpenTargets:
             problems = found.problems
         assert [InterpreterError, UntrustedError] == [type(problem) for problem in problems]
 
+    @pytest.mark.processes
     @pytest.mark.skipif(not ROOT, reason="users have no configured interpreters")
     def test_named_interpreters(self, tree: Tree) -> None:
         """Who names interpreters means no others."""
@@ -246,6 +258,7 @@ class TestOpenTargets:
             assert [sys.executable] == [probe.python for probe in found.probes]
             assert [] == found.problems
 
+    @pytest.mark.processes
     @pytest.mark.skipif(ROOT, reason="root has configured interpreters")
     def test_interpreters_of_a_user(self) -> None:
         """The configured ones are those of the system."""
@@ -254,6 +267,7 @@ class TestOpenTargets:
             assert [] == found.problems
 
 
+@pytest.mark.processes
 class TestGone:
     """Packages that are not there any more."""
 

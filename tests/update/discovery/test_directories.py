@@ -33,6 +33,8 @@ from dropin_cache.update.state.ledger import Ledger, location
 from environments import environment
 from updates import Done, run
 
+pytestmark = pytest.mark.processes
+
 ROOT = os.geteuid() == 0
 CACHE = "dropin.cache"
 

@@ -26,6 +26,8 @@ from dropin_cache.update.state.observations import (
 )
 
 _NO_PACKAGE, _PORTION, _PACKAGE = range(3)  # what a directory of the plugin package's path is
+# Directories that are above everything; links on the way to an interpreter may lie right in one.
+_ABOVE = {"/", *("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var")}  # noqa: S108
 _PARTS = ("files", "roots", "decisive", "packages", "owners", "references")
 
 
@@ -180,7 +182,7 @@ class Recorded:
         """List what an import may depend on: import roots, and the prefixes of programs."""
         programs = chain(self._interpreter.python)[::2]
         prefixes = [os.path.dirname(os.path.dirname(program)) for program in programs]
-        own = [prefix for prefix in prefixes if prefix != "/"]
+        own = [prefix for prefix in prefixes if prefix not in _ABOVE]
         return [*self._record["start"][0], *own, "/usr", "/opt"]
 
     def _layout(self, package: str) -> list[int]:
