@@ -24,6 +24,7 @@ from dropin_cache import _plugins
 
 NOBODY = 65534
 _STORMS = (
+    "test_corpus",
     "fork_many",
     "fork_storm",
     "test_storm",
