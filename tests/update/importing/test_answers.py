@@ -326,7 +326,7 @@ class TestObserved:
         """Everything else is refused."""
         with pytest.raises(AnswerError) as caught:
             self.observed(**{part: value})
-        assert [issue] == caught.value.issues
+        assert issue == caught.value.issues[0]
 
     def test_missing(self) -> None:
         """An answer without any is no answer."""
