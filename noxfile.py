@@ -158,6 +158,7 @@ def lint(session: nox.Session) -> None:
     session.run("mypy", "--cache-dir", f"{WORK}/mypy")
     session.run("mypy", "--cache-dir", f"{WORK}/mypy", "--python-version", DEFAULT, "noxfile.py")
     session.run("lint-imports", "--cache-dir", f"{WORK}/imports", env={"PYTHONPATH": "src"})
+    session.run("python", "tools/check_house.py")
     if shutil.which("shellcheck", path=f"{session.bin}{os.pathsep}{os.environ['PATH']}"):
         session.run("shellcheck", *_shell_scripts(), external=True)
     elif os.environ.get("CI"):

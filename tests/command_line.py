@@ -29,7 +29,7 @@ _PATIENCE = 30.0  # seconds until a process that was killed has to be gone, on a
 SANDBOX = "namespace" if os.geteuid() == 0 else "none"
 """The tier of the sandbox that the user of the tests gets, who has all that CI has."""
 
-IN_SANDBOX = "drop-ins are imported in the sandbox namespace\n" if os.geteuid() == 0 else ""
+IN_SANDBOX = "plugin modules are imported in the sandbox namespace\n" if os.geteuid() == 0 else ""
 """What a report ends with, for that user."""
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
+import pickle
 from typing import Any
 
 import pytest
 
 from dropin_cache import errors
-from dropin_cache.commands import words
 from dropin_cache.errors import DropinCacheError
-from dropin_cache.update.files.failures import exit_code_of
 
 CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
     (
@@ -85,7 +85,7 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         errors.UnknownNameError("a.b"),
         2,
         {"name": "a.b"},
-        "no drop-in, plugin package or cache is known as a.b",
+        "no plugin module, plugin package or cache is known as a.b",
     ),
     (
         errors.UntrustedError("/d/e/f", "/d/e", "can be written by others"),
@@ -109,7 +109,7 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         errors.NoSandboxError((("namespace", "no bwrap"), ("landlock", "no kernel"))),
         5,
         {"reasons": (("namespace", "no bwrap"), ("landlock", "no kernel"))},
-        "no sandbox to import drop-ins in: namespace: no bwrap; landlock: no kernel",
+        "no sandbox to import plugin modules in: namespace: no bwrap; landlock: no kernel",
     ),
     (errors.NoProcError(), 5, {}, "/proc is not mounted, so nothing was looked at"),
     (
@@ -124,20 +124,6 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
 def every_class(root: type = DropinCacheError) -> set[type]:
     """Return all classes of errors below one."""
     return set(root.__subclasses__()).union(*map(every_class, root.__subclasses__()))
-
-
-class TestExitCode:
-    """The exit status of an error, seen together with what caused it."""
-
-    @pytest.mark.parametrize(
-        ("cause", "expected"),
-        [(None, 2), (errno.ENOENT, 2), (errno.EACCES, 2), (errno.EIO, 5), (errno.EMFILE, 5)],
-    )
-    def test_cause(self, cause: int | None, expected: int) -> None:
-        """When the system fails, it is not what was asked for that is wrong."""
-        error = errors.InterpreterError("/p", "reason")
-        error.__cause__ = None if cause is None else OSError(cause, os.strerror(cause))
-        assert expected == exit_code_of(error)
 
 
 @pytest.mark.parametrize(
@@ -157,21 +143,13 @@ class TestEach:
         assert fields == vars(error)
         assert message == str(error)
 
-    def test_advice(
-        self,
-        error: DropinCacheError,
-        exit_code: int,
-        fields: dict[str, Any],
-        message: str,
-        capsys: pytest.CaptureFixture[str],
+    def test_copies(
+        self, error: DropinCacheError, exit_code: int, fields: dict[str, Any], message: str
     ) -> None:
-        """The command says what is wrong in one line, and in the next what to do."""
-        words.error(error)
-        captured = capsys.readouterr()
-        first, second = captured.err.splitlines()
-        assert f"dropin-cache: error: {message}" == first
-        assert second.startswith("  ")
-        assert "" == captured.out
+        """Copies of it, and what comes out of a pickle, carry and say the same."""
+        for each in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+            assert type(error) is type(each)
+            assert (exit_code, fields, message) == (each.exit_code, vars(each), str(each))
 
 
 class TestAll:
@@ -182,5 +160,10 @@ class TestAll:
         assert every_class() == {type(case[0]) for case in CASES}
 
     def test_root(self) -> None:
-        """An error of no special kind means that it could not be done."""
-        assert 5 == DropinCacheError().exit_code
+        """An error of no special kind means that it could not be done, and says what it is told."""
+        assert (5, "") == (DropinCacheError().exit_code, str(DropinCacheError()))
+        assert "strange" == str(DropinCacheError("strange"))
+
+    def test_strange_characters(self) -> None:
+        """What looks like a part of the message's form is left as it is."""
+        assert "cannot import from {0}: {reason}" == str(errors.ImportRootError("{0}", "{reason}"))

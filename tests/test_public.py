@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import dropin_cache
-from conftest import run_python
+from conftest import Tree, run_python
 
 
 class TestNames:
@@ -35,3 +35,18 @@ class TestNames:
             "print([name for name in sys.modules if name.startswith(('dropin_cache.', 'zope'))])"
         )
         assert "[]\n" == run_python(program).stdout
+
+    @pytest.mark.processes
+    def test_little_loaded(self, app: Tree) -> None:
+        """Whoever asks for plugins loads eight modules of ours, if the cache is fresh."""
+        program = """
+            import sys
+            import dropin_cache
+            import app.plugins
+            assert 2 == len(list(dropin_cache.getPlugins(dropin_cache.IPlugin, app.plugins)))
+            print(*sorted(name for name in sys.modules if name.startswith("dropin_cache")))
+            """
+        run_python(program, path=[app.path])
+        names = ("cachefile", "conform", "decode", "interfaces", "model", "plugins", "scan")
+        expected = ["dropin_cache", *(f"dropin_cache._{name}" for name in names)]
+        assert expected == run_python(program, path=[app.path]).stdout.split()

@@ -1,7 +1,8 @@
 """Writes the shell completions to a directory, which is the argument.
 
 They are made from the parser of the commands, and are part of the source tree, because nobody who
-builds a package should need shtab for it. The tests compare them with what this would write.
+builds a package should need shtab for it. The tests compare them with what this would write. Those
+of `update-dropin-cache` are not made: they are a few lines that lead to these.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import shtab
 
 from dropin_cache.commands.options import build_parser
 
-# What each shell's completions of a command are called, in one directory for all of them.
-_NAMES = {"bash": "{}.bash", "zsh": "_{}", "fish": "{}.fish"}
+# What each shell's completions of the command are called, in one directory for all of them.
+_NAMES = {"bash": "dropin-cache.bash", "zsh": "_dropin-cache", "fish": "dropin-cache.fish"}
 
 # What values are, where the parser cannot know.
 _VALUES = {
@@ -32,17 +33,17 @@ _USAGE = re.compile(r"^# Usage:\n(#.*\n)*?(?=# See also)", re.MULTILINE)
 
 def generate() -> dict[str, str]:
     """Return the contents of the files, by name."""
+    parser = _parser()
     files = {}
-    for parser in _parsers():
-        for shell, name in _NAMES.items():
-            text = _USAGE.sub("", shtab.complete(parser, shell=shell))
-            lines = (line.rstrip() for line in text.rstrip().split("\n"))
-            files[name.format(parser.prog)] = "".join(f"{line}\n" for line in lines)
+    for shell, name in _NAMES.items():
+        text = _USAGE.sub("", shtab.complete(parser, shell=shell))
+        lines = (line.rstrip() for line in text.rstrip().split("\n"))
+        files[name] = "".join(f"{line}\n" for line in lines)
     return files
 
 
-def _parsers() -> list[argparse.ArgumentParser]:
-    """Return the parser of each command."""
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the commands, with what their values are."""
     parser = build_parser()
     (commands,) = (
         action.choices
@@ -53,9 +54,7 @@ def _parsers() -> list[argparse.ArgumentParser]:
         for action in each._actions:  # noqa: SLF001 - likewise
             if action.dest in _VALUES:
                 action.complete = _VALUES[action.dest]
-    update: argparse.ArgumentParser = commands["update"]
-    update.prog = "update-dropin-cache"
-    return [parser, update]
+    return parser
 
 
 def main() -> None:

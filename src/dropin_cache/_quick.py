@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-PLACE = "/var/lib/dropin-cache"
+STATE_DIRECTORY = "/var/lib/dropin-cache"
 """The directory of the list; like the ledger it is root's."""
 
 NAME = "stamps"
@@ -65,7 +65,7 @@ def heading_of(entries: int) -> bytes:
 
 def _read() -> bytes:
     """Read the list, if nobody but root can have written it."""
-    directory = os.open(PLACE, _DIRECTORY)
+    directory = os.open(STATE_DIRECTORY, _DIRECTORY)
     try:
         descriptor = os.open(NAME, _FILE, dir_fd=directory)
         try:

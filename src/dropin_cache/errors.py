@@ -1,19 +1,66 @@
-"""What can go wrong, as exceptions that carry the facts; advice for people is in `cli`."""
+"""What can go wrong, as exceptions that carry the facts; advice for people is in `commands`."""
 
 from __future__ import annotations
 
 import os
 from errno import ENOENT
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, ClassVar
 
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform() -> Callable[[type], type]:
+        """Return a decorator that does nothing; it tells type checkers the constructors."""
+        return lambda decorated: decorated
+
+
+EXIT_SIGNAL = 128
+"""Added to a signal's number, the exit status of what it has ended: as shells have it."""
+
+
+@dataclass_transform()
 class DropinCacheError(Exception):
     """Root of all errors of this package.
 
+    A class below this one annotates what its errors carry. These are the arguments of its
+    constructor, by position, and what `message` is formatted with. As they are also `args`, an
+    error can be copied and pickled.
+
     Attributes:
         exit_code: The status with which a command ends because of it.
+        message: The text in one line, as `str.format` takes it.
     """
 
     exit_code = 5
+    message = ""
+    _fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Note what the errors carry."""
+        cls._fields = tuple(getattr(cls, "__annotations__", ()))
+
+    def __init__(self, *values: object) -> None:
+        """Take the facts, in the order of their annotations."""
+        super().__init__(*values)
+        vars(self).update(zip(self._fields, values))
+        self._complete()
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return self.message.format(**self._words()) if self.message else super().__str__()
+
+    def _complete(self) -> None:
+        """Fill in what follows from the rest."""
+
+    def _words(self) -> dict[str, Any]:
+        """Return what the message is formatted with: the facts, and what they are called."""
+        words = dict(vars(self))
+        if "errno" in words:
+            words["strerror"] = os.strerror(words["errno"])
+        return words
 
 
 class PackageNotFoundError(DropinCacheError):
@@ -24,13 +71,10 @@ class PackageNotFoundError(DropinCacheError):
         python: The interpreter that looked for it.
     """
 
+    package: str
+    python: str
     exit_code = 2
-
-    def __init__(self, package: str, python: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"no plugin package {package} for {python}")
-        self.package = package
-        self.python = python
+    message = "no plugin package {package} for {python}"
 
 
 class PackageBrokenError(DropinCacheError):
@@ -42,12 +86,10 @@ class PackageBrokenError(DropinCacheError):
         traceback: The end of its traceback.
     """
 
-    def __init__(self, package: str, reason: str, traceback: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"plugin package {package} cannot be imported: {reason}")
-        self.package = package
-        self.reason = reason
-        self.traceback = traceback
+    package: str
+    reason: str
+    traceback: str
+    message = "plugin package {package} cannot be imported: {reason}"
 
 
 class InterpreterError(DropinCacheError):
@@ -58,13 +100,10 @@ class InterpreterError(DropinCacheError):
         reason: Why not, in one line.
     """
 
+    python: str
+    reason: str
     exit_code = 2
-
-    def __init__(self, python: str, reason: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"cannot use the interpreter {python}: {reason}")
-        self.python = python
-        self.reason = reason
+    message = "cannot use the interpreter {python}: {reason}"
 
 
 class ZopeInterfaceMissingError(DropinCacheError):
@@ -74,10 +113,8 @@ class ZopeInterfaceMissingError(DropinCacheError):
         python: Its path, as given.
     """
 
-    def __init__(self, python: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"{python} has no zope.interface")
-        self.python = python
+    python: str
+    message = "{python} has no zope.interface"
 
 
 class ImportRootError(DropinCacheError):
@@ -88,28 +125,22 @@ class ImportRootError(DropinCacheError):
         reason: Why not, in words.
     """
 
+    path: str
+    reason: str
     exit_code = 2
-
-    def __init__(self, path: str, reason: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"cannot import from {path}: {reason}")
-        self.path = path
-        self.reason = reason
+    message = "cannot import from {path}: {reason}"
 
 
 class UnknownNameError(DropinCacheError):
-    """There is no drop-in, plugin, directory or cache of a name.
+    """There is no plugin module, plugin, directory or cache of a name.
 
     Attributes:
         name: The dotted name, or the path.
     """
 
+    name: str
     exit_code = 2
-
-    def __init__(self, name: str) -> None:
-        """Keep the fact."""
-        super().__init__(f"no drop-in, plugin package or cache is known as {name}")
-        self.name = name
+    message = "no plugin module, plugin package or cache is known as {name}"
 
 
 class NotWrittenError(DropinCacheError):
@@ -118,30 +149,29 @@ class NotWrittenError(DropinCacheError):
     Attributes:
         path: The cache file.
         errno: The system's error number.
-        reason: What it means, in words.
+        reason: What it means; if not given, the system's words for the number.
     """
 
-    def __init__(self, path: str, errno: int, reason: str = "") -> None:
-        """Keep the facts; the reason defaults to the system's words for the number."""
-        self.path = path
-        self.errno = errno
-        self.reason = reason or os.strerror(errno)
-        super().__init__(f"cannot write {path}: {self.reason}")
+    path: str
+    errno: int
+    reason: str = ""
+    message = "cannot write {path}: {reason}"
+
+    def _complete(self) -> None:
+        self.reason = self.reason or os.strerror(self.errno)
 
 
 class LockTimeoutError(DropinCacheError):
-    """Somebody else held the lock of a cache for too long.
+    """Another process held the lock of a cache for too long.
 
     Attributes:
         path: The cache file.
         timeout: How long this process waited, seconds.
     """
 
-    def __init__(self, path: str, timeout: float) -> None:
-        """Keep the facts."""
-        super().__init__(f"another process is writing {path}, for {timeout:g} s by now")
-        self.path = path
-        self.timeout = timeout
+    path: str
+    timeout: float
+    message = "another process is writing {path}, for {timeout:g} s by now"
 
 
 class UnstableError(DropinCacheError):
@@ -151,10 +181,8 @@ class UnstableError(DropinCacheError):
         path: The directory.
     """
 
-    def __init__(self, path: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"{path} kept changing while it was being read")
-        self.path = path
+    path: str
+    message = "{path} kept changing while it was being read"
 
 
 class UnreadableError(DropinCacheError):
@@ -165,11 +193,9 @@ class UnreadableError(DropinCacheError):
         errno: The system's error number.
     """
 
-    def __init__(self, path: str, errno: int) -> None:
-        """Keep the facts."""
-        super().__init__(f"cannot look at {path}: {os.strerror(errno)}")
-        self.path = path
-        self.errno = errno
+    path: str
+    errno: int
+    message = "cannot look at {path}: {strerror}"
 
 
 class UntrustedError(DropinCacheError):
@@ -181,14 +207,11 @@ class UntrustedError(DropinCacheError):
         problem: What is wrong with it, in words.
     """
 
+    path: str
+    component: str
+    problem: str
     exit_code = 4
-
-    def __init__(self, path: str, component: str, problem: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"refused {path}: {component} {problem}")
-        self.path = path
-        self.component = component
-        self.problem = problem
+    message = "refused {path}: {component} {problem}"
 
 
 class ConfigurationError(DropinCacheError):
@@ -200,36 +223,35 @@ class ConfigurationError(DropinCacheError):
         reason: What is wrong with it, in words.
     """
 
+    path: str
+    line: int
+    reason: str
     exit_code = 2
+    message = "{place}: {reason}"
 
-    def __init__(self, path: str, line: int, reason: str) -> None:
-        """Keep the facts."""
-        super().__init__(f"{path}:{line}: {reason}" if line else f"{path}: {reason}")
-        self.path = path
-        self.line = line
-        self.reason = reason
+    def _words(self) -> dict[str, Any]:
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return {**super()._words(), "place": place}
 
 
 class NoSandboxError(DropinCacheError):
-    """Drop-ins cannot be imported safely here.
+    """Plugin modules cannot be imported safely here.
 
     Attributes:
         reasons: Why not, by tier: pairs of its name and a line of text.
     """
 
-    def __init__(self, reasons: tuple[tuple[str, str], ...]) -> None:
-        """Keep the facts."""
-        told = "; ".join(f"{tier}: {reason}" for tier, reason in reasons)
-        super().__init__(f"no sandbox to import drop-ins in: {told}")
-        self.reasons = reasons
+    reasons: tuple[tuple[str, str], ...]
+    message = "no sandbox to import plugin modules in: {told}"
+
+    def _words(self) -> dict[str, Any]:
+        return {"told": "; ".join(f"{tier}: {reason}" for tier, reason in self.reasons)}
 
 
 class NoProcError(DropinCacheError):
     """There is no /proc, without which a privileged process cannot tell what it has opened."""
 
-    def __init__(self) -> None:
-        """There is nothing to keep."""
-        super().__init__("/proc is not mounted, so nothing was looked at")
+    message = "/proc is not mounted, so nothing was looked at"
 
 
 class ConfinementError(DropinCacheError):
@@ -240,11 +262,12 @@ class ConfinementError(DropinCacheError):
         promises: What it found, in words.
     """
 
-    def __init__(self, tier: str, promises: tuple[str, ...]) -> None:
-        """Keep the facts."""
-        super().__init__(f"the sandbox does not hold ({tier}): {'; '.join(promises)}")
-        self.tier = tier
-        self.promises = promises
+    tier: str
+    promises: tuple[str, ...]
+    message = "the sandbox does not hold ({tier}): {told}"
+
+    def _words(self) -> dict[str, Any]:
+        return {**super()._words(), "told": "; ".join(self.promises)}
 
 
 class CommandError(DropinCacheError):
@@ -255,10 +278,10 @@ class CommandError(DropinCacheError):
         errno: The system's error number.
     """
 
-    def __init__(self, command: str, errno: int) -> None:
-        """Keep the facts."""
-        super().__init__(f"cannot run {command}: {os.strerror(errno)}")
-        self.command = command
-        self.errno = errno
+    command: str
+    errno: int
+    message = "cannot run {command}: {strerror}"
+
+    def _complete(self) -> None:
         # As shells and env(1) have it.
-        self.exit_code = 127 if errno == ENOENT else 126
+        self.exit_code = 127 if self.errno == ENOENT else 126

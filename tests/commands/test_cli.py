@@ -47,13 +47,13 @@ exit status:
   0  done; for check: every cache is fresh
   1  check: a cache is stale, missing or corrupt
   2  usage: no such option, package, directory, interpreter or name; a bad configuration file
-  3  drop-ins are broken (check, and update --strict)
-  4  refused: somebody else than root could change what root would rely on
+  3  plugin modules are broken (check, and update --strict)
+  4  refused: users other than root could change what root would rely on
   5  it could not be done: no permission, read-only or full disk, lock timeout, no sandbox
 
-A command ended by a signal exits with 128 plus its number (130 for Ctrl-C); caches are never
-left half written. With --trigger, update exits with 0 whatever happens. run exits with the
-status of the command that it runs; 127 if there is none of that name, 126 if it cannot be run.
+A command that a signal ends exits with 128 plus the signal's number (130 for Ctrl-C), and leaves
+no cache half written. With --trigger, update always exits with 0. run exits with the status of
+the command that it runs; 127 if there is no such command, 126 if it cannot be run.
 """
 HELP = f"""\
 usage: dropin-cache [-h] [--version] COMMAND ...
@@ -64,10 +64,10 @@ positional arguments:
   COMMAND
     update    bring caches up to date
     check     tell whether caches are up to date
-    list      show what is in the caches, importing nothing
-    explain   tell the state of a drop-in, a plugin or a file, and why it is so
+    list      show what is in the caches, without importing anything
+    explain   tell the state of a plugin module, a plugin or a file, and the reason
     clean     remove every cache that this program wrote
-    hook      have pip see to the caches of this environment, or not, or tell which
+    hook      turn automatic updates after pip on or off, or show whether they are on
     run       run an installer, then update the caches of what it changed
 
 options:
@@ -87,29 +87,29 @@ ENVIRONMENT_USAGE = """\
 ENVIRONMENT = """\
 options:
   -h, --help            show this help message and exit
-  --python EXE          interpreter whose packages are meant (default: the one running this \
-and, for root, those configured); repeatable
-  --path DIR            directory to import from besides, before the others; repeatable
+  --python EXE          interpreter whose packages are meant (default: the one that runs \
+this command and, for root, the configured ones); repeatable
+  --path DIR            another directory to import from, before the others; repeatable
   --root DIR            work on the system below DIR, with its interpreters and its configuration
   --sandbox {auto,namespace,landlock,none}
-                        where drop-ins are imported (default: auto, the best of what the \
-configuration allows for root, none for others)
+                        sandbox to import plugin modules in (default: auto, for root the best \
+that the configuration allows, for other users none)
 """
 JSON = """\
   --json                print the result as JSON
 """
 TIMEOUT = """\
-  --timeout S           seconds that the import of one drop-in may take (default: as configured, \
-or 30)
+  --timeout S           seconds that the import of one plugin module may take (default: the \
+configured number, or 30)
 """
 LOCK_TIMEOUT = """\
-  --lock-timeout S      seconds to wait for another writer (default: as configured, or 30)
+  --lock-timeout S      seconds to wait for another writer (default: the configured number, or 30)
 """
 QUIET = """\
   -q, --quiet           print errors only
 """
 VERBOSE = """\
-  -v, --verbose         print tracebacks of broken drop-ins, and why drop-ins were imported
+  -v, --verbose         print tracebacks and say why each module was imported
 """
 HELP_UPDATE = f"""\
 usage: dropin-cache update {ENVIRONMENT_USAGE} [--json] [--timeout S] [--lock-timeout S] \
@@ -118,12 +118,12 @@ usage: dropin-cache update {ENVIRONMENT_USAGE} [--json] [--timeout S] [--lock-ti
 Bring caches up to date.
 
 {PACKAGE}{ENVIRONMENT}{JSON}{TIMEOUT}{LOCK_TIMEOUT}\
-  --force               import and write also what has not changed
+  --force               import and write everything, even if nothing has changed
   --dry-run             only say what would be done
-  --strict              exit with 3 if drop-ins are broken
+  --strict              exit with 3 if plugin modules are broken
   --settle S            go on until nothing has been installed or removed for this many seconds
-  --trigger             for package managers: print a line for each thing that changed or broke, \
-no more, and exit with 0
+  --trigger             for package managers: print one line for each change or new problem, \
+nothing else, and exit with 0
 {QUIET}{VERBOSE}
 {EXIT_STATUS}"""
 HELP_CHECK = f"""\
@@ -137,7 +137,7 @@ HELP_LIST = f"""\
 usage: dropin-cache list {ENVIRONMENT_USAGE} [--json] [--interface DOTTED] [--package DOTTED] \
 [PACKAGE ...]
 
-Show what is in the caches, importing nothing.
+Show what is in the caches, without importing anything.
 
 {PACKAGE}{ENVIRONMENT}{JSON}\
   --interface DOTTED    only plugins that provide this interface
@@ -147,10 +147,10 @@ Show what is in the caches, importing nothing.
 HELP_EXPLAIN = f"""\
 usage: dropin-cache explain {ENVIRONMENT_USAGE} [--json] [--timeout S] NAME|PATH
 
-Tell the state of a drop-in, a plugin or a file, and why it is so.
+Tell the state of a plugin module, a plugin or a file, and the reason.
 
 positional arguments:
-  NAME|PATH             dotted name of a drop-in or plugin, or path of a file or directory
+  NAME|PATH             dotted name of a plugin module or plugin, or path of a file or directory
 
 {ENVIRONMENT}{JSON}{TIMEOUT}
 {EXIT_STATUS}"""
@@ -164,11 +164,11 @@ Remove every cache that this program wrote.
 HELP_HOOK = f"""\
 usage: dropin-cache hook [-h] {{enable,disable,status}}
 
-Have pip see to the caches of this environment, or not, or tell which.
+Turn automatic updates after pip on or off, or show whether they are on.
 
 positional arguments:
   {{enable,disable,status}}
-                        what to do about it
+                        turn them on or off for this environment, or show whether they are on
 
 options:
   -h, --help            show this help message and exit
@@ -184,9 +184,10 @@ positional arguments:
 
 options:
   -h, --help    show this help message and exit
-  --python EXE  interpreter of the environment that the command changes (default: the one running \
-this, the environments that installers choose, and, for root, those configured); repeatable
-  --path DIR    directory to import from besides, that the command may change; repeatable
+  --python EXE  interpreter of the environment that the command changes (default: the one that \
+runs this command, the environments that installers choose and, for root, the configured ones); \
+repeatable
+  --path DIR    another directory to import from, which the command may change; repeatable
 
 {EXIT_STATUS}"""
 CONFIGURATION = "/etc/dropin-cache/dropin-cache.conf"
@@ -414,7 +415,7 @@ class TestUpdate:
         (plugins / CACHE).mkdir()
         expected = (
             f"dropin-cache: error: cannot write {plugins / CACHE}: Is a directory\n"
-            f"  Mend that, or run this as the owner of {plugins / CACHE}.\n"
+            f"  Fix that, or run this as the owner of {plugins / CACHE}.\n"
         )
         assert (5, "", expected) == on(app, "update", "-q")
 
@@ -844,7 +845,7 @@ class TestTrigger:
     def test_no_sandbox(self, app: Tree, plugins: Path) -> None:
         """And that there is no sandbox."""
         expected = (
-            "dropin-cache: error: no sandbox to import drop-ins in: "
+            "dropin-cache: error: no sandbox to import plugin modules in: "
             "none: drop-ins never run with the rights of root\n"
         )
         assert (0, "", expected) == on(app, "update", "--trigger", "--sandbox", "none")
@@ -863,11 +864,11 @@ class TestTrigger:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """Even a mistake in the program is only told."""
-        monkeypatch.delattr(commands, "update")
+        monkeypatch.delattr(commands.actions, "_request")
         assert 0 == cli.main(["update", "--trigger"])
         expected = (
             "dropin-cache: error: this is a mistake in dropin-cache: "
-            "NameError: name 'update' is not defined\n"
+            "NameError: name '_request' is not defined\n"
         )
         assert ("", expected) == capsys.readouterr()
         with pytest.raises(NameError):
@@ -973,7 +974,7 @@ class TestProblems:
 
     ERROR = (
         f'dropin-cache: error: {CONFIGURATION}:1: expected "key = value"\n'
-        "  Nothing in this file counts until that is mended.\n"
+        "  Nothing in this file counts until that is fixed.\n"
     )
 
     @pytest.mark.parametrize("command", ["update", "check"])
@@ -1003,10 +1004,10 @@ class TestSandbox:
         """Root imports nothing without one, even if that is asked for."""
         before = snapshot(app.path)
         expected = (
-            "dropin-cache: error: no sandbox to import drop-ins in: "
+            "dropin-cache: error: no sandbox to import plugin modules in: "
             "none: drop-ins never run with the rights of root\n"
-            "  Root imports no plugins without one: apt install bubblewrap (or dnf, pacman), or "
-            "use a kernel that has Landlock.\n"
+            "  Root imports no plugin modules without one: apt install bubblewrap (or dnf, "
+            "pacman), or use a kernel that has Landlock.\n"
         )
         assert (5, "", expected) == on(app, command, "--sandbox", "none")
         assert before == snapshot(app.path)
@@ -1025,7 +1026,7 @@ class TestSandbox:
 
     def compare(self, outcome: Outcome, tier: str) -> None:
         """Compare the tier that was used with the one that was to be."""
-        if "no sandbox to import drop-ins in" in outcome.err:
+        if "no sandbox to import plugin modules in" in outcome.err:
             missing(f"the sandbox {tier}")
         assert (0, "") == (outcome.status, outcome.err)
         found = json.loads(outcome.out)
@@ -1038,7 +1039,7 @@ class TestSandbox:
         options = ["--sandbox", tier, "--python", user.python]
         options += ["app.plugins", "--path", str(public), "--path", str(user.site)]
         self.compare(run("update", "--json", *options), tier)
-        line = f"drop-ins are imported in the sandbox {tier}"
+        line = f"plugin modules are imported in the sandbox {tier}"
         assert line == run("update", "--force", *options).out.splitlines()[-1]
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="users may make namespaces in other ways")
@@ -1059,7 +1060,7 @@ class TestSandbox:
             self.compare(Outcome(done.returncode, done.stdout, done.stderr), "landlock")
         else:
             assert (5, "") == (done.returncode, done.stdout)
-            assert "no sandbox to import drop-ins in: namespace: bwrap: " in done.stderr
+            assert "no sandbox to import plugin modules in: namespace: bwrap: " in done.stderr
 
     @pytest.mark.parametrize("tier", ["none", "namespace", "landlock"])
     def test_user(self, public: Path, user: Account, tier: str) -> None:
@@ -1224,6 +1225,17 @@ class TestMain:
         done = run_python(code, "app.plugins", "--path", str(app.path))
         expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
         assert (0, expected, "") == (done.returncode, done.stdout, done.stderr)
+
+    def test_hook_is_quick(self) -> None:
+        """`hook status` loads little of the project, and nothing of the way to an update."""
+        program = """
+            import sys
+            from dropin_cache.cli import main
+            main(["hook", "status"])
+            print(*(name for name in sys.modules if name.startswith("dropin_cache")))
+            """
+        loaded = run_python(program).stdout.splitlines()[-1].split()
+        assert len(loaded) <= 20, loaded
 
     @pytest.mark.parametrize("name", ["dropin-cache", "update-dropin-cache"])
     def test_scripts(self, name: str) -> None:

@@ -419,8 +419,8 @@ app.plugins: stale
         """A name that means nothing is an error of usage, with advice."""
         outcome = run("explain", "no.such", "--python", case.python, "--path", case.path)
         message = (
-            "dropin-cache: error: no drop-in, plugin package or cache is known as no.such\n"
-            "  Give the name of a drop-in such as twisted.plugins.twisted_web, or its path. "
+            "dropin-cache: error: no plugin module, plugin package or cache is known as no.such\n"
+            "  Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
             "To see what is in the caches: dropin-cache list\n"
         )
         assert (2, "", message) == outcome

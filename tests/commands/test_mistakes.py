@@ -149,7 +149,7 @@ class TestPackages:
         """A package that cannot be imported."""
         app.write("app/plugins/__init__.py", text)
         message = re.escape(f"plugin package app.plugins cannot be imported: {reason}")
-        advice = "repair or reinstall what owns app.plugins"
+        advice = "reinstall what owns app.plugins"
         mistake(app.path, "app.plugins", status=5, message=message, advice=advice)
 
     def test_one_of_two(self, app: Tree) -> None:
@@ -256,9 +256,9 @@ class TestPlaces:
     def failed(self, outcome: Outcome, plugins: Path, reason: str) -> None:
         """Compare what is said of a directory that could not be written."""
         message = f"cannot write {re.escape(str(plugins / CACHE))}: {reason}"
-        told(outcome, 5, message, "Mend that, or run this as the owner")
+        told(outcome, 5, message, "Fix that, or run this as the owner")
         assert re.fullmatch(
-            rf"failed: {plugins} \(app.plugins: .*\)\n(drop-ins are .*\n)?", outcome.out
+            rf"failed: {plugins} \(app.plugins: .*\)\n(plugin modules are .*\n)?", outcome.out
         )
 
     def test_no_permission(self, public: Path, public_path: Path) -> None:

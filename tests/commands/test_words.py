@@ -1,127 +1,116 @@
-"""Words for people: the progress line, mostly; whole outputs are tested with the commands."""
+"""Words for people: errors with advice; whole outputs are tested with the commands."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import pty
-import re
-from collections.abc import Iterator
+import errno
 
 import pytest
 
-from command_line import IN_SANDBOX, finish, no_process_left, start
-from conftest import Tree
+from dropin_cache import errors
 from dropin_cache.commands import words
 from dropin_cache.errors import DropinCacheError
 
-_MARK = b"<end>"
-
-
-class Terminal:
-    """A terminal that remembers what was printed on it."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = pty.openpty()
-
-    @contextlib.contextmanager
-    def as_stderr(self) -> Iterator[None]:
-        """Be standard error for a while."""
-        with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(os.fdopen(self.theirs, "w", closefd=False))
-            stack.enter_context(contextlib.redirect_stderr(stream))
-            yield
-
-    def text(self) -> str:
-        """Close the terminal and return everything."""
-        # Read up to a mark of our own: what is still on its way when a terminal ends may be lost.
-        os.write(self.theirs, _MARK)
-        text = b""
-        while not text.endswith(_MARK):
-            text += os.read(self.ours, 9999)
-        os.close(self.theirs)
-        os.close(self.ours)
-        return text[: -len(_MARK)].decode()
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A terminal, for runs that show their progress at once."""
-    monkeypatch.setattr(words, "_PROGRESS_DELAY", 0)
-    return Terminal()
-
-
-class TestProgress:
-    """The progress line."""
-
-    def test_line(self, terminal: Terminal) -> None:
-        """It is overwritten by the next, and wiped out at the end."""
-        with terminal.as_stderr(), words.progress(quiet=False) as show:
-            show(0, 2, "app.plugins.longer")
-            show(1, 2, "app.plugins.short")
-        first = "dropin-cache: 1/2 app.plugins.longer"
-        second = "dropin-cache: 2/2 app.plugins.short"
-        assert f"\r{first}\r{second} \r{' ' * len(second)}\r" == terminal.text()
-
-    def test_short_run(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Runs that are soon over show nothing."""
-        monkeypatch.setattr(words, "_PROGRESS_DELAY", 60)
-        with terminal.as_stderr(), words.progress(quiet=False) as show:
-            show(0, 1, "app.plugins.one")
-        assert "" == terminal.text()
-
-    def test_quiet(self, terminal: Terminal) -> None:
-        """Nor do quiet ones."""
-        with terminal.as_stderr(), words.progress(quiet=True) as show:
-            show(0, 1, "app.plugins.one")
-        assert "" == terminal.text()
-
-    def test_control_characters(self, terminal: Terminal) -> None:
-        """A file's name cannot move the cursor."""
-        with terminal.as_stderr(), words.progress(quiet=False) as show:
-            show(0, 1, "app.plugins.\x1b[2Jone\n")
-        assert not set("\x1b\n") & set(terminal.text())
-
-    def test_no_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nor those whose output goes elsewhere."""
-        monkeypatch.setattr(words, "_PROGRESS_DELAY", 0)
-        output = io.StringIO()
-        with contextlib.redirect_stderr(output), words.progress(quiet=False) as show:
-            show(0, 1, "app.plugins.one")
-        assert "" == output.getvalue()
-
-    def test_wiped_out_before_an_error(self, terminal: Terminal) -> None:
-        """It is gone before anything else is printed."""
-
-        def fail() -> None:
-            with words.progress(quiet=False) as show:
-                show(0, 1, "one")
-                raise KeyError
-
-        with terminal.as_stderr(), pytest.raises(KeyError):
-            fail()
-        assert terminal.text().endswith(f"one\r{' ' * len('dropin-cache: 1/1 one')}\r")
-
-    @pytest.mark.processes
-    def test_for_real(self, tree: Tree) -> None:
-        """A run of more than a second shows it."""
-        tree.application()
-        tree.write("app/plugins/a.py", "import time; time.sleep(1.2)")
-        tree.dropin("b")
-        terminal = Terminal()
-        with no_process_left():
-            process = start("update", "app.plugins", "--path", tree.path, stderr=terminal.theirs)
-            outcome = finish(process)
-        text = terminal.text()
-        line = "dropin-cache: 2/2 app.plugins.b"
-        assert 0 == outcome.status
-        assert re.fullmatch(f"written: .*\n{IN_SANDBOX}", outcome.out)
-        assert text.endswith(f"\r{line}\r{' ' * len(line)}\r")
+CASES: list[tuple[DropinCacheError, str]] = [
+    (
+        errors.PackageNotFoundError("a.b", "/p"),
+        (
+            "Check the spelling, or name the interpreter that has it: --python EXE. "
+            "To see what /p imports: /p -c 'import a.b'"
+        ),
+    ),
+    (
+        errors.PackageBrokenError("a.b", "E: e", "t"),
+        "The package itself fails: reinstall what owns a.b.",
+    ),
+    (
+        errors.InterpreterError("/p", "too old"),
+        "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
+    ),
+    (
+        errors.UnreadableError("/d", errno.EIO),
+        "The caches of its package are unchanged. Try again.",
+    ),
+    (
+        errors.ZopeInterfaceMissingError("/p"),
+        (
+            "Without it there are no plugins. To install it: /p -m pip install zope.interface "
+            "(Debian: apt install python3-zope.interface)"
+        ),
+    ),
+    (
+        errors.ImportRootError("/d", "gone"),
+        "--path takes an existing directory, as PYTHONPATH does.",
+    ),
+    (
+        errors.NotWrittenError("/d/c", errno.ENOSPC),
+        "Fix that, or run this as the owner of /d/c.",
+    ),
+    (
+        errors.LockTimeoutError("/d/c", 2.5),
+        "Try again when it is done, or wait longer: --lock-timeout S",
+    ),
+    (
+        errors.CommandError("/c", errno.ENOENT),
+        "Nothing was run. Put the command behind two dashes: dropin-cache run -- uv sync",
+    ),
+    (
+        errors.UnstableError("/d"),
+        "Try again when nothing is being installed or removed there.",
+    ),
+    (
+        errors.UnknownNameError("a.b"),
+        (
+            "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
+            "To see what is in the caches: dropin-cache list"
+        ),
+    ),
+    (
+        errors.UntrustedError("/d/e/f", "/d/e", "can be written by others"),
+        (
+            "Only root may be able to change it: chown root /d/e && chmod go-w /d/e. "
+            "Or run this as its owner; to trust a group: trusted-groups in "
+            "/etc/dropin-cache/dropin-cache.conf"
+        ),
+    ),
+    (
+        errors.ConfigurationError("/c", 3, "bad"),
+        "Nothing in this file counts until that is fixed.",
+    ),
+    (
+        errors.NoSandboxError((("namespace", "no bwrap"),)),
+        (
+            "Root imports no plugin modules without one: apt install bubblewrap (or dnf, "
+            "pacman), or "
+            "use a kernel that has Landlock."
+        ),
+    ),
+    (
+        errors.NoProcError(),
+        "Mount it (mount -t proc proc /proc), or run from outside: update-dropin-cache --root DIR",
+    ),
+    (
+        errors.ConfinementError("landlock", ("it has a network",)),
+        "Nothing was imported. Use another --sandbox, and please report this.",
+    ),
+]
 
 
 class TestError:
     """Errors."""
+
+    @pytest.mark.parametrize(
+        ("error", "advice"), CASES, ids=[type(case[0]).__name__ for case in CASES]
+    )
+    def test_advice(
+        self, error: DropinCacheError, advice: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It is said what is wrong in one line, and in the next what to do."""
+        words.error(error)
+        assert ("", f"dropin-cache: error: {error}\n  {advice}\n") == capsys.readouterr()
+
+    def test_none_is_missing_here(self) -> None:
+        """There is advice for each class of errors, and a case for it above."""
+        assert set(DropinCacheError.__subclasses__()) == {type(case[0]) for case in CASES}
 
     def test_without_advice(self, capsys: pytest.CaptureFixture[str]) -> None:
         """An error for which there is no advice is told without."""

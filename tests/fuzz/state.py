@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import filelock  # noqa: F401 - likewise
+from dropin_cache.update.state.dependencies import Memory
 
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
@@ -17,7 +18,6 @@ from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing import answers
 from dropin_cache.update.importing.answers import AnswerError
 from dropin_cache.update.importing.records import Description, Failure, Module, Start
-from dropin_cache.update.state.dependencies import Memory
 from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
 from watch import KEEPING, READING, watched
 

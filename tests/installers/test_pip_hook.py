@@ -84,7 +84,7 @@ class TestCommand:
         hooked.command("hook", "enable")
 
         assert (0, f"outdated: {hooked.site / PTH}\n") == told[:2]
-        assert "To write it anew: dropin-cache hook enable" in told.err
+        assert "To write it again: dropin-cache hook enable" in told.err
         assert hooked.command("hook", "status").out.startswith("enabled: ")
 
     def test_unwritable(self, place):

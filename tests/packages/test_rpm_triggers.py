@@ -114,7 +114,9 @@ class TestFailures:
     def test_no_sandbox(self, system):
         """Where no sandbox works that is allowed, nothing is imported."""
         system.write("/etc/dropin-cache/dropin-cache.conf", "sandbox = namespace\n")
-        self._install_confined(system, "dropin-cache: error: no sandbox to import drop-ins in")
+        self._install_confined(
+            system, "dropin-cache: error: no sandbox to import plugin modules in"
+        )
 
     def _install_confined(self, system: rpm_support.Root, error: str) -> None:
         package = make_package(system, "some-plugins", {f"{PLUGINS}/whole.py": _DROPIN})

@@ -120,7 +120,7 @@ class TestService:
         system.run("systemctl", "start", SERVICE)
 
         assert "success" == system.property(SERVICE, "Result")
-        assert "drop-ins are imported in the sandbox landlock\n" in system.journal(SERVICE)
+        assert "plugin modules are imported in the sandbox landlock\n" in system.journal(SERVICE)
         assert 1 == read(system)["caches"]
 
     def test_broken(self, system):
@@ -210,7 +210,7 @@ class TestInstance:
         system.wait_until_idle(service)
 
         assert "success" == system.property(service, "Result"), system.journal(service)
-        assert "drop-ins are imported in the sandbox landlock\n" in system.journal(service)
+        assert "plugin modules are imported in the sandbox landlock\n" in system.journal(service)
         assert 2 == read(system, f"{VENV}/bin/python")["caches"]
 
     def test_users(self, system):

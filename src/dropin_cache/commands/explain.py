@@ -1,4 +1,4 @@
-"""Tell the state of a drop-in, a plugin or a file, and why it is so."""
+"""Tell the state of a plugin module, a plugin or a file, and the reason."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME
+from dropin_cache.commands.words import UNIMPORTABLE
 from dropin_cache.errors import PackageNotFoundError, UnknownNameError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
@@ -15,23 +16,23 @@ from dropin_cache.update.discovery.owners import Owner, Owners
 from dropin_cache.update.importing.answers import is_dotted
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import DirectoryReport, Report, Request
-from dropin_cache.update.state.dependencies import IMPORTS
+from dropin_cache.update.state.observations import IMPORTS
 
 BROKEN = "broken"
 
 
 class Explanation(NamedTuple):
-    """What there is to say about one drop-in, or one directory.
+    """What there is to say about one plugin module, or one directory.
 
     Attributes:
-        name: Dotted name of the drop-in, or of the plugin package.
+        name: Dotted name of the plugin module, or of the plugin package.
         state: fresh, stale, missing, corrupt, refused or broken.
-        path: The drop-in's file, or the directory.
+        path: The module's file, or the directory.
         cache: The cache file.
         package: Dotted name of the plugin package.
         python: The interpreter that imports it.
         reasons: Why the state is so, a line each.
-        changes: What has changed since the cache was written: pairs of a drop-in and how.
+        changes: What has changed since the cache was written: pairs of a module and how.
         error: The exception, if it is broken, in one line.
         traceback: The end of the traceback.
         owner: The package that installed it, if known.
@@ -57,8 +58,8 @@ def explain(request: Request, name: str) -> Explanation:
 
     Args:
         request: Where to look; its packages do not count.
-        name: Dotted name of a drop-in, a plugin or a plugin package, or the path of a drop-in, a
-            cache or a directory of drop-ins.
+        name: Dotted name of a plugin module, a plugin or a plugin package, or the path of a plugin
+            module, a cache or a plugin directory.
 
     Raises:
         UnknownNameError: There is no such thing.
@@ -91,14 +92,14 @@ def _explain_path(request: Request, path: str) -> Explanation:
 
 
 def _explain_name(request: Request, name: str) -> Explanation:
-    owners = Owners(request.root)
     result = update(request, _silently)
+    owners = Owners(request.root)
     for package in {found.package: None for found in result.directories}:
         if name == package or name.startswith(package + "."):
             explained = _search(result, name, owners, request.root)
             if explained is not None:
                 return explained
-    # A package that nobody has configured: name.dropin, or name.dropin.plugin.
+    # A package that nobody has configured: name.module, or name.module.plugin.
     for package in (name, name.rpartition(".")[0], name.rpartition(".")[0].rpartition(".")[0]):
         if "." in package:
             explained = _search(_of_package(request, package), name, owners, request.root)
@@ -149,7 +150,7 @@ def _of_directory(found: DirectoryReport, owners: Owners, root: str | None) -> E
 def _of_module(
     found: DirectoryReport, module: str, owners: Owners, root: str | None
 ) -> Explanation | None:
-    """Explain a drop-in if it is, or was, in a directory."""
+    """Explain a plugin module if it is, or was, in a directory."""
     difference = Difference.of(found.package, found.path)
     if module not in difference.modules():
         return None
@@ -158,7 +159,7 @@ def _of_module(
     if found.error is not None:
         state, reasons = found.state, [str(found.error)]
     elif broken is not None:
-        state, reasons = BROKEN, ["it cannot be imported"]
+        state, reasons = BROKEN, [UNIMPORTABLE]
     elif module in changes:
         state, reasons = report.STALE, [changes[module]]
     else:
@@ -183,7 +184,7 @@ def _of_module(
 
 
 def _changes(found: DirectoryReport, difference: Difference) -> dict[str, str]:
-    """Find what has changed since a cache was written: drop-ins, or what they import."""
+    """Find what has changed since a cache was written: modules, or what they import."""
     changes = {}
     for module in difference.modules():
         words = difference.in_words(module)

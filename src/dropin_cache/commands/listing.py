@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._model import CachedDropin, CachedPlugin
+from dropin_cache.update.environments import Environments
+from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
-from dropin_cache.update.targets import directories, open_probes, wanted_packages
+from dropin_cache.update.targets import directories, find_interpreters, wanted_packages
 
 
 class Row(NamedTuple):
@@ -19,7 +21,7 @@ class Row(NamedTuple):
 
     Attributes:
         package: Dotted name of the plugin package.
-        module: Dotted name of the drop-in.
+        module: Dotted name of the plugin module.
         plugin: The plugin's name in it.
         provides: Dotted names of the interfaces it provides itself.
         inherits: Dotted names of those that these extend.
@@ -47,10 +49,18 @@ def rows(request: Request, interface: str | None) -> list[Row]:
         ImportRootError, InterpreterError, ZopeInterfaceMissingError: As for an update.
     """
     found: list[Row] = []
-    with open_session(request) as session, open_probes(session, []) as probes:
-        for probe in probes:
-            roots = [session.shown(root) for root in probe.import_roots]
-            for package, directory in directories(wanted_packages(session, probes), roots):
+    with (
+        open_session(request) as session,
+        Importer(
+            session.confinement, session.files, session.request.root, session.timeout
+        ) as importer,
+    ):
+        environments = Environments(session, importer)
+        interpreters, _ = find_interpreters(session, environments)
+        packages = wanted_packages(session, environments, interpreters)
+        for interpreter in interpreters:
+            roots = [session.shown(root) for root in environments.start(interpreter).path]
+            for package, directory in directories(packages, roots):
                 found += _rows_of(package, directory)
     selected = (row for row in found if interface in (None, *row.provides, *row.inherits))
     return list(dict.fromkeys(selected))  # interpreters may share directories
@@ -60,13 +70,13 @@ def _rows_of(package: str, directory: str) -> Iterator[Row]:
     for dropin in _dropins_in(directory).values():
         for plugin in dropin.plugins:
             yield _row(package, directory, plugin)
-    # A drop-in that is a package has its cache inside.
+    # A plugin module that is a package has its cache inside.
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(directory)):
-            place = os.path.join(directory, name)
-            own = _dropins_in(place).get(name)
+            inner = os.path.join(directory, name)
+            own = _dropins_in(inner).get(name)
             for plugin in own.plugins if own is not None else ():
-                yield _row(package, place, plugin)
+                yield _row(package, inner, plugin)
 
 
 def _dropins_in(directory: str) -> dict[str, CachedDropin]:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _EPILOG = """exit status:
   0  done; for check: every cache is fresh
   1  check: a cache is stale, missing or corrupt
   2  usage: no such option, package, directory, interpreter or name; a bad configuration file
-  3  drop-ins are broken (check, and update --strict)
-  4  refused: somebody else than root could change what root would rely on
+  3  plugin modules are broken (check, and update --strict)
+  4  refused: users other than root could change what root would rely on
   5  it could not be done: no permission, read-only or full disk, lock timeout, no sandbox
 
-A command ended by a signal exits with 128 plus its number (130 for Ctrl-C); caches are never
-left half written. With --trigger, update exits with 0 whatever happens. run exits with the
-status of the command that it runs; 127 if there is none of that name, 126 if it cannot be run."""
+A command that a signal ends exits with 128 plus the signal's number (130 for Ctrl-C), and leaves
+no cache half written. With --trigger, update always exits with 0. run exits with the status of
+the command that it runs; 127 if there is no such command, 126 if it cannot be run."""
 
 _COMMANDS = {
     "update": "bring caches up to date",
     "check": "tell whether caches are up to date",
-    "list": "show what is in the caches, importing nothing",
-    "explain": "tell the state of a drop-in, a plugin or a file, and why it is so",
+    "list": "show what is in the caches, without importing anything",
+    "explain": "tell the state of a plugin module, a plugin or a file, and the reason",
     "clean": "remove every cache that this program wrote",
-    "hook": "have pip see to the caches of this environment, or not, or tell which",
+    "hook": "turn automatic updates after pip on or off, or show whether they are on",
     "run": "run an installer, then update the caches of what it changed",
 }
 _RUN_USAGE = "dropin-cache run [-h] [--python EXE] [--path DIR] -- COMMAND [ARGUMENT ...]"
@@ -86,28 +86,37 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "name",
             metavar="NAME|PATH",
-            help="dotted name of a drop-in or plugin, or path of a file or directory",
+            help="dotted name of a plugin module or plugin, or path of a file or directory",
         )
     _add_environment(parser)
     if command != "clean":
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+        _add_flag(parser, "--json", help="print the result as JSON")
     if command == "list":
         _add_selection(parser)
     if command in {"update", "check", "explain"}:
-        _add_import_options(parser)
+        parser.add_argument(
+            "--timeout",
+            type=_positive_seconds,
+            metavar="S",
+            help="seconds of processor time that the import of one plugin module may take "
+            "(default: the configured number, or 30)",
+        )
     if command in {"update", "clean"}:
         parser.add_argument(
             "--lock-timeout",
             type=_seconds,
             metavar="S",
-            help="seconds to wait for another writer (default: as configured, or 30)",
+            help="seconds to wait for another writer (default: the configured number, or 30)",
         )
     if command == "update":
         _add_update_options(parser)
     if command in {"update", "check"}:
-        _add_loudness(parser)
+        loudness = parser.add_mutually_exclusive_group()
+        _add_flag(loudness, "-q", "--quiet", help="print errors only")
+        reasons = "print tracebacks and say why each module was imported"
+        _add_flag(loudness, "-v", "--verbose", help=reasons)
     if command == "clean":
-        parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+        _add_flag(parser, "-q", "--quiet", help="print errors only")
 
 
 def _add_packages(parser: argparse.ArgumentParser) -> None:
@@ -122,20 +131,18 @@ def _add_packages(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_environment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    _add_repeatable(
+        parser,
         "--python",
-        action="append",
-        default=[],
         metavar="EXE",
-        help="interpreter whose packages are meant (default: the one running this and, for root, "
-        "those configured); repeatable",
+        help="interpreter whose packages are meant (default: the one that runs this command and, "
+        "for root, the configured ones); repeatable",
     )
-    parser.add_argument(
+    _add_repeatable(
+        parser,
         "--path",
-        action="append",
-        default=[],
         metavar="DIR",
-        help="directory to import from besides, before the others; repeatable",
+        help="another directory to import from, before the others; repeatable",
     )
     parser.add_argument(
         "--root",
@@ -146,33 +153,33 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
         "--sandbox",
         choices=("auto", "namespace", "landlock", "none"),
         default="auto",
-        help="where drop-ins are imported (default: auto, the best of what the configuration "
-        "allows for root, none for others)",
+        help="sandbox to import plugin modules in (default: auto, for root the best that the "
+        "configuration allows, for other users none)",
     )
 
 
 def _add_hook_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "action", choices=("enable", "disable", "status"), help="what to do about it"
+        "action",
+        choices=("enable", "disable", "status"),
+        help="turn them on or off for this environment, or show whether they are on",
     )
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    _add_repeatable(
+        parser,
         "--python",
-        action="append",
-        default=[],
         metavar="EXE",
-        help="interpreter of the environment that the command changes (default: the one running "
-        "this, the environments that installers choose, and, for root, those configured); "
-        "repeatable",
+        help="interpreter of the environment that the command changes (default: the one that runs "
+        "this command, the environments that installers choose and, for root, the configured "
+        "ones); repeatable",
     )
-    parser.add_argument(
+    _add_repeatable(
+        parser,
         "--path",
-        action="append",
-        default=[],
         metavar="DIR",
-        help="directory to import from besides, that the command may change; repeatable",
+        help="another directory to import from, which the command may change; repeatable",
     )
     parser.add_argument(
         "command_line", nargs="+", metavar="COMMAND", help="the command and its arguments"
@@ -183,54 +190,34 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interface", metavar="DOTTED", help="only plugins that provide this interface"
     )
-    parser.add_argument(
-        "--package",
-        action="append",
-        default=[],
-        type=_dotted_name,
-        metavar="DOTTED",
-        help="the same as PACKAGE; repeatable",
-    )
-
-
-def _add_import_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--timeout",
-        type=_positive_seconds,
-        metavar="S",
-        help="seconds that the import of one drop-in may take (default: as configured, or 30)",
-    )
+    same = "the same as PACKAGE; repeatable"
+    _add_repeatable(parser, "--package", metavar="DOTTED", help=same, type=_dotted_name)
 
 
 def _add_update_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--force", action="store_true", help="import and write also what has not changed"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--strict", action="store_true", help="exit with 3 if drop-ins are broken")
+    _add_flag(parser, "--force", help="import and write everything, even if nothing has changed")
+    _add_flag(parser, "--dry-run", help="only say what would be done")
+    _add_flag(parser, "--strict", help="exit with 3 if plugin modules are broken")
     parser.add_argument(
         "--settle",
         type=_positive_seconds,
         metavar="S",
         help="go on until nothing has been installed or removed for this many seconds",
     )
-    parser.add_argument(
+    _add_flag(
+        parser,
         "--trigger",
-        action="store_true",
-        help="for package managers: print a line for each thing that changed or broke, no more, "
+        help="for package managers: print one line for each change or new problem, nothing else, "
         "and exit with 0",
     )
 
 
-def _add_loudness(parser: argparse.ArgumentParser) -> None:
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    loudness.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="print tracebacks of broken drop-ins, and why drop-ins were imported",
-    )
+def _add_flag(parser: argparse._ActionsContainer, *names: str, help: str) -> None:  # noqa: A002 - argparse's name
+    parser.add_argument(*names, action="store_true", help=help)
+
+
+def _add_repeatable(parser: argparse.ArgumentParser, option: str, **more: Any) -> None:
+    parser.add_argument(option, action="append", default=[], **more)
 
 
 def _seconds(text: str) -> float:

@@ -1,173 +1,221 @@
-"""Reports, errors and advice, in words for people and in JSON for programs."""
+"""All words for people but the help texts, and the line in which an error states its facts."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dropin_cache.commands.advice import advice, error, message
-from dropin_cache.update.report import (
-    FRESH,
-    REFUSED,
-    REMOVED,
-    UNCHANGED,
-    WRITTEN,
-    Broken,
-    DirectoryReport,
-    Report,
-)
-from dropin_cache.update.sandbox.choice import CONFINED
-from dropin_cache.update.text import one_line
+from dropin_cache import errors
+from dropin_cache.commands import terminal
+from dropin_cache.commands.terminal import advice, message, result
+from dropin_cache.errors import DropinCacheError
+from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
 if TYPE_CHECKING:
     from dropin_cache.commands.explain import Explanation
     from dropin_cache.commands.listing import Row
     from dropin_cache.installers.startup_file import Status
 
+UNIMPORTABLE = "it cannot be imported"
+"""Why a plugin module is not in the cache, for `explain`."""
+
 _LAST_LINES = 5  # of a traceback
-_PROGRESS_DELAY = 1.0  # seconds of silence that people take for normal
+# Formatted with the error; each is an advice that somebody can follow as it stands.
+_ADVICE: dict[type, str] = {
+    errors.PackageNotFoundError: (
+        "Check the spelling, or name the interpreter that has it: --python EXE. "
+        "To see what {0.python} imports: {0.python} -c 'import {0.package}'"
+    ),
+    errors.PackageBrokenError: "The package itself fails: reinstall what owns {0.package}.",
+    errors.InterpreterError: "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
+    errors.ZopeInterfaceMissingError: (
+        "Without it there are no plugins. To install it: {0.python} -m pip install "
+        "zope.interface (Debian: apt install python3-zope.interface)"
+    ),
+    errors.ImportRootError: "--path takes an existing directory, as PYTHONPATH does.",
+    errors.UnknownNameError: (
+        "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
+        "To see what is in the caches: dropin-cache list"
+    ),
+    errors.NotWrittenError: "Fix that, or run this as the owner of {0.path}.",
+    errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",
+    errors.UntrustedError: (
+        "Only root may be able to change it: chown root {0.component} && "
+        "chmod go-w {0.component}. Or run this as its owner; to trust a group: "
+        "trusted-groups in /etc/dropin-cache/dropin-cache.conf"
+    ),
+    errors.ConfigurationError: "Nothing in this file counts until that is fixed.",
+    errors.NoSandboxError: (
+        "Root imports no plugin modules without one: apt install bubblewrap (or dnf, pacman), or "
+        "use a kernel that has Landlock."
+    ),
+    errors.ConfinementError: "Nothing was imported. Use another --sandbox, and please report this.",
+    errors.UnreadableError: "The caches of its package are unchanged. Try again.",
+    errors.CommandError: (
+        "Nothing was run. Put the command behind two dashes: dropin-cache run -- uv sync"
+    ),
+    errors.NoProcError: (
+        "Mount it (mount -t proc proc /proc), or run from outside: update-dropin-cache --root DIR"
+    ),
+    errors.UnstableError: "Try again when nothing is being installed or removed there.",
+}
 
 
-def report(result: Report, arguments: argparse.Namespace, *, conditional: bool = False) -> None:
-    """Print what a run did or found: results on standard output, the rest on standard error.
+def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = False) -> None:
+    """Print an error and what to do about it.
 
     Args:
-        result: The report.
-        arguments: The command line: `json`, `quiet` and `verbose` count.
+        problem: The error.
+        verbose: Whether to print a traceback where there is one.
+        brief: Whether to print no more than one line.
+    """
+    message("error", str(problem))
+    if brief:
+        return
+    if verbose:
+        _print_traceback(getattr(problem, "traceback", ""))
+    if type(problem) in _ADVICE:
+        advice(_ADVICE[type(problem)].format(problem))
+
+
+def interrupted() -> None:
+    """Print that somebody pressed Ctrl-C."""
+    message("error", "interrupted; every cache is as it was, or new and whole")
+    advice("Run the same command again to finish.")
+
+
+def failure(problem: OSError) -> None:
+    """Print that the system has failed where nobody expected it.
+
+    Args:
+        problem: What it said.
+    """
+    message("error", f"cannot go on: {problem}")
+    advice("No cache is half written. Fix that, and run the same command again.")
+
+
+def mistake(problem: Exception) -> None:
+    """Print that this program has a mistake.
+
+    Args:
+        problem: What came of it.
+    """
+    told = f"{type(problem).__name__}: {problem}"
+    message("error", f"this is a mistake in dropin-cache: {told}")
+
+
+def diagnostics(found: Report, *, quiet: bool, verbose: bool) -> None:
+    """Print what went wrong in a run, and what is worth a warning.
+
+    Args:
+        found: The report.
+        quiet: Whether to print errors only.
+        verbose: Whether to print tracebacks, and why modules were imported.
+    """
+    for problem in found.problems:
+        error(problem, verbose=verbose)
+    for warning in () if quiet else found.warnings:
+        message("warning", warning)
+    for directory in found.directories:
+        if not quiet:
+            _print_remarks(directory, verbose=verbose)
+        if directory.error is not None:
+            error(directory.error, verbose=verbose)
+
+
+def report(found: Report, *, conditional: bool) -> None:
+    """Print what a run did or found.
+
+    Args:
+        found: The report.
         conditional: Whether it is about what would be done.
     """
-    for problem in result.problems:
-        error(problem, verbose=arguments.verbose)
-    for directory in result.directories:
-        if not arguments.quiet:
-            _print_remarks(directory, verbose=arguments.verbose)
-        if directory.error is not None:
-            error(directory.error, verbose=arguments.verbose)
-    if arguments.json:
-        print(json.dumps(_as_json(result), indent=2))
-    elif not arguments.quiet:
-        for directory in result.directories:
-            print(one_line(_line(directory, conditional=conditional)))
-        if not result.directories and not result.problems:
-            print("there are no drop-ins, so there are no caches")
-        if result.directories and result.sandbox in CONFINED:
-            print(f"drop-ins are imported in the sandbox {result.sandbox}")
+    for directory in found.directories:
+        result(_line(directory, conditional=conditional))
+    if not found.directories and not found.problems:
+        result("there are no plugin modules, so there are no caches")
+    if found.directories and found.sandbox not in (None, "none"):
+        result(f"plugin modules are imported in the sandbox {found.sandbox}")
 
 
-def news(result: Report) -> None:
-    """Print a line for each thing that a run has changed or found broken, and for nothing else."""
-    for problem in result.problems:
+def news(found: Report) -> None:
+    """Print a line for each thing that a run has changed or found broken, and for nothing else.
+
+    Args:
+        found: The report.
+    """
+    for problem in found.problems:
         error(problem, brief=True)
-    for directory in result.directories:
+    for warning in found.warnings:
+        message("warning", warning)
+    for directory in found.directories:
         for broken in directory.broken:
             if broken.news:
                 _print_broken(broken, verbose=False)
         if directory.error is not None:
             error(directory.error, brief=True)
         elif directory.state != UNCHANGED:
-            print(one_line(_line(directory, conditional=False)))
+            result(_line(directory, conditional=False))
 
 
-def cleaned(result: Report, *, quiet: bool) -> None:
-    """Print what was removed."""
-    for problem in result.problems:
-        error(problem)
-    for directory in result.directories:
-        if directory.error is not None:
-            error(directory.error)
-        elif not quiet:
-            for path in (f"{directory.path}/dropin.cache", *directory.pruned):
-                print(one_line(f"removed: {path}"))
+def cleaned(found: Report) -> None:
+    """Print what was removed.
+
+    Args:
+        found: The report.
+    """
+    for directory in found.directories:
+        removed = (f"{directory.path}/dropin.cache", *directory.pruned)
+        for path in removed if directory.error is None else ():
+            result(f"removed: {path}")
 
 
-def explanation(found: Explanation, *, as_json: bool) -> None:
-    """Print what there is to say about a drop-in or a directory."""
-    if as_json:
-        owner = found.owner and found.owner.name
-        print(json.dumps({**found._asdict(), "owner": owner}, indent=2))
-        return
-    owner = None if found.owner is None else f"{found.owner.name} ({found.owner.kind})"
-    print(one_line(f"{found.name}: {found.state}"))
+def explanation(found: Explanation) -> None:
+    """Print what there is to say about a plugin module or a directory.
+
+    Args:
+        found: The explanation.
+    """
+    owner = "unknown" if found.owner is None else f"{found.owner.name} ({found.owner.kind})"
+    result(f"{found.name}: {found.state}")
     for title, text in (
         *(("because", reason) for reason in found.reasons),
         ("error", found.error),
         *(("", line) for line in found.traceback.splitlines()[-_LAST_LINES:]),
         ("path", found.path),
         ("cache", found.cache),
-        ("owner", owner or "unknown"),
+        ("owner", owner),
         ("python", found.python),
         *(("plugin", f"{name}: {', '.join(names)}") for name, names in found.provides),
         *(("changed", f"{module}: {why}") for module, why in found.changes),
     ):
         if text is not None:
-            print(f"  {title:8} {one_line(text)}".rstrip())
+            result(f"  {title:8} {text}".rstrip())
 
 
 def hook(found: Status) -> None:
-    """Print what there is of the hook of an environment."""
-    from dropin_cache.installers.startup_file import OUTDATED  # noqa: PLC0415 - whoever asks has loaded it
+    """Print whether pip updates the caches of an environment.
 
-    print(one_line(f"{found.state}: {found.path}"))
-    if found.state == OUTDATED:
-        message("warning", "it is not what this version writes, and may do nothing")
-        advice("To write it anew: dropin-cache hook enable")
-
-
-def predicted(result: Report, *, force: bool) -> Report:
-    """Turn what was found into what an update would make of it."""
-    return result._replace(
-        directories=tuple(
-            each._replace(state=_prediction(each, force=force)) for each in result.directories
-        )
-    )
+    Args:
+        found: What there is of the start-up file.
+    """
+    result(f"{found.state}: {found.path}")
+    if found.outdated:
+        message("warning", "another version of dropin-cache wrote this file; it may do nothing")
+        advice("To write it again: dropin-cache hook enable")
 
 
-def rows(found: Sequence[Row], *, as_json: bool) -> None:
-    """Print a listing of plugins."""
-    if as_json:
-        print(json.dumps({"plugins": [row._asdict() for row in found]}, indent=2))
-        return
+def rows(found: Sequence[Row]) -> None:
+    """Print a listing of plugins.
+
+    Args:
+        found: The plugins.
+    """
     if not found:
         message("warning", "no such plugins in any cache; to make the caches: dropin-cache update")
         return
-    table = [("MODULE", "PLUGIN", "PROVIDES")]
-    table += [
-        (one_line(row.module), one_line(row.plugin), one_line(", ".join(row.provides)))
-        for row in found
-    ]
-    widths = [max(len(line[column]) for line in table) for column in (0, 1)]
-    for module, plugin, provides in table:
-        print(f"{module:{widths[0]}}  {plugin:{widths[1]}}  {provides}".rstrip())
-
-
-@contextlib.contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """Provide a progress line, on a terminal and for runs of more than a second.
-
-    Yields:
-        A function to call with the number of imports done, their count and the module's name.
-    """
-    started = time.monotonic()
-    shown = 0
-
-    def show(number: int, count: int, module: str) -> None:
-        nonlocal shown
-        if quiet or not sys.stderr.isatty() or time.monotonic() - started < _PROGRESS_DELAY:
-            return
-        line = one_line(f"dropin-cache: {number + 1}/{count} {module}")
-        print(f"\r{line.ljust(shown)}", end="", file=sys.stderr, flush=True)
-        shown = len(line)
-
-    try:
-        yield show
-    finally:
-        if shown:
-            print("\r" + " " * shown + "\r", end="", file=sys.stderr, flush=True)
+    table = [(row.module, row.plugin, ", ".join(row.provides)) for row in found]
+    terminal.table([("MODULE", "PLUGIN", "PROVIDES"), *table])
 
 
 def _print_remarks(directory: DirectoryReport, *, verbose: bool) -> None:
@@ -180,15 +228,16 @@ def _print_remarks(directory: DirectoryReport, *, verbose: bool) -> None:
 
 
 def _print_broken(broken: Broken, *, verbose: bool) -> None:
-    owner = f" (of {broken.owner})" if broken.owner else ""
-    message("warning", f"{broken.module}{owner} is left out: {broken.error}")
+    origin = broken.module + (f" (of {broken.owner})" if broken.owner else "")
+    message("warning", f"{origin} is left out: {broken.error}")
     if verbose:
-        _print_traceback(broken.traceback)
+        _print_traceback(broken.traceback, f"{origin}: ")
 
 
-def _print_traceback(text: str) -> None:
+def _print_traceback(text: str, origin: str = "") -> None:
+    """Print what plugin code may have written: each line says whose it is."""
     for line in text.splitlines():
-        advice(line)
+        advice(f"{origin}{line}")
 
 
 def _line(directory: DirectoryReport, *, conditional: bool) -> str:
@@ -201,32 +250,3 @@ def _line(directory: DirectoryReport, *, conditional: bool) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _prediction(directory: DirectoryReport, *, force: bool) -> str:
-    if directory.found == REFUSED:
-        return REFUSED
-    if directory.found == FRESH and not (force and directory.modules):
-        return UNCHANGED
-    return WRITTEN if directory.modules else REMOVED
-
-
-def _as_json(result: Report) -> dict[str, Any]:
-    return {
-        "sandbox": result.sandbox,
-        "directories": [
-            {
-                "path": each.path,
-                "package": each.package,
-                "python": each.python,
-                "state": each.state,
-                "modules": each.modules,
-                "plugins": each.plugins,
-                "broken": [
-                    {"module": broken.module, "error": broken.error, "owner": broken.owner}
-                    for broken in each.broken
-                ],
-            }
-            for each in result.directories
-        ],
-    }

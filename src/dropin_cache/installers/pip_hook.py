@@ -1,4 +1,4 @@
-"""What the start-up file of an environment executes in a process of pip: see to caches at its end.
+"""What the start-up file of an environment executes in a process of pip: an update at its end.
 
 `startup_file` writes that file, and describes when it comes here. This file is executed from its
 path and imported by nobody in pip's process: importing it would import the package, and with it
@@ -30,7 +30,7 @@ _MARK = "_dropin_cache_hook"
 _BUILDING = ("PIP_BUILD_TRACKER", "PIP_REQ_TRACKER")
 _SITES = ("site-packages", "dist-packages")
 _CACHE = "dropin.cache"
-_SEAL = 12  # bytes; see _wire
+_SEAL = 12  # bytes; see `_decode`
 _MAX_SIZE = 64 << 20  # bytes; likewise
 
 Dates = dict[str, int]
@@ -63,7 +63,7 @@ def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]
 
 
 def watch(site: str, source: str) -> None:
-    """Come back when this process ends, if it is one of pip's that may install something.
+    """Update the caches when this process ends, if it is a pip that may install something.
 
     Args:
         site: The environment's directory of packages, with the start-up file in it.
@@ -94,7 +94,7 @@ def _is_pip() -> bool:
 
 
 def _leave(site: str, source: str, before: Dates, pid: int) -> None:
-    """Do what there is to do when pip ends, whatever it did and however it went."""
+    """Update the caches after pip, whether it succeeded or not."""
     # A process that pip has forked may end in the same way, and must not.
     if os.getpid() != pid or not _is_pip():
         return
@@ -147,7 +147,7 @@ def _user_site() -> str:
 
 
 def _file(site: str) -> str:
-    """Return the start-up file, whose date is that of the directory when its caches were seen to.
+    """Return the start-up file, whose date is the one that the directory had at the last update.
 
     Setting it leaves the directory as it is.
     """

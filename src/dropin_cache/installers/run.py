@@ -11,25 +11,30 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from dropin_cache.errors import CommandError
+from dropin_cache.errors import EXIT_SIGNAL, CommandError
 from dropin_cache.installers.pip_hook import update
-from dropin_cache.installers.sites import Snapshot, prefix_of, sites, snapshot
-from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.settings import configuration
+from dropin_cache.installers.sites import Snapshot, configured_pythons, prefix_of, sites, snapshot
+from dropin_cache.update.files.reading import read_file
 
-_EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
+_MAX_SIZE = 1 << 16  # bytes of a pyvenv.cfg; those of venv have less than a thousand
 # Where installers look for an environment: conda's variable is its own, uv reads all three.
 _ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT")
 _PROJECT = ".venv"  # uv's and poetry's, in the directory of the project
 
 
-def run(command: Sequence[str], pythons: Sequence[str], paths: Sequence[str]) -> int:
+def run(
+    command: Sequence[str],
+    pythons: Sequence[str],
+    paths: Sequence[str],
+    say: Callable[[str], object],
+) -> int:
     """Run a command, then update the caches of the environments in which it changed something.
 
     Args:
         command: The program and its arguments.
         pythons: The interpreters of those environments; none for those that installers may mean.
         paths: Directories to import from besides.
+        say: Called with each line that there is to say about the update.
 
     Returns:
         The command's exit status; 128 and the number of the signal that ended it.
@@ -45,7 +50,8 @@ def run(command: Sequence[str], pythons: Sequence[str], paths: Sequence[str]) ->
     after = {python: _seen(python, paths) for python in given or _pythons()}
     changed = [python for python, seen in after.items() if seen != before.get(python)]
     if changed:
-        _update([each for each in changed if _may_have_plugins(each)], paths)
+        for line in _update([each for each in changed if _may_have_plugins(each)], paths):
+            say(line)
     return status
 
 
@@ -58,7 +64,7 @@ def _ended(command: Sequence[str]) -> int:
             raise CommandError(command[0], error.errno or errno.EIO) from error
         pass_to(process)
         status = process.wait()
-    return status if status >= 0 else _EXIT_SIGNAL - status
+    return status if status >= 0 else EXIT_SIGNAL - status
 
 
 @contextlib.contextmanager
@@ -92,7 +98,7 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     former = {
         number: signal.signal(number, handler)
         for number, handler in handlers.items()
-        if signal.getsignal(number) != signal.SIG_IGN  # as whoever started us wants it
+        if signal.getsignal(number) != signal.SIG_IGN  # as the caller wants it
     }
     try:
         yield pass_to
@@ -112,8 +118,7 @@ def _pythons() -> list[str]:
         python = os.path.join(os.path.abspath(directory), "bin", "python")
         if directory and os.path.exists(python):
             found.append(python)
-    with Files(enforced=os.geteuid() == 0) as files:
-        found += configuration.load(files).interpreters
+    found += configured_pythons()
     return list({prefix_of(python): python for python in reversed(found)}.values())[::-1]
 
 
@@ -136,18 +141,17 @@ def _may_have_plugins(python: str) -> bool:
     prefix = prefix_of(python)
     if any(os.path.exists(os.path.join(site, "zope", "interface")) for site in sites(prefix)):
         return True
-    with contextlib.suppress(OSError), open(os.path.join(prefix, "pyvenv.cfg"), "rb") as file:
-        return b"true" in file.read(1 << 16).partition(b"include-system-site-packages")[2][:16]
+    with contextlib.suppress(OSError):
+        text = read_file(os.path.join(prefix, "pyvenv.cfg"), _MAX_SIZE)
+        return b"true" in text.partition(b"include-system-site-packages")[2][:16]
     return python == sys.executable
 
 
-def _update(pythons: Sequence[str], paths: Sequence[str]) -> None:
+def _update(pythons: Sequence[str], paths: Sequence[str]) -> list[str]:
     """Update caches in a new process: the command may have replaced what this one consists of."""
-    if pythons:
-        options = [f"--python={python}" for python in pythons]
-        options += [f"--path={path}" for path in paths]
-        flags = "-IS" if sys.flags.no_site else "-I"
-        path = ":".join(each for each in sys.path if each)
-        # The command's output is standard output; this is about what came of it.
-        for line in update(path, *options, flags=flags)[1]:
-            sys.stderr.write(f"{line}\n")
+    if not pythons:
+        return []
+    options = [f"--python={python}" for python in pythons]
+    options += [f"--path={path}" for path in paths]
+    flags = "-IS" if sys.flags.no_site else "-I"
+    return update(":".join(filter(None, sys.path)), *options, flags=flags)[1]

@@ -15,11 +15,11 @@ from dropin_cache._scan import CACHE_NAME
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
 from dropin_cache.update.settings import configuration
-from dropin_cache.update.targets import interpreters
+from dropin_cache.update.targets import python_paths
 
 Snapshot = dict[str, tuple[int, int, int]]
 
-_BYTECODE = "__pycache__"  # written by whoever imports something
+_BYTECODE = "__pycache__"  # written by every import
 
 
 def prefix_of(python: str) -> str:
@@ -40,14 +40,19 @@ def sites(prefix: str) -> list[str]:
     )
 
 
+def configured_pythons() -> tuple[str, ...]:
+    """Return the paths of the interpreters that the configuration names."""
+    with Files(enforced=os.geteuid() == 0) as files:
+        return configuration.load(files).interpreters
+
+
 def everywhere(request: Request) -> list[str]:
     """Return the directories of packages that an update is about."""
-    if request.root is not None:  # whoever builds an image knows when that is done
+    if request.root is not None:  # who builds an image knows when it is done
         return []
-    pythons = interpreters(request.pythons)
+    pythons = python_paths(request.pythons)
     if os.geteuid() == 0 and not request.pythons:
-        with Files(enforced=True) as files:
-            pythons += configuration.load(files).interpreters
+        pythons += configured_pythons()
     found = [site for python in pythons for site in sites(prefix_of(python))]
     return list(dict.fromkeys([*found, *request.paths]))
 

@@ -1,4 +1,4 @@
-"""The start-up file of an environment, which makes pip see to the caches when it ends.
+"""The start-up file of an environment, which makes pip update the caches when it ends.
 
 The module site has every interpreter of the environment process it:
 
@@ -25,13 +25,10 @@ from typing import NamedTuple
 
 from dropin_cache.errors import NotWrittenError
 from dropin_cache.installers import pip_hook
-from dropin_cache.update.files.atomic import replace_file, sync
-from dropin_cache.update.report import Request
-from dropin_cache.update.session import open_session
+from dropin_cache.update.files.reading import read_file
 
 ENABLED, DISABLED, OUTDATED = "enabled", "disabled", "outdated"
 
-_MODE = 0o644
 _MAX_SIZE = 1 << 16  # bytes; ours have less than one thousand
 _PTH, _START, _MODULE = pip_hook.NAMES
 _HAS_START_FILES = (3, 15)
@@ -71,6 +68,15 @@ class Status(NamedTuple):
     state: str
     path: str
 
+    @property
+    def outdated(self) -> bool:
+        """Whether there is something else than `enable` would write."""
+        return self.state == OUTDATED
+
+
+# `hook status` is to be quick, and needs neither the rules of trust nor the configuration that says
+# which groups they accept. So `enable` and `disable` import these when they are called.
+
 
 def enable() -> Status:
     """Write the start-up file of the running interpreter's environment, if it is not there.
@@ -79,13 +85,15 @@ def enable() -> Status:
         NotWrittenError: It cannot be written.
         UntrustedError: Others than root could change it.
     """
+    from dropin_cache.update.files.atomic import replace_file  # noqa: PLC0415 - see above
+
     site, wanted = _site(), _wanted()
     with _opened(site) as directory:
         for name, data in wanted.items():
             if _read(os.path.join(site, name)) != data:
                 with _reported(os.path.join(site, name)):
-                    # Not seen to yet, so the next pip has something to do: see _hook.
-                    replace_file(directory, name, data, _MODE, _undated)
+                    # Such a date means that the next pip has something to do: see `pip_hook`.
+                    replace_file(directory, name, data, finish=_undated)
         _remove(site, directory, set(pip_hook.NAMES) - set(wanted))
     return status()
 
@@ -148,6 +156,9 @@ def _site() -> str:
 @contextlib.contextmanager
 def _opened(site: str) -> Iterator[int]:
     """Open the directory by the rules of trust: what it has is run by every Python of root's."""
+    from dropin_cache.update.report import Request  # noqa: PLC0415 - see above
+    from dropin_cache.update.session import open_session  # noqa: PLC0415 - see above
+
     with open_session(Request()) as session, contextlib.ExitStack() as stack:
         with _reported(site):
             descriptor = session.files.directory(site)
@@ -156,11 +167,12 @@ def _opened(site: str) -> Iterator[int]:
 
 
 def _remove(site: str, directory: int, names: Iterable[str]) -> None:
+    from dropin_cache.update.files.atomic import remove_file, sync  # noqa: PLC0415 - see above
+
     removed = False
     for name in names:
-        with _reported(os.path.join(site, name)), contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=directory)
-            removed = True
+        with _reported(os.path.join(site, name)):
+            removed = remove_file(directory, name) or removed
     if removed:
         with _reported(site):
             sync(directory)
@@ -180,7 +192,5 @@ def _undated(descriptor: int) -> None:
 
 def _read(path: str) -> bytes | None:
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            return file.read(_MAX_SIZE)
+        return read_file(path, _MAX_SIZE, follow=False)
     return None

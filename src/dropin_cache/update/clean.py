@@ -11,11 +11,14 @@ from dropin_cache._decode import is_sealed
 from dropin_cache.errors import DropinCacheError, LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
+from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
+from dropin_cache.update.importing.importer import Importer
+from dropin_cache.update.refresh import survey
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.session import Session, open_session
-from dropin_cache.update.targets import open_targets
+from dropin_cache.update.targets import find_targets
 
 
 def clean(request: Request) -> Report:
@@ -47,7 +50,7 @@ def clean(request: Request) -> Report:
     return Report(session.ledger.sandbox, tuple(directories), session.settings.problems)
 
 
-def forget(session: Session, places: Collection[str]) -> list[DirectoryReport]:
+def forget(session: Session, seen: Collection[str]) -> list[DirectoryReport]:
     """Remove what an earlier run wrote where there is nothing any more to write about.
 
     That is where an update does not look: in directories of interpreters that are gone, and in
@@ -55,14 +58,14 @@ def forget(session: Session, places: Collection[str]) -> list[DirectoryReport]:
 
     Args:
         session: The run.
-        places: Directories that this run has seen to.
+        seen: Directories that this run has seen to.
 
     Returns:
         What became of each directory where there was a cache.
     """
     reports: list[DirectoryReport] = []
     for path, record in list(session.ledger.directories.items()):
-        if path in places:
+        if path in seen:
             continue
         try:
             os.close(session.files.directory(path))
@@ -86,12 +89,18 @@ def forget(session: Session, places: Collection[str]) -> list[DirectoryReport]:
 
 def _present(session: Session) -> dict[str, tuple[str, str]]:
     """Find the directories where there can be caches now: package and import root of each."""
-    with open_targets(session) as targets, session.survey() as survey:
+    with (
+        Importer(
+            session.confinement, session.files, session.request.root, session.timeout
+        ) as importer,
+        survey(session) as found,
+    ):
+        targets = find_targets(session, Environments(session, importer))
         return {
-            place.directory: (place.package, place.import_root)
+            each.directory: (each.package, each.import_root)
             for package in targets.packages
-            for place in survey.places(package)
-            if place.refusal is None
+            for each in found.plugin_directories(package)
+            if each.refusal is None
         }
 
 

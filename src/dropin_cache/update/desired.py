@@ -11,166 +11,208 @@ from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import Dropin
 from dropin_cache.update import report
-from dropin_cache.update.discovery.directories import Place
+from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.dropin_files import has_cache
-from dropin_cache.update.facts import UNSTABLE, Cached, Knowledge, Known
+from dropin_cache.update.discovery.owners import name_in
+from dropin_cache.update.facts import UNSTABLE, Cached, Facts, Known
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.importing.records import Failure
 from dropin_cache.update.report import Broken, DirectoryReport
-from dropin_cache.update.state.ledger import DirectoryRecord, digest
+from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest
 
 # Decodes the cache on disk, if nobody has yet.
 _OnDisk = Callable[[], Optional["dict[str, CachedDropin]"]]
 
 
-class Goal(NamedTuple):
+class DesiredCache(NamedTuple):
     """What a directory's cache should be.
 
     Attributes:
-        place: The directory and its drop-ins.
+        directory: The directory and its plugin modules.
         data: The cache's bytes; None if there should be no cache.
-        newest: The newest drop-in in the cache.
+        newest: The newest plugin module in the cache.
         unstable: Modules whose files kept changing.
+        unsettled: Whether something could not be told for the moment.
         record: For the ledger, once the cache is so.
         report: The report so far.
     """
 
-    place: Place
+    directory: PluginDirectory
     data: bytes | None
     newest: Dropin | None
     unstable: frozenset[str]
+    unsettled: bool
     record: DirectoryRecord
     report: DirectoryReport
 
+    def is_on_disk(self, file: CacheFile | None) -> bool:
+        """Tell whether a cache on disk is what it should be."""
+        if self.data is None or file is None:
+            return self.data is None and not has_cache(self.directory.handle)
+        return file.data == self.data and cache_directory.is_canonical(
+            file.mode, file.mtime_ns, self.newest
+        )
 
-def goal_of(place: Place, knowledge: Knowledge, shown: str) -> Goal:
-    """Make what is known of drop-ins into a cache.
+
+class _Encoded(NamedTuple):
+    """A cache's bytes, how many plugins are in it, and what was left out for its size."""
+
+    data: bytes | None
+    plugins: int
+    too_large: dict[Dropin, Failure]
+
+
+def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> DesiredCache:
+    """Make what is known of plugin modules into a cache.
 
     Args:
-        place: The directory.
-        knowledge: What is known of its drop-ins.
+        directory: The directory.
+        facts: What is known of its modules.
         shown: The directory's path for people.
     """
-    cached = knowledge.cached(place)
-    known = [(dropin, knowledge.of(place, dropin, cached)) for dropin in place.dropins]
+    cached = facts.cached(directory)
+    known = [(dropin, facts.of(directory, dropin, cached)) for dropin in directory.dropins]
     good = {each: one for each, one in known if one is not None and one.failure is None}
-    on_disk: _OnDisk = functools.lru_cache(functools.partial(knowledge.decoded, cached.file))
-    data, plugins, too_large = _encoded(good, cached, on_disk)
-    for dropin in too_large:
+    on_disk: _OnDisk = functools.lru_cache(functools.partial(facts.decoded, cached.file))
+    encoded = _encoded(good, cached, on_disk)
+    for dropin in encoded.too_large:
         del good[dropin]
     broken = [
-        _broken(place, dropin, one, too_large.get(dropin), cached)
+        _broken(directory, dropin, one, encoded.too_large.get(dropin), cached)
         for dropin, one in known
         if dropin not in good
     ]
     record = DirectoryRecord(
-        package=place.package,
-        import_root=place.import_root,
-        pythons=[probe.memory.key for probe in place.probes],
-        cache=None if data is None else digest(data),
+        package=directory.package,
+        import_root=directory.import_root,
+        pythons=[each.key for each in directory.interpreters],
+        cache=None if encoded.data is None else digest(encoded.data),
         modules=len(good),
-        plugins=plugins,
+        plugins=encoded.plugins,
         # What was left out for its size is tried again by the next run.
         dropins={
             dropin.module: list(one.record())
             for dropin, one in known
-            if one is not None and dropin not in too_large
+            if one is not None and dropin not in encoded.too_large
         },
     )
-    newest = cache_directory.newest_of(good)
-    return Goal(
-        place,
-        data,
-        newest,
+    cache = DesiredCache(
+        directory,
+        encoded.data,
+        cache_directory.newest_of(good),
         frozenset(dropin.module for dropin, one in known if one is None),
+        any(one is not None and _is_unsettled(one) for _, one in known),
         record,
         DirectoryReport(
             path=shown,
-            package=place.package,
-            python=place.probes[0].python,
+            package=directory.package,
+            python=directory.interpreters[0].python,
             state="",
-            found=_compare(place, cached.file, data, newest, on_disk),
+            found="",
             modules=record.modules,
             plugins=record.plugins,
             broken=tuple(broken),
-            warnings=tuple(line for one in good.values() for line in one.warnings),
+            warnings=tuple(
+                _with_origin(dropin, one, line)
+                for dropin, one in good.items()
+                for line in one.warnings
+            ),
             changes=tuple(_changes(known, cached)),
         ),
     )
+    found = _compare(cache, cached.file, on_disk)
+    return cache._replace(report=cache.report._replace(found=found))
 
 
-def is_fresh(
-    place: Place, file: CacheFile | None, data: bytes | None, newest: Dropin | None
-) -> bool:
-    """Tell whether the cache on disk is what it should be."""
-    if data is None or file is None:
-        return data is None and not has_cache(place.handle)
-    return file.data == data and cache_directory.is_canonical(file.mode, file.mtime_ns, newest)
+def _with_origin(dropin: Dropin, one: Known, line: str) -> str:
+    """Put the module and its owner in front of what is said of it."""
+    owner = name_in(one.owner)
+    origin = f"{dropin.module} (of {owner})" if owner else dropin.module
+    rest = line.removeprefix(dropin.module).lstrip(".: ")
+    return f"{origin}: {rest}"
 
 
-def _compare(
-    place: Place,
-    file: CacheFile | None,
-    data: bytes | None,
-    newest: Dropin | None,
-    on_disk: _OnDisk,
-) -> str:
+def _is_unsettled(one: Known) -> bool:
+    return bool(one.postponed) or (one.failure is not None and one.failure.passing)
+
+
+def _compare(cache: DesiredCache, file: CacheFile | None, on_disk: _OnDisk) -> str:
     """Say what the cache on disk is, measured by what it should be."""
-    if is_fresh(place, file, data, newest):
+    if cache.is_on_disk(file):
         return report.FRESH
-    if file is None and data is not None:
-        return report.CORRUPT if has_cache(place.handle) else report.MISSING
-    if file is None or data is None or file.data == data:
+    if file is None and cache.data is not None:
+        return report.CORRUPT if has_cache(cache.directory.handle) else report.MISSING
+    if file is None or cache.data is None or file.data == cache.data:
         return report.STALE
     return report.CORRUPT if on_disk() is None else report.STALE
 
 
-def _encoded(
-    good: dict[Dropin, Known], cached: Cached, on_disk: _OnDisk
-) -> tuple[bytes | None, int, dict[Dropin, Failure]]:
-    """Encode a cache.
-
-    Returns:
-        The cache, how many plugins are in it, and what is left out because it makes it too large.
-    """
+def _encoded(good: dict[Dropin, Known], cached: Cached, on_disk: _OnDisk) -> _Encoded:
+    """Encode a cache."""
     unchanged = all(one.entry is None for one in good.values())
     if unchanged and cached.record is not None and cached.file is not None:
-        recorded = {module for module, values in cached.record.dropins.items() if not values[2]}
+        recorded = {module for module, values in cached.record.dropins.items() if not values[4]}
         if recorded == {dropin.module for dropin in good}:
-            return cached.file.data, cached.record.plugins, {}
+            return _Encoded(cached.file.data, cached.record.plugins, {})
     entries = _entries(good, on_disk)
-    too_large: dict[Dropin, Failure] = {}
-    while entries:
-        data = encode(entries.values())
-        if len(data) <= MAX_SIZE:
-            return data, sum(len(entry.plugins) for entry in entries.values()), too_large
-        largest = max(entries, key=lambda dropin: len(encode([entries[dropin]])))
+    too_large = _too_large(entries)
+    for dropin in too_large:
+        del entries[dropin]
+    if not entries:
+        return _Encoded(None, 0, too_large)
+    plugins = sum(len(entry.plugins) for entry in entries.values())
+    return _Encoded(encode(entries.values()), plugins, too_large)
+
+
+def _too_large(entries: dict[Dropin, CachedDropin]) -> dict[Dropin, Failure]:
+    """Return what has to be left out so that readers take the cache: the largest, one by one."""
+    texts = sum(len(entry.description or "") for entry in entries.values())
+    texts += sum(
+        len(plugin.description or "") + len(plugin.name)
+        for entry in entries.values()
+        for plugin in entry.plugins
+    )
+    # A character takes four bytes at the most; the rest of an entry is some hundreds.
+    if 4 * texts + 1000 * sum(1 + len(entry.plugins) for entry in entries.values()) <= MAX_SIZE:
+        return {}
+    sizes = {dropin: len(encode([entry])) for dropin, entry in entries.items()}
+    total = sum(sizes.values())
+    left_out: dict[Dropin, Failure] = {}
+    for dropin, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0].module)):
+        if total <= MAX_SIZE:
+            break
         reason = f"with it the cache would be larger than {MAX_SIZE >> 20} MiB"
-        too_large[largest] = Failure(reason)
-        del entries[largest]
-    return None, 0, too_large
+        left_out[dropin] = Failure(reason)
+        total -= size
+    return left_out
 
 
 def _entries(good: dict[Dropin, Known], on_disk: _OnDisk) -> dict[Dropin, CachedDropin]:
-    """Return the entries of drop-ins; what is in the cache on disk is taken from there."""
+    """Return the entries of modules; what is in the cache on disk is taken from there."""
     return {dropin: one.entry or (on_disk() or {})[dropin.key] for dropin, one in good.items()}
 
 
 def _broken(
-    place: Place, dropin: Dropin, one: Known | None, other: Failure | None, cached: Cached
+    directory: PluginDirectory,
+    dropin: Dropin,
+    one: Known | None,
+    other: Failure | None,
+    cached: Cached,
 ) -> Broken:
     failure = other or (one.failure if one is not None else None) or UNSTABLE
-    path = f"{place.directory}/{dropin.path.rpartition('/')[2]}"
-    owner = None if one is None else one.owner
+    owner = None if one is None else name_in(one.owner)
     news = one is None or (one.why is not None and not _known_as_broken(dropin, one, cached))
+    path = directory.paths[dropin.module]
     return Broken(dropin.module, failure.error, failure.traceback, owner, path, news)
 
 
 def _known_as_broken(dropin: Dropin, one: Known, cached: Cached) -> bool:
     """Whether it was tried again, since what it lacks may be there by now, to the same end."""
-    before = cached.record.dropins.get(dropin.module) if cached.record is not None else None
-    now = one.record()
-    return before is not None and [now.fingerprint, now.error] == before[1:3]
+    values = None if cached.record is None else cached.record.dropins.get(dropin.module)
+    if values is None:
+        return False
+    before, now = DropinRecord(*values), one.record()
+    return (now.fingerprint, now.error) == (before.fingerprint, before.error)
 
 
 def _changes(known: list[tuple[Dropin, Known | None]], cached: Cached) -> list[tuple[str, str]]:

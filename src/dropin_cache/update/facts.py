@@ -1,75 +1,86 @@
-"""What is known of drop-ins: from the ledger where nothing has changed, else from an import."""
+"""What is known of plugin modules: from the ledger where nothing has changed, else from imports."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Iterable, Sequence
-from typing import Callable, NamedTuple
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._model import CachedDropin, Fingerprint
-from dropin_cache._scan import Dropin, content_digest, fingerprint, is_unchanged
-from dropin_cache.update.discovery.directories import Place
-from dropin_cache.update.discovery.owners import Owners
+from dropin_cache._scan import Dropin, fingerprint, is_fresh, is_unchanged
+from dropin_cache.update.discovery.directories import PluginDirectory
+from dropin_cache.update.discovery.owners import Owners, key_of
 from dropin_cache.update.files import lock
-from dropin_cache.update.importing.importer import Outcome
-from dropin_cache.update.importing.multiplex import OTHERS_FIRST, Turn
-from dropin_cache.update.importing.records import Failure
-from dropin_cache.update.merge import agreed
-from dropin_cache.update.state.ledger import (
-    TICK,
-    DirectoryRecord,
-    DropinRecord,
-    Ledger,
-    Stamp,
-    digest,
+from dropin_cache.update.importing.importer import Importer, Progress
+from dropin_cache.update.importing.records import Failure, Job, Outcome
+from dropin_cache.update.merge import merged
+from dropin_cache.update.references import References
+from dropin_cache.update.staleness import (
+    Divided,
+    Fresh,
+    Stale,
+    Staleness,
+    Unknown,
+    stamp_of_dropin,
 )
+from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, Ledger, digest
+from dropin_cache.update.state.observations import TICK
+from dropin_cache.update.state.recorded import Recorded
 
-Progress = Callable[[int, int, str], object]
-
-UNSTABLE = Failure("its file kept changing while it was being read")
+UNSTABLE = Failure("its file kept changing while it was being read", passing=True)
 _UNREADABLE = Failure("its file cannot be read")
+_NO_FINGERPRINT = Fingerprint(0, 0, "")
 _MAX_TRACEBACK = 2000  # characters kept in the ledger
 
 
 class Known(NamedTuple):
-    """What is known of a drop-in.
+    """What is known of a plugin module.
 
     Attributes:
         fingerprint: Its file.
         stamp: The file as the ledger has it; None if it has just been written.
         entry: For the cache; None if there is none, or if the cache on disk has it.
         failure: Why it cannot be in the cache, or None.
+        postponed: Why it could not be imported for the moment, though the cache still has what was
+            known of it; empty if it could.
         warnings: Lines about what had to be left out.
-        owner: The package that installed it, if it is broken and that is known.
+        owner: Whose it is.
+        tried: What its import was tried with, if that failed for lasting reasons.
+        references: Modules of the interfaces that its plugins provide.
         why: Why it was imported; None if it was not.
     """
 
     fingerprint: Fingerprint
-    stamp: Stamp | None
+    stamp: list[int] | None
     entry: CachedDropin | None
     failure: Failure | None
+    postponed: str
     warnings: tuple[str, ...]
-    owner: str | None
+    owner: str
+    tried: str
+    references: tuple[str, ...]
     why: str | None
 
     def record(self) -> DropinRecord:
         """Return it in the ledger's form."""
-        error, traceback = self.failure or (None, "")
+        failure = self.failure or Failure("")
         return DropinRecord(
-            self.stamp,
-            list(self.fingerprint),
-            error,
-            traceback[-_MAX_TRACEBACK:],
-            self.owner,
-            list(self.warnings),
+            stamp=self.stamp,
+            fingerprint=list(self.fingerprint),
+            owner=self.owner,
+            references=list(self.references),
+            error=failure.error or self.postponed or None,
+            traceback=failure.traceback[-_MAX_TRACEBACK:],
+            tried=self.tried,
+            warnings=list(self.warnings),
         )
 
 
 class Cached(NamedTuple):
-    """A place's cache on disk, and what the ledger says of it.
+    """A directory's cache on disk, and what the ledger says of it.
 
     Attributes:
         file: The file, or None.
@@ -82,49 +93,74 @@ class Cached(NamedTuple):
     why: str
 
 
-class Knowledge:
-    """Everything that a run knows of the drop-ins of a package."""
+class Facts:
+    """Everything that a run knows of the modules of a plugin package."""
 
-    def __init__(self, ledger: Ledger, owners: Owners, progress: Progress, *, force: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        recorded: dict[str, Recorded],
+        owners: Owners,
+        importer: Importer,
+        *,
+        force: bool,
+    ) -> None:
         """Start with nothing.
 
         Args:
             ledger: What earlier runs saw.
+            recorded: What it has of each interpreter, by key.
             owners: Whose the files are.
-            progress: Called before each import with its number, their count and the name.
+            importer: Imports what is not known.
             force: Whether to import what has not changed, too.
         """
-        self._ledger, self._owners, self._progress = ledger, owners, progress
-        self._force = force
+        self._ledger, self._recorded, self._owners = ledger, recorded, owners
+        self._importer = importer
+        self._staleness = Staleness(recorded, owners, importer, force=force)
         self._known: dict[tuple[str, Dropin], Known] = {}
         self._decoded: dict[bytes, dict[str, CachedDropin] | None] = {}
 
-    def of(self, place: Place, dropin: Dropin, cached: Cached) -> Known | None:
-        """Return what is known of a drop-in; None if its file, or the cache, kept changing."""
-        known = self._known.get(_key(place, dropin))
+    def of(self, directory: PluginDirectory, dropin: Dropin, cached: Cached) -> Known | None:
+        """Return what is known of a module; None if its file, or the cache, kept changing."""
+        known = self._known.get(_key(directory, dropin))
         if known is not None and known.entry is None and known.failure is None:
             # The cache has the entry, unless another process has replaced it since.
             return known if cached.record is not None else None
         return known
 
-    def learn(self, places: Sequence[Place], *, writing: bool) -> None:
-        """Find out about the drop-ins that are not known, except those that change meanwhile.
+    def learn(
+        self,
+        directories: Sequence[PluginDirectory],
+        package_files: dict[str, tuple[str, str]],
+        since: int,
+        progress: Progress,
+    ) -> None:
+        """Find out about the modules that are not known, except those that change meanwhile.
 
         Args:
-            places: Where they are.
-            writing: Whether caches will be written if they are not right.
+            directories: Where they are.
+            package_files: The file of the plugin package itself and its import root, by the keys of
+                interpreters.
+            since: When the run began, nanoseconds since the epoch.
+            progress: Called before each import with its number, their count and the name.
         """
-        new: list[tuple[Place, Dropin, str]] = []
-        for place in places:
-            if place.refusal is None:
-                cached = self.cached(place)
-                for dropin in place.dropins:
-                    if self.of(place, dropin, cached) is None:
-                        why = self._recall(place, dropin, cached)
-                        if why is not None:
-                            new.append((place, dropin, why))
-        changed = {place.directory: place for place, _, _ in new}
-        self._describe(new, self._prepared(changed.values(), writing=writing))
+        unknown = []
+        for directory in directories:
+            if directory.refusal is None:
+                cached = self.cached(directory)
+                unknown += [
+                    Unknown(directory, dropin, cached.record, cached.why)
+                    for dropin in directory.dropins
+                    if self.of(directory, dropin, cached) is None
+                ]
+        divided = self._staleness.divide(unknown, package_files)
+        for kept in divided.fresh:
+            self._known[_key(kept.directory, kept.dropin)] = _as_recorded(kept)
+        if divided.stale:
+            fingerprints = [fingerprint(each.dropin) for each in divided.stale]
+            done = self._import(divided, progress)
+            for each, taken in zip(divided.stale, fingerprints):
+                self._take(each, taken, done, since)
 
     def decoded(self, file: CacheFile | None) -> dict[str, CachedDropin] | None:
         """Return what is in a cache; None if it is none."""
@@ -134,117 +170,145 @@ class Knowledge:
             self._decoded[file.data] = file.dropins()
         return self._decoded[file.data]
 
-    def cached(self, place: Place) -> Cached:
-        """Read a place's cache."""
-        file = _cache_of(place)
-        record = self._ledger.directories.get(place.directory)
+    def cached(self, directory: PluginDirectory) -> Cached:
+        """Read a directory's cache."""
+        file = _cache_of(directory)
+        record = self._ledger.directories.get(directory.directory)
         if record is None:
             return Cached(file, None, "it is new")
-        if record.pythons != [probe.memory.key for probe in place.probes]:
+        if record.pythons != [each.key for each in directory.interpreters]:
             return Cached(file, None, "other interpreters import it now")
         if record.cache != (file and digest(file.data)):
             return Cached(file, None, "the cache is not what was written last")
         return Cached(file, record, "")
 
-    def _recall(self, place: Place, dropin: Dropin, cached: Cached) -> str | None:
-        """Take from the ledger what still holds; return why nothing does."""
-        if self._force:
-            return "this was asked for"
-        if cached.record is None:
-            return cached.why
-        values = cached.record.dropins.get(dropin.module)
-        if values is None:
-            return "it is new"
-        record = DropinRecord(*values)
-        if not _is_same_file(record, dropin):
-            return "its file has changed"
-        for probe in place.seen_by[dropin.module]:
-            why = probe.memory.why_stale(dropin.module, failed=record.error is not None)
-            if why is not None:
-                return why
-        self._known[_key(place, dropin)] = Known(
-            fingerprint=Fingerprint(*record.fingerprint),
-            stamp=_stamp(dropin),
-            entry=None,
-            failure=None if record.error is None else Failure(record.error, record.traceback),
-            warnings=tuple(record.warnings),
-            owner=record.owner,
-            why=None,
+    def _import(self, divided: Divided, progress: Progress) -> dict[tuple[str, str], Outcome]:
+        """Have the interpreters import modules; return what each of them found of each module."""
+        interpreters = {
+            one.key: one for each in divided.stale for one in each.directory.interpreters
+        }
+        modules: dict[tuple[str, str, str], set[str]] = {}
+        for each in divided.stale:
+            if each.dropin.module not in each.directory.refused:
+                for key in each.directory.seen_by[each.dropin.module]:
+                    of = key, each.directory.package, each.owner
+                    modules.setdefault(of, set()).add(each.dropin.module)
+        jobs = [
+            (interpreters[of[0]], Job(*of, tuple(sorted(names)))) for of, names in modules.items()
+        ]
+        references = References(self._recorded, self._importer, self._owners)
+        # Takes as long to load as it takes to write a cache.
+        loading = threading.Thread(target=lock.load)
+        loading.start()
+        done = self._importer.import_all(
+            jobs, divided.package_owners, progress, references.follow_up
         )
-        return None
+        loading.join()
+        for job, imported in done.items():
+            self._recorded[job.interpreter].note_owner(job.package, job.owner, imported.observed)
+        return {
+            (job.interpreter, module): references.only_reachable(job.interpreter, module, outcome)
+            for job, imported in done.items()
+            for module, outcome in imported.outcomes.items()
+        }
 
-    def _prepared(self, places: Iterable[Place], *, writing: bool) -> Turn[None]:
-        """Do, while children import drop-ins, what else it takes to make new caches."""
-        if writing:
-            lock.load()
-        for place in places:
-            yield OTHERS_FIRST
-            cached = self.cached(place)
-            if cached.record is not None:  # else all of it is new
-                self.decoded(cached.file)
-
-    def _describe(self, new: Sequence[tuple[Place, Dropin, str]], meanwhile: Turn[None]) -> None:
-        began = time.time_ns()
-        fingerprints = [fingerprint(dropin) for _, dropin, _ in new]
-        outcomes = self._imported(new, meanwhile)
-        for (place, dropin, why), taken in zip(new, fingerprints):
-            refusal = place.refused.get(dropin.module)
-            if refusal is not None:
-                found: list[tuple[str, Outcome]] = [("", Failure(str(refusal)))]
-            elif taken is None and is_unchanged(dropin):
-                found = [("", _UNREADABLE)]
-            elif taken is None or not is_unchanged(dropin):
-                continue  # perhaps it is stable when this is tried again
-            else:
-                # Interpreters can have different drop-ins of one name, in different places.
-                found = [
-                    outcomes[id(probe), dropin.module] for probe in place.seen_by[dropin.module]
-                ]
-            known = self._merged(place, dropin, taken or Fingerprint(0, 0, ""), found, why)
-            # A file that cannot be read can be another time without being another file.
-            settled = taken is not None and dropin.ctime_ns < began - TICK
-            stamp = _stamp(dropin) if settled else None
-            self._known[_key(place, dropin)] = known._replace(stamp=stamp)
-
-    def _imported(
-        self, new: Sequence[tuple[Place, Dropin, str]], meanwhile: Turn[None]
-    ) -> dict[tuple[int, str], tuple[str, Outcome]]:
-        """Have the interpreters import drop-ins; return what each of them found of each module."""
-        outcomes: dict[tuple[int, str], tuple[str, Outcome]] = {}
-        wanted: dict[int, list[str]] = {}
-        probes = {id(probe): probe for place, _, _ in new for probe in place.probes}
-        for place, dropin, _ in new:
-            if dropin.module not in place.refused:
-                for probe in place.seen_by[dropin.module]:
-                    wanted.setdefault(id(probe), []).append(dropin.module)
-        for identity, modules in wanted.items():
-            probe = probes[identity]
-            for module, outcome in probe.describe(modules, self._progress, [meanwhile]).items():
-                outcomes[identity, module] = probe.python, outcome
-        return outcomes
-
-    def _merged(
+    def _take(
         self,
-        place: Place,
-        dropin: Dropin,
-        taken: Fingerprint,
-        answers: Sequence[tuple[str, Outcome]],
-        why: str,
-    ) -> Known:
-        """Make one of what several interpreters found."""
-        entry, warnings = agreed(dropin.module, taken, answers)
-        if entry is not None:
-            return Known(taken, None, entry, None, warnings, None, why)
-        failure = next(each for _, each in answers if isinstance(each, Failure))
-        path = os.path.join(place.directory, os.path.basename(dropin.path))
-        owner = self._owners.owner_of(path, [place.import_root])
-        return Known(taken, None, None, failure, (), None if owner is None else owner.name, why)
+        stale: Stale,
+        taken: Fingerprint | None,
+        done: dict[tuple[str, str], Outcome],
+        since: int,
+    ) -> None:
+        """Keep what was found out about a module."""
+        directory, dropin = stale.directory, stale.dropin
+        found = _found(stale, taken, done)
+        if found is None:
+            return  # perhaps it is stable when this is tried again
+        entry, warnings = merged(dropin.module, taken or _NO_FINGERPRINT, found)
+        failures = [each for _, each in found if isinstance(each, Failure)]
+        failure = failures[0] if entry is None else None
+        postponed = ""
+        if failure is not None and failure.passing and taken is not None:
+            entry = self._still_right(directory, dropin)
+            if entry is not None:
+                postponed, failure = failure.error, None
+                warnings = (f"{dropin.module} keeps what its cache says: {postponed}",)
+        # A module of which one interpreter could not tell for the moment is tried again, too.
+        lasting = failures and not any(each.passing for each in failures)
+        # A file that cannot be read can be another time without being another file.
+        settled = taken is not None and dropin.ctime_ns < since - TICK
+        owner = stale.owner
+        if failure is not None and not owner:
+            path = directory.paths[dropin.module]
+            named = self._owners.owner_of(path, [directory.import_root])
+            owner = key_of(named, path, directory.import_root)
+        self._known[_key(directory, dropin)] = Known(
+            fingerprint=taken or _NO_FINGERPRINT,
+            stamp=stamp_of_dropin(dropin) if settled else None,
+            entry=entry,
+            failure=failure,
+            postponed=postponed,
+            warnings=warnings,
+            owner=owner,
+            tried=self._importer.setting if lasting else "",
+            references=_modules_of(entry),
+            why=stale.why,
+        )
+
+    def _still_right(self, directory: PluginDirectory, dropin: Dropin) -> CachedDropin | None:
+        """Return what the cache on disk says of a module, if that is about its file."""
+        file = _cache_of(directory)
+        entry = (self.decoded(file) or {}).get(dropin.key)
+        if file is None or entry is None or entry.moduleName != dropin.module:
+            return None
+        return entry if is_fresh(entry.fingerprint, dropin, file.mtime) else None
 
 
-def _cache_of(place: Place) -> CacheFile | None:
-    """Read the cache of a place, without following a link that is there in its stead."""
+def _as_recorded(kept: Fresh) -> Known:
+    """Return what the ledger has of a module."""
+    record = kept.record
+    return Known(
+        fingerprint=Fingerprint(*record.fingerprint),
+        stamp=stamp_of_dropin(kept.dropin),
+        entry=None,
+        failure=None if record.error is None else Failure(record.error, record.traceback),
+        postponed="",
+        warnings=tuple(record.warnings),
+        owner=record.owner,
+        tried=record.tried,
+        references=tuple(record.references),
+        why=None,
+    )
+
+
+def _found(
+    stale: Stale, taken: Fingerprint | None, done: dict[tuple[str, str], Outcome]
+) -> list[tuple[str, Outcome]] | None:
+    """Return what each interpreter found of a module; None if its file has changed meanwhile."""
+    directory, dropin = stale.directory, stale.dropin
+    refusal = directory.refused.get(dropin.module)
+    if refusal is not None:
+        return [("", Failure(str(refusal)))]
+    if not is_unchanged(dropin):
+        return None
+    if taken is None:
+        return [("", _UNREADABLE)]
+    pythons = {each.key: each.python for each in directory.interpreters}
+    # Interpreters can have different modules of one name, in different places.
+    keys = directory.seen_by[dropin.module]
+    return [(pythons[key], done[key, dropin.module]) for key in keys]
+
+
+def _modules_of(entry: CachedDropin | None) -> tuple[str, ...]:
+    """Return the modules of the interfaces that an entry refers to."""
+    plugins = [] if entry is None else entry.plugins
+    return tuple(sorted({name.module for plugin in plugins for name in plugin.references}))
+
+
+def _cache_of(directory: PluginDirectory) -> CacheFile | None:
+    """Read the cache of a directory, without following a link that is there in its stead."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(place.handle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(directory.handle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             return read_cache_file(descriptor)
         finally:
@@ -252,21 +316,6 @@ def _cache_of(place: Place) -> CacheFile | None:
     return None
 
 
-def _is_same_file(record: DropinRecord, dropin: Dropin) -> bool:
-    if record.stamp == _stamp(dropin):
-        return True
-    size, mtime_ns, taken = record.fingerprint
-    # A package that is installed again brings the same file under another inode. One that only
-    # has another date is imported: that makes the new cache right in the simplest way.
-    return (dropin.size, dropin.mtime_ns) == (size, mtime_ns) and (
-        content_digest(dropin.path) == taken
-    )
-
-
-def _stamp(dropin: Dropin) -> Stamp:
-    return [dropin.size, dropin.mtime_ns, dropin.ctime_ns, dropin.inode]
-
-
-def _key(place: Place, dropin: Dropin) -> tuple[str, Dropin]:
+def _key(directory: PluginDirectory, dropin: Dropin) -> tuple[str, Dropin]:
     # The handle is another one in each survey.
-    return place.directory, dropin._replace(path="")
+    return directory.directory, dropin._replace(path="")

@@ -1,26 +1,25 @@
-"""What several interpreters have found in one drop-in, made one."""
+"""What several interpreters have found in one plugin module, made one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
-from dropin_cache.update.importing.records import Description, Failure
-from dropin_cache.update.importing.worker import Outcome
+from dropin_cache.update.importing.records import Description, Failure, Outcome
 
 
-def agreed(
+def merged(
     module: str, taken: Fingerprint, answers: Sequence[tuple[str, Outcome]]
 ) -> tuple[CachedDropin | None, tuple[str, ...]]:
     """Make one entry of a cache: all plugins that any of some interpreters has.
 
     Args:
-        module: The drop-in's dotted name.
+        module: The module's dotted name.
         taken: The fingerprint of its file.
         answers: Each interpreter, and what it found.
 
     Returns:
-        The entry, None if the drop-in fails in all of them; and lines about what was left out, and
+        The entry, None if the module fails in all of them; and lines about what was left out, and
         where they differ.
     """
     good = [(python, each) for python, each in answers if isinstance(each, Description)]

@@ -1,20 +1,20 @@
-"""The write path: find plugin packages, import their drop-ins in a child, write their caches."""
+"""Bring caches up to date: the steps, from the top down."""
 
 from __future__ import annotations
 
-import time
-
-from dropin_cache.errors import UnreadableError
-from dropin_cache.update.clean import clean, forget
+from dropin_cache.errors import DropinCacheError, UnreadableError
+from dropin_cache.update.clean import forget
 from dropin_cache.update.discovery.owners import Owners
-from dropin_cache.update.facts import Progress
+from dropin_cache.update.environments import Environments
+from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
-from dropin_cache.update.session import Session, open_session
+from dropin_cache.update.session import open_session
+from dropin_cache.update.settings import configuration
 from dropin_cache.update.state import quick_list
-from dropin_cache.update.targets import Targets, open_targets
+from dropin_cache.update.targets import find_targets
 
-__all__ = ["Report", "Request", "clean", "update"]
+_MAX_WARNINGS = 20
 
 
 def update(request: Request, progress: Progress) -> Report:
@@ -30,36 +30,50 @@ def update(request: Request, progress: Progress) -> Report:
     Raises:
         DropinCacheError: The request cannot be met; nothing was written.
     """
-    began = time.time_ns()
     directories: list[DirectoryReport] = []
-    with open_session(request) as session:
-        owners = Owners(session.request.root)
-        with open_targets(session) as targets:
-            for package in filter(None, targets.packages):
-                try:
-                    directories += refresh(session, package, owners, progress)
-                except UnreadableError as error:  # what is there might hide what is elsewhere
-                    targets.problems.append(error)
-            if request.write and not request.packages and not request.root:
-                directories += forget(session, {each.path for each in directories})
-            _remember(session, targets)
-        problems = (*session.settings.problems, *targets.problems)
-        result = Report(session.ledger.sandbox, tuple(directories), problems)
-        quick_list.keep(session, targets, result, began)
-        return result
-
-
-def _remember(session: Session, targets: Targets) -> None:
-    """Hand on what this run has found out."""
-    ledger = session.ledger
-    ledger.sandbox = session.confinement.tier or ledger.sandbox
-    if session.request.write:
-        for probe in targets.probes:
-            modules = [
-                module
-                for record in ledger.directories.values()
-                if probe.memory.key in record.pythons
-                for module in record.dropins
+    problems: list[DropinCacheError] = []
+    with (
+        open_session(request) as session,
+        Importer(
+            session.confinement, session.files, session.request.root, session.timeout
+        ) as importer,
+    ):
+        problems += session.settings.problems
+        environments = Environments(session, importer)
+        owners = Owners(session.request.root, session.files)
+        targets = find_targets(session, environments)
+        problems += targets.problems
+        for package in filter(None, targets.packages):
+            try:
+                directories += refresh(session, environments, importer, owners, package, progress)
+            except UnreadableError as error:  # what is there might hide what is elsewhere
+                problems.append(error)
+        if request.write and not request.packages and not request.root:
+            directories += forget(session, {each.path for each in directories})
+        ledger = session.ledger
+        ledger.sandbox = session.confinement.tier or ledger.sandbox
+        if request.write:
+            environments.save()
+        warnings = tuple(
+            f"{path} is left out: .pth files name more, or deeper, directories than can be shown"
+            for path in importer.left_out[:_MAX_WARNINGS]
+        )
+        result = Report(ledger.sandbox, tuple(directories), tuple(problems), warnings)
+        if session.privileged and session.request == Request():
+            search_paths = [
+                (each.package, each.search_path or (), each.import_roots)
+                for package in targets.packages
+                for each in package
             ]
-            probe.memory.keep(modules)
-        ledger.save()
+            quick_list.keep(
+                session.files,
+                ledger,
+                result,
+                session.began,
+                [
+                    *configuration.paths(),
+                    *environments.paths(),
+                    *quick_list.paths_of(search_paths, result),
+                ],
+            )
+        return result

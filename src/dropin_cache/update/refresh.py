@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 
 from dropin_cache._decode import is_sealed
@@ -14,86 +15,112 @@ from dropin_cache.errors import (
     UntrustedError,
 )
 from dropin_cache.update import report
-from dropin_cache.update.desired import Goal, goal_of, is_fresh
-from dropin_cache.update.discovery.directories import Place, Survey, Target
+from dropin_cache.update.desired import DesiredCache, desired_cache
+from dropin_cache.update.discovery.directories import PluginDirectory, Survey, Target
 from dropin_cache.update.discovery.dropin_files import possible_dropins
 from dropin_cache.update.discovery.owners import Owners
-from dropin_cache.update.facts import Knowledge, Progress
+from dropin_cache.update.environments import Environments
+from dropin_cache.update.facts import Facts
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
+from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.report import DirectoryReport
 from dropin_cache.update.session import Session
 
 _ATTEMPTS = 3
 
 
-def refresh(
-    session: Session, targets: Sequence[Target], owners: Owners, progress: Progress
+def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what it does so
+    session: Session,
+    environments: Environments,
+    importer: Importer,
+    owners: Owners,
+    targets: Sequence[Target],
+    progress: Progress,
 ) -> list[DirectoryReport]:
     """Write, or only compare, the caches of a plugin package.
 
-    Files may change at any time. A drop-in is described only if its file was the same before and
+    Files may change at any time. A module is described only if its file was the same before and
     after the import, and a cache is written only if, with the lock held, the directory is still
     what was described; otherwise everything that changed is done again, a few times.
 
     Args:
         session: What to do, and with what.
-        targets: The package as each interpreter sees it.
+        environments: What is known of the interpreters.
+        importer: Imports modules.
         owners: Whose the files are.
+        targets: The package as each interpreter sees it.
         progress: Called before each import with its number, their count and the name.
 
     Returns:
         A report for each directory that has a cache or should have one.
     """
-    package = _Package(
-        session, Knowledge(session.ledger, owners, progress, force=session.request.force)
+    facts = Facts(
+        session.ledger, environments.recorded, owners, importer, force=session.request.force
     )
+    package = _Package(session, facts)
     attempt = 0
     while True:
-        attempt += 1  # the last attempt settles for what it finds
-        with session.survey() as survey, contextlib.suppress(UnstableError):
-            reports = package.settle_all(survey.places(targets), last=attempt == _ATTEMPTS)
+        attempt += 1  # the last attempt takes what it finds
+        with survey(session) as found, contextlib.suppress(UnstableError):
+            directories = found.plugin_directories(targets)
+            facts.learn(directories, _package_files(targets), session.began, progress)
+            reports = package.write_all(directories, last=attempt == _ATTEMPTS)
             if session.request.write:
-                package.tidy(survey, targets)
+                package.tidy(found.trusted_directories(targets))
             return reports
-        for target in targets:
-            target.probe.restart()  # a module that changed must be imported anew
+        importer.restart()  # a module that changed must be imported anew
+
+
+def survey(session: Session) -> Survey:
+    """Return a new look at the directories."""
+    written = {path: each.pythons for path, each in session.ledger.directories.items()}
+    return Survey(
+        written,
+        trusted=session.privileged or session.request.root is not None,
+        files=session.files,
+        unchecked=session.unchecked,
+    )
 
 
 class _Package:
     """The work on one plugin package."""
 
-    def __init__(self, session: Session, knowledge: Knowledge) -> None:
-        self._session, self._knowledge = session, knowledge
+    def __init__(self, session: Session, facts: Facts) -> None:
+        self._session, self._facts = session, facts
         self._request = session.request
         # States that directories got into in attempts that failed elsewhere.
         self._reached: dict[str, DirectoryReport] = {}
 
-    def settle_all(self, places: Sequence[Place], *, last: bool) -> list[DirectoryReport]:
+    def write_all(
+        self, directories: Sequence[PluginDirectory], *, last: bool
+    ) -> list[DirectoryReport]:
         """Make all caches what they should be.
 
         Raises:
             UnstableError: Something changed meanwhile, and this is not the last attempt.
         """
-        self._knowledge.learn(places, writing=self._request.write)
         reports = []
-        for place in places:
-            shown = self._session.shown(place.directory)
-            if place.refusal is not None:
-                reports.append(_refused(place, shown))
+        for directory in directories:
+            shown = self._session.shown(directory.directory)
+            if directory.refusal is not None:
+                reports.append(_refused(directory, shown))
                 continue
-            goal = goal_of(place, self._knowledge, shown)
-            settled = self._settle(goal, last=last)
-            if settled.state in {report.WRITTEN, report.REMOVED}:
-                self._reached[shown] = settled
-            elif settled.state == report.UNCHANGED and shown in self._reached:
-                settled = self._reached[shown]
-            reports.append(settled)
+            done = self._make_so(desired_cache(directory, self._facts, shown), last=last)
+            if done.state in {report.WRITTEN, report.REMOVED}:
+                self._reached[shown] = done
+            elif done.state == report.UNCHANGED and shown in self._reached:
+                done = self._reached[shown]
+            reports.append(done)
         return reports
 
-    def tidy(self, survey: Survey, targets: Sequence[Target]) -> None:
-        """Remove what killed runs left behind, if that can be done; the caches are right anyway."""
-        for directory, handle in survey.directories(targets):
+    def tidy(self, directories: Sequence[tuple[str, str]]) -> None:
+        """Remove what killed runs left behind, if that can be done; the caches are right anyway.
+
+        Args:
+            directories: Path and handle of each.
+        """
+        for directory, handle in directories:
             if cache_directory.leftovers(handle):
                 with (
                     contextlib.suppress(NotWrittenError, LockTimeoutError, UntrustedError),
@@ -101,86 +128,98 @@ class _Package:
                 ):
                     locked.remove_leftovers()
 
-    def _settle(self, goal: Goal, *, last: bool) -> DirectoryReport:
+    def _make_so(self, cache: DesiredCache, *, last: bool) -> DirectoryReport:
         """Make a cache what it should be, if that is asked for and needed."""
-        if goal.unstable and not last:
-            raise UnstableError(goal.place.directory)
-        found = goal.report.found
+        if cache.unstable and not last:
+            raise UnstableError(cache.directory.directory)
+        found = cache.report.found
         if not self._request.write:
-            return goal.report._replace(state=found)
+            # What could not be told for the moment is not told as fresh.
+            unsettled = cache.unsettled and found == report.FRESH
+            return cache.report._replace(state=report.STALE if unsettled else found)
         try:
-            if found == report.FRESH and (goal.data is None or not self._request.force):
-                settled = goal.report._replace(state=report.UNCHANGED)
+            if found == report.FRESH and (cache.data is None or not self._request.force):
+                done = cache.report._replace(state=report.UNCHANGED)
             else:
-                settled = self._write(goal)
+                done = self._write(cache)
         except UnstableError as error:
             if not last:
                 raise
-            return goal.report._replace(state=report.FAILED, error=error)
+            return cache.report._replace(state=report.FAILED, error=error)
         except (NotWrittenError, LockTimeoutError) as error:
-            return goal.report._replace(state=report.FAILED, error=error)
+            return cache.report._replace(state=report.FAILED, error=error)
         except UntrustedError as error:
-            return goal.report._replace(state=report.REFUSED, error=error)
-        self._note(goal)
-        return settled
+            return cache.report._replace(state=report.REFUSED, error=error)
+        self._note(cache)
+        return done
 
-    def _note(self, goal: Goal) -> None:
+    def _note(self, cache: DesiredCache) -> None:
         records = self._session.ledger.directories
-        if goal.place.dropins:
-            records[goal.place.directory] = goal.record
+        if cache.directory.dropins:
+            records[cache.directory.directory] = cache.record
         else:
-            records.pop(goal.place.directory, None)
+            records.pop(cache.directory.directory, None)
 
-    def _write(self, goal: Goal) -> DirectoryReport:
+    def _write(self, cache: DesiredCache) -> DirectoryReport:
         """Write or remove a cache and return what became of it."""
-        place = goal.place
+        known = cache.directory
         keep_time = self._request.root is not None  # so that equal images stay equal
-        with self._locked(place.directory) as directory:
-            if not directory.is_same(place.handle) or not _is_unchanged(goal):
-                raise UnstableError(place.directory)
+        with self._locked(known.directory) as directory:
+            if not directory.is_same(known.handle) or not _is_unchanged(cache):
+                raise UnstableError(known.directory)
             file = directory.read()
-            if not self._request.force and is_fresh(place, file, *goal[1:3]):
-                return goal.report._replace(state=report.UNCHANGED)  # somebody else was quicker
-            if goal.data is not None and goal.newest is not None:
-                directory.replace(goal.data, goal.newest, keep_time=keep_time)
-                return goal.report._replace(state=report.WRITTEN)
+            if not self._request.force and cache.is_on_disk(file):
+                return cache.report._replace(state=report.UNCHANGED)  # somebody else was quicker
+            if cache.data is not None and cache.newest is not None:
+                directory.replace(cache.data, cache.newest, keep_time=keep_time)
+                return cache.report._replace(state=report.WRITTEN)
             directory.remove(keep_time=keep_time)
         pruned: list[str] = []
-        if file is not None and is_sealed(file.data) and place.import_root:
+        if file is not None and is_sealed(file.data) and known.import_root:
             pruned = prune(
-                self._session.files, place.import_root, place.directory, keep_time=keep_time
+                self._session.files, known.import_root, known.directory, keep_time=keep_time
             )
-        return goal.report._replace(
+        return cache.report._replace(
             state=report.REMOVED, pruned=tuple(map(self._session.shown, pruned))
         )
 
     def _locked(
         self, directory: str
     ) -> contextlib.AbstractContextManager[cache_directory.CacheDirectory]:
-        return cache_directory.open_locked(
-            directory, self._session.lock_timeout, self._session.files
-        )
+        timeout = self._session.lock_timeout
+        return cache_directory.open_locked(directory, timeout, self._session.files)
 
 
-def _refused(place: Place, shown: str) -> DirectoryReport:
+def _package_files(targets: Sequence[Target]) -> dict[str, tuple[str, str]]:
+    """Return the file of the plugin package itself and its import root, by interpreters' keys."""
+    found: dict[str, tuple[str, str]] = {}
+    for target in targets:
+        for root in target.import_roots:
+            file = os.path.join(root, *target.package.split("."), "__init__.py")
+            if os.path.exists(file):
+                found.setdefault(target.interpreter.key, (file, root))
+    return found
+
+
+def _refused(directory: PluginDirectory, shown: str) -> DirectoryReport:
     return DirectoryReport(
         path=shown,
-        package=place.package,
-        python=place.probes[0].python,
+        package=directory.package,
+        python=directory.interpreters[0].python,
         state=report.REFUSED,
         found=report.REFUSED,
-        error=place.refusal,
+        error=directory.refusal,
     )
 
 
-def _is_unchanged(goal: Goal) -> bool:
+def _is_unchanged(cache: DesiredCache) -> bool:
     """Tell whether a directory still is what was described, but for what never stands still."""
-    place = goal.place
-    ignored = {module.rpartition(".")[2] for module in goal.unstable}
+    known = cache.directory
+    ignored = {module.rpartition(".")[2] for module in cache.unstable}
     before, now = (
         [name for name in names if name.partition(".")[0] not in ignored]
-        for names in (place.names, possible_dropins(place.handle))
+        for names in (known.names, possible_dropins(known.handle))
     )
     return before == now and all(
-        is_unchanged(dropin) for dropin in place.dropins if dropin.module not in goal.unstable
+        is_unchanged(dropin) for dropin in known.dropins if dropin.module not in cache.unstable
     )

@@ -97,8 +97,10 @@ class Report(NamedTuple):
             None if nobody has imported any.
         directories: What became of each directory.
         problems: What could not be used: configuration files, interpreters, plugin packages.
+        warnings: Lines about what was left out.
     """
 
     sandbox: str | None
     directories: tuple[DirectoryReport, ...]
     problems: tuple[DropinCacheError, ...] = ()
+    warnings: tuple[str, ...] = ()

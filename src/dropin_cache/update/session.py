@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from dropin_cache.errors import ImportRootError, NoProcError
-from dropin_cache.update.discovery.directories import Survey
+from dropin_cache.update.files import locations
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
 from dropin_cache.update.sandbox import choice
 from dropin_cache.update.sandbox.choice import Confinement
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.settings.configuration import Settings
-from dropin_cache.update.state import ledger
 from dropin_cache.update.state.ledger import Ledger
 
-# No child may be able to write here; the way in is closed anyway, and a child tries all the same.
-_CLOSED = ("/run/lock/dropin-cache", "/run/dropin-cache", "/var/lib/dropin-cache")
 _TIMEOUT = 30.0  # seconds, where neither the command line nor the configuration says more
 
 
@@ -29,32 +27,27 @@ class Session(NamedTuple):
 
     Attributes:
         request: What to do.
+        began: When the run had not looked at anything yet, nanoseconds since the epoch.
         settings: The configuration.
-        tiers: The tiers of the sandbox that are allowed, best first.
         privileged: Whether this process can do what the owners of the files it meets cannot.
         files: How to open what counts.
-        loose: How to open what is only looked at.
+        unchecked: How to open what is only looked at.
         ledger: What earlier runs saw.
         confinement: The sandbox.
-        timeout: How long one import may take, seconds.
+        timeout: How much processor time one import may take, seconds.
         lock_timeout: How long to wait for other writers, seconds.
     """
 
     request: Request
+    began: int
     settings: Settings
-    tiers: tuple[str, ...]
     privileged: bool
     files: Files
-    loose: Files
+    unchecked: Files
     ledger: Ledger
     confinement: Confinement
     timeout: float
     lock_timeout: float
-
-    def survey(self) -> Survey:
-        """Return a new look at the directories."""
-        trusted = self.privileged or self.request.root is not None
-        return Survey(self.ledger, trusted=trusted, files=self.files, loose=self.loose)
 
     def shown(self, path: str) -> str:
         """Return a path as this system has it, for people."""
@@ -73,6 +66,7 @@ def open_session(request: Request) -> Iterator[Session]:
         NoProcError: This process is privileged and has no /proc.
         UntrustedError: Others can change the root to work in.
     """
+    began = time.time_ns()
     # Privilege is effective uid 0: what such a process opens, others may have put there for it.
     privileged = os.geteuid() == 0
     if privileged and not os.path.isdir("/proc/self/fd"):
@@ -86,26 +80,22 @@ def open_session(request: Request) -> Iterator[Session]:
         settings = configuration.load(strict)
         groups = settings.trusted_groups
         files = stack.enter_context(Files(enforced=privileged, groups=groups, root=root))
-        loose = stack.enter_context(Files(enforced=False, root=root))
+        unchecked = stack.enter_context(Files(enforced=False, root=root))
         tiers = _tiers(request, settings, privileged=privileged)
+        choose = functools.partial(
+            choice.choose, tiers, privileged=privileged, limits=settings.limits, root=root
+        )
         yield Session(
             request=request._replace(root=root),
+            began=began,
             settings=settings,
-            tiers=tiers,
             privileged=privileged,
             files=files,
-            loose=loose,
+            unchecked=unchecked,
             # An image has none: it would make equal trees differ.
-            ledger=Ledger(None if root else ledger.location(), files),
+            ledger=Ledger(None if root else locations.state_directory(), files),
             confinement=Confinement(
-                functools.partial(
-                    choice.choose,
-                    tiers,
-                    privileged=privileged,
-                    limits=settings.limits,
-                    root=root,
-                ),
-                _CLOSED if privileged else (),
+                choose, tiers, settings.limits, locations.CLOSED if privileged else ()
             ),
             timeout=_first(request.timeout, settings.timeout),
             lock_timeout=_first(request.lock_timeout, settings.lock_timeout),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from dropin_cache.update.state.dependencies import Memory
 
 import command_line
 from conftest import NOBODY, Tree
@@ -28,7 +29,6 @@ from dropin_cache.update.importing.importer import Probe
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
 from dropin_cache.update.sandbox.choice import Confinement, Unconfined
-from dropin_cache.update.state.dependencies import Memory
 from dropin_cache.update.state.ledger import Ledger, location
 from environments import environment
 from updates import Done, run

@@ -7,11 +7,11 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from command_line import give_away
+from command_line import give_away, unprivileged
 from dropin_cache.update.files import atomic
 from dropin_cache.update.files.trusted import Files
 
@@ -136,6 +136,93 @@ class TestReplaceFile:
             atomic.replace_file(opened, "state", NEW, 0o600)
         assert (errno.EIO, os.strerror(errno.EIO)) == (caught.value.errno, caught.value.strerror)
         assert NEW == (directory / "state").read_bytes()
+
+
+class TestRemoveFile:
+    """A file less."""
+
+    def test_told(self, directory: Path, opened: int) -> None:
+        """It is told whether there was one."""
+        assert atomic.remove_file(opened, "state")
+        assert not atomic.remove_file(opened, "state")
+        assert [] == os.listdir(directory)
+
+    def test_directory(self, directory: Path, opened: int) -> None:
+        """What is no file stays."""
+        (directory / "inner").mkdir()
+        with pytest.raises(OSError, match="Is a directory"):
+            atomic.remove_file(opened, "inner")
+
+
+class TestRemoveLeftovers:
+    """What killed runs have left."""
+
+    def test_removed(self, directory: Path, opened: int) -> None:
+        """Temporary files of one name are removed, and nothing else is."""
+        (directory / f".state.{'0' * 16}.new").touch()
+        others = {f".other.{'0' * 16}.new", f".state.{'0' * 15}.new", "state"}
+        for name in others:
+            (directory / name).touch()
+        atomic.remove_leftovers(opened, "state")
+        assert others == set(os.listdir(directory))
+
+
+class TestMadeDirectory:
+    """A directory that is there in the end."""
+
+    @pytest.fixture
+    def files(self) -> Files:
+        """How they are opened."""
+        return Files(enforced=False)
+
+    def made(self, files: Files, path: Path) -> int:
+        """Make one and return its mode."""
+        mask = os.umask(0)
+        try:
+            descriptor = atomic.made_directory(files, str(path))
+        finally:
+            os.umask(mask)
+        try:
+            assert os.path.samestat(os.fstat(descriptor), path.stat())
+            return stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+
+    def test_made(self, files: Files, directory: Path) -> None:
+        """It is made with the permissions, and later taken as it is."""
+        assert 0o755 == self.made(files, directory / "new")
+        (directory / "new").chmod(0o700)
+        assert 0o700 == self.made(files, directory / "new")
+
+    def test_made_by_another(
+        self, files: Files, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another process may make it in the same moment."""
+        real = os.mkdir
+
+        def make_twice(*arguments: Any, **options: Any) -> None:
+            real(*arguments, **options)
+            real(*arguments, **options)
+
+        monkeypatch.setattr(os, "mkdir", make_twice)
+        assert 0o755 == self.made(files, directory / "new")
+
+    def test_above(self, files: Files, public_path: Path) -> None:
+        """Ordinary users get those above it made, too; root does not."""
+        home = give_away(public_path / "home")
+        if os.geteuid() == 0:
+            with pytest.raises(FileNotFoundError):
+                self.made(files, home / "above" / "new")
+        with unprivileged():
+            assert 0o755 == self.made(files, home / "above" / "new")
+
+    def test_remove_empty(self, files: Files, directory: Path) -> None:
+        """It goes if there is nothing in it."""
+        with pytest.raises(OSError, match="not empty"):
+            atomic.remove_empty(files, str(directory))
+        (directory / "state").unlink()
+        atomic.remove_empty(files, str(directory))
+        assert not directory.exists()
 
 
 class TestPrune:

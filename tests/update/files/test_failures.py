@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dropin_cache.errors import InterpreterError
 from dropin_cache.update.discovery.prefixes import belongings, resolved
-from dropin_cache.update.files.failures import is_failure, passing_over
+from dropin_cache.update.files.failures import exit_code_of, is_failure, passing_over
 
 
 class TestPassingOver:
@@ -25,6 +26,20 @@ class TestPassingOver:
         """That the system fails is none."""
         with pytest.raises(OSError, match="Input/output"), passing_over():
             raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+class TestExitCode:
+    """The exit status of an error, seen together with what caused it."""
+
+    @pytest.mark.parametrize(
+        ("cause", "expected"),
+        [(None, 2), (errno.ENOENT, 2), (errno.EACCES, 2), (errno.EIO, 5), (errno.EMFILE, 5)],
+    )
+    def test_cause(self, cause: int | None, expected: int) -> None:
+        """When the system fails, it is not what was asked for that is wrong."""
+        error = InterpreterError("/p", "reason")
+        error.__cause__ = None if cause is None else OSError(cause, os.strerror(cause))
+        assert expected == exit_code_of(error)
 
 
 class TestPrefixes:

@@ -18,7 +18,7 @@ import pytest
 from command_line import give_away, unprivileged
 from conftest import NOBODY
 from dropin_cache.errors import LockTimeoutError, NotWrittenError
-from dropin_cache.update.files import lock
+from dropin_cache.update.files import locations, lock
 
 WANTED = "/srv/plugins/dropin.cache"
 OLD = b"what was there before"
@@ -37,7 +37,7 @@ def locked(directory: Path, timeout: float = 0) -> Iterator[None]:
 
 def place() -> str:
     """Return the place for locks."""
-    path, descriptor = lock._open_place()
+    path, descriptor = lock._open_directory()
     os.close(descriptor)
     return path
 
@@ -120,7 +120,9 @@ class TestLock:
     def test_place_is_replaced(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who can rename what lies on the way to the locks cannot lead the lock elsewhere."""
         if os.geteuid() == 0:
-            monkeypatch.setattr(lock, "_places", lambda: [str(directory.parent / "locks")])
+            monkeypatch.setattr(
+                locations, "lock_directories", lambda: [str(directory.parent / "locks")]
+            )
         real, found = lock._new_lock, Path(place())
         elsewhere = directory.parent / "elsewhere"
         elsewhere.mkdir()
@@ -222,7 +224,7 @@ class TestPlace:
     def test_of_root(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Root's locks are in a place where only root is, whatever the environment says."""
         monkeypatch.setattr(os, "geteuid", lambda: 0)
-        assert ["/run/lock/dropin-cache", "/run/dropin-cache"] == lock._places()
+        assert ["/run/lock/dropin-cache", "/run/dropin-cache"] == locations.lock_directories()
 
     def test_of_root_is_private(self) -> None:
         """And indeed nobody else can enter it."""
@@ -374,7 +376,7 @@ class TestPlaceOfRoot:
         (public_path / "lock").mkdir()
         (public_path / "lock").chmod(0o1777)
         places = [public_path / "lock" / "dropin-cache", public_path / "dropin-cache"]
-        monkeypatch.setattr(lock, "_places", lambda: [str(place) for place in places])
+        monkeypatch.setattr(locations, "lock_directories", lambda: [str(place) for place in places])
         return places
 
     def refusal(self, places: list[Path]) -> str:

@@ -26,7 +26,7 @@ from dropin_cache import _scan
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
-from dropin_cache.update.files import atomic, cache_directory, lock
+from dropin_cache.update.files import atomic, cache_directory, locations
 from dropin_cache.update.files.trusted import Files
 
 pytestmark = pytest.mark.processes
@@ -449,7 +449,7 @@ class TestLock:
         """The place for locks, in a directory like /run/lock, before root has made it."""
         place = area.shared("lock", 0o1777) / "dropin-cache"
         places = [str(place), str(area.path / "dropin-cache")]
-        monkeypatch.setattr(lock, "_places", lambda: places)
+        monkeypatch.setattr(locations, "lock_directories", lambda: places)
         return place
 
     @pytest.fixture

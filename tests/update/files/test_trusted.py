@@ -577,20 +577,44 @@ class TestAsUser:
 class TestSwaps(Enforced):
     """Somebody who changes things between the steps."""
 
-    def test_link_that_becomes_a_file(self, area: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was a link when it was to be read, and is none any more, is refused."""
-        (area / "link").symlink_to("a/b/file")
+    @pytest.mark.parametrize("kind", ["file", "link", "fifo", "nothing"])
+    @pytest.mark.parametrize("enforced", [False, True])
+    def test_file_that_is_replaced(
+        self, area: Path, monkeypatch: pytest.MonkeyPatch, kind: str, enforced: bool
+    ) -> None:
+        """What is not the file that was looked at is refused, and nothing waits for it."""
+        file = area / "a" / "b" / "file"
         real = os.open
 
         def swap(path: str, flags: int, *arguments: int, **options: int) -> int:
-            if path == "link" and flags & os.O_PATH:
-                (area / "link").unlink()
-                (area / "link").write_bytes(b"other content")
+            if os.path.basename(path) == "file" and not flags & os.O_PATH:
+                file.rename(area / "moved")
+                if kind == "file":
+                    file.write_bytes(b"other content")
+                elif kind == "link":
+                    file.symlink_to("/etc/passwd")
+                elif kind == "fifo":
+                    os.mkfifo(file)
             return real(path, flags, *arguments, **options)
 
+        expected = {"nothing": {errno.ENOENT}, "link": {errno.ELOOP, errno.ESTALE}}
         monkeypatch.setattr(os, "open", swap)
-        with Files(enforced=True) as files, pytest.raises(NotADirectoryError):
-            files.file(str(area / "link"))
+        with Files(enforced=enforced) as files, pytest.raises(OSError, match=r".") as caught:
+            files.file(str(file))
+        assert caught.value.errno in expected.get(kind, {errno.ESTALE})
+
+    @pytest.mark.parametrize("enforced", [False, True])
+    def test_device(self, monkeypatch: pytest.MonkeyPatch, enforced: bool) -> None:
+        """A device is not even opened: that alone may do something."""
+        real = os.open
+
+        def look(path: str, flags: int, *arguments: int, **options: int) -> int:
+            assert flags & os.O_PATH or os.path.basename(path) != "null"
+            return real(path, flags, *arguments, **options)
+
+        monkeypatch.setattr(os, "open", look)
+        with Files(enforced=enforced) as files, pytest.raises((OSError, UntrustedError)):
+            files.file("/dev/null")
 
     def test_component_that_is_replaced(self, area: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What has been opened is used, whatever has its name by now."""

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dropin_cache.update.importing.multiplex import alone
 
 from command_line import no_process_left, wait_for
 from dropin_cache.update.importing import child
 from dropin_cache.update.importing.child import Child, ChildError
-from dropin_cache.update.importing.multiplex import alone
 from dropin_cache.update.importing.processes import Marked
 from dropin_cache.update.sandbox.launch import Launch
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dropin_cache.update.importing.multiplex import OTHERS_FIRST, Turn
+from dropin_cache.update.state.dependencies import Memory
 
 from command_line import no_process_left
 from conftest import Tree
@@ -26,11 +28,9 @@ from dropin_cache.errors import (
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing import worker
 from dropin_cache.update.importing.importer import Probe
-from dropin_cache.update.importing.multiplex import OTHERS_FIRST, Turn
 from dropin_cache.update.importing.records import Description, Failure
 from dropin_cache.update.sandbox.choice import Confinement, Unconfined
 from dropin_cache.update.sandbox.visible import Entry, View
-from dropin_cache.update.state.dependencies import Memory
 from dropin_cache.update.state.ledger import Ledger
 
 # What else an answer to "start" has.

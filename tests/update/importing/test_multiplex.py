@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
 from dropin_cache.update.importing.multiplex import Turn, Wait, alone, together
 
 LONG = 600.0

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dropin_cache.update.importing.multiplex import alone
 
 from command_line import no_process_left
 from dropin_cache.update.importing import processes
 from dropin_cache.update.importing.child import Child, ChildError
-from dropin_cache.update.importing.multiplex import alone
 from dropin_cache.update.importing.processes import InNamespace, Supervised, offspring_of
 from dropin_cache.update.sandbox.launch import Launch
 from sandboxes import PYTHON, confined

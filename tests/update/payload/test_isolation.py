@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from dropin_cache.update.payload.isolation import apart
 
 from command_line import no_process_left
 from conftest import missing
-from dropin_cache.update.payload.isolation import apart
 
 LIMIT = 1 << 20
 

@@ -11,7 +11,7 @@ import pytest
 from dropin_cache.errors import ConfigurationError, UntrustedError
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.sandbox.limits import Limits
-from dropin_cache.update.settings import configuration, syntax
+from dropin_cache.update.settings import configuration, groups, syntax
 from dropin_cache.update.settings.configuration import PackageLine, Settings
 
 VENDOR, ADMIN = configuration.PACKAGE_DIRECTORIES
@@ -297,7 +297,7 @@ class TestGroups:
 
     def test_this_system(self) -> None:
         """Names are found in the system's own file too."""
-        assert frozenset({0}) == configuration._groups(Files(enforced=False), "root")
+        assert frozenset({0}) == groups.numbers_of(Files(enforced=False), "root")
 
     @pytest.mark.parametrize(
         ("text", "reason"),

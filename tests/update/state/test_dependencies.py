@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from dropin_cache.update.state.dependencies import Memory
 
 from command_line import bare_environment, no_process_left, unprivileged
 from conftest import Tree
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.records import Module, Start
-from dropin_cache.update.state.dependencies import Memory
 from dropin_cache.update.state.ledger import Ledger
 from environments import environment
 from updates import SETTLED, run

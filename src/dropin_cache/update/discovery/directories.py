@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
@@ -14,10 +14,9 @@ from dropin_cache import _decode, _scan
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache.errors import UnreadableError, UntrustedError
 from dropin_cache.update.discovery.dropin_files import has_cache, possible_dropins, possible_orphans
+from dropin_cache.update.discovery.interpreters import Interpreter
 from dropin_cache.update.files.failures import is_failure
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.importing.importer import Probe
-from dropin_cache.update.state.ledger import Ledger
 
 
 class Target(NamedTuple):
@@ -26,15 +25,17 @@ class Target(NamedTuple):
     Attributes:
         package: Its dotted name.
         search_path: Its `__path__`; None where it is not installed.
-        probe: The interpreter.
+        interpreter: The interpreter.
+        import_roots: The directories that it imports from.
     """
 
     package: str
     search_path: tuple[str, ...] | None
-    probe: Probe
+    interpreter: Interpreter
+    import_roots: tuple[str, ...]
 
 
-class Place(NamedTuple):
+class PluginDirectory(NamedTuple):
     """A directory that has a cache or should have one.
 
     Attributes:
@@ -42,12 +43,13 @@ class Place(NamedTuple):
         directory: Its path.
         import_root: The directory that the package's path starts from.
         handle: A path for use by this process: that of a descriptor where trust matters.
-        dropins: The drop-ins, sorted by name; their paths begin with the handle.
-        names: The names of files and directories in it that can be drop-ins.
-        seen_by: The interpreters that import each of them, by module name.
-        probes: All interpreters that have the package.
+        dropins: The plugin modules, sorted by name; their paths begin with the handle.
+        names: The names of files and directories in it that can be plugin modules.
+        seen_by: The keys of the interpreters that import each of them, by module name.
+        interpreters: All interpreters that have the package.
         refusal: Why nothing may be written there, or None.
-        refused: Drop-ins whose files lead to something that is not trusted, and why.
+        refused: Plugin modules whose files lead to something that is not trusted, and why.
+        paths: The file of each plugin module, as people and package managers know it.
     """
 
     package: str
@@ -56,10 +58,11 @@ class Place(NamedTuple):
     handle: str
     dropins: tuple[_scan.Dropin, ...]
     names: tuple[str, ...]
-    seen_by: dict[str, list[Probe]]
-    probes: tuple[Probe, ...]
+    seen_by: dict[str, tuple[str, ...]]
+    interpreters: tuple[Interpreter, ...]
     refusal: UntrustedError | None
     refused: dict[str, UntrustedError]
+    paths: dict[str, str]
 
 
 class Survey:
@@ -70,17 +73,20 @@ class Survey:
     only listed: what is in there can still hide drop-ins of the same name elsewhere.
     """
 
-    def __init__(self, ledger: Ledger, *, trusted: bool, files: Files, loose: Files) -> None:
+    def __init__(
+        self, written: Mapping[str, Sequence[str]], *, trusted: bool, files: Files, unchecked: Files
+    ) -> None:
         """Prepare to look.
 
         Args:
-            ledger: Where caches were written earlier.
+            written: The directories in which caches were written earlier, and for each the keys of
+                the interpreters that had to do with it.
             trusted: Whether `files` has rules to obey, or a root to stay in.
             files: How to open what is written to and read from.
-            loose: How to open what is only listed.
+            unchecked: How to open what is only listed.
         """
-        self._ledger = ledger
-        self._trusted, self._files, self._loose = trusted, files, loose
+        self._written = written
+        self._trusted, self._files, self._unchecked = trusted, files, unchecked
         self._open = contextlib.ExitStack()
         self._displays: dict[str, str] = {}
         self._refusals: dict[str, UntrustedError] = {}
@@ -100,7 +106,7 @@ class Survey:
         """Close the directories."""
         self._open.close()
 
-    def places(self, targets: Sequence[Target]) -> list[Place]:
+    def plugin_directories(self, targets: Sequence[Target]) -> list[PluginDirectory]:
         """Find everything that has a cache or should have one.
 
         Args:
@@ -109,17 +115,17 @@ class Survey:
         Raises:
             UnreadableError: What there is cannot be told.
         """
-        found: dict[tuple[int, int], Place] = {}
+        found: dict[tuple[int, int], PluginDirectory] = {}
         for target in targets:
             for directory, handle, dropins in self._buckets(target):
                 status = os.stat(handle)
                 # One directory can have several names on the path.
                 identity = status.st_dev, status.st_ino
-                place = found.get(identity) or self._place(target, directory, handle)
-                found[identity] = self._joined(place, target.probe, dropins)
-        return [place._replace(dropins=tuple(sorted(place.dropins))) for place in found.values()]
+                known = found.get(identity) or self._new(target, directory, handle)
+                found[identity] = self._joined(known, target.interpreter, dropins)
+        return [each._replace(dropins=tuple(sorted(each.dropins))) for each in found.values()]
 
-    def directories(self, targets: Sequence[Target]) -> list[tuple[str, str]]:
+    def trusted_directories(self, targets: Sequence[Target]) -> list[tuple[str, str]]:
         """List the directories of a package that can be relied on: path and handle of each."""
         if self._trusted:
             found = [(path, handle) for handle, path in self._displays.items()]
@@ -144,15 +150,14 @@ class Survey:
 
     def _remains(self, target: Target) -> Iterator[tuple[str, str, tuple[()]]]:
         """Yield what is left of a package that is gone, as far as this project wrote it."""
-        for root in target.probe.import_roots:
+        for root in target.import_roots:
             directory = os.path.join(root, *target.package.split("."))
             handles = list(self._handles(directory))
             for handle in possible_orphans(handles):
                 file = read_cache_file(handle)
                 if file is None or not _decode.is_sealed(file.data):
                     continue
-                record = self._ledger.directories.get(self._display(handle))
-                ours = record is not None and record.pythons == [target.probe.memory.key]
+                ours = self._written.get(self._display(handle)) == [target.interpreter.key]
                 # Drop-ins that this interpreter has no use for may still be another's.
                 if ours or not (self._scanned(target, [handle]) or handle in self._closed):
                     yield self._display(handle), handle, ()
@@ -178,7 +183,7 @@ class Survey:
                 descriptor = self._files.directory(path)
             except UntrustedError as refusal:
                 self._refusals[path] = refusal
-                descriptor = self._loose.directory(path)
+                descriptor = self._unchecked.directory(path)
         except OSError as error:  # not there, or an archive, which has no cache
             self._note_failure(path, error)
             return
@@ -200,7 +205,7 @@ class Survey:
             status = os.lstat(path)
             if not (self._trusted and stat.S_ISLNK(status.st_mode)):
                 return os.stat(path)
-            return os.stat(self._loose.host_path(self._display(path)))
+            return os.stat(self._unchecked.host_path(self._display(path)))
         except OSError as error:
             self._note_failure(self._display(path), error)
             raise
@@ -210,7 +215,7 @@ class Survey:
         if is_failure(error):
             self._failure = UnreadableError(path, error.errno or errno.EIO)
 
-    def _place(self, target: Target, directory: str, handle: str) -> Place:
+    def _new(self, target: Target, directory: str, handle: str) -> PluginDirectory:
         refusal = self._refusals.get(directory)
         root = _import_root(target, directory)
         if self._trusted:
@@ -221,7 +226,9 @@ class Survey:
                 problem = f"is not the directory of {target.package} in any import root"
                 refusal = UntrustedError(directory, directory, problem)
         names = possible_dropins(handle)
-        return Place(target.package, directory, root or "", handle, (), names, {}, (), refusal, {})
+        return PluginDirectory(
+            target.package, directory, root or "", handle, (), names, {}, (), refusal, {}, {}
+        )
 
     def _inner(self, directory: str, handle: str) -> tuple[str, UntrustedError | None]:
         refusal = self._refusals.get(os.path.dirname(directory))
@@ -230,39 +237,42 @@ class Survey:
         own = [*self._handles(directory), handle]
         return own[0], self._refusals.get(directory)
 
-    def _joined(self, place: Place, probe: Probe, dropins: Sequence[_scan.Dropin]) -> Place:
-        """Add what an interpreter sees in a place."""
-        if place.seen_by and not dropins:
-            return place  # only for this one it looks like an orphan
-        known = {dropin.module for dropin in place.dropins}
-        seen_by = {module: list(probes) for module, probes in place.seen_by.items()}
-        new, refused = [], dict(place.refused)
+    def _joined(
+        self, known: PluginDirectory, interpreter: Interpreter, dropins: Sequence[_scan.Dropin]
+    ) -> PluginDirectory:
+        """Add what an interpreter sees in a directory."""
+        if known.seen_by and not dropins:
+            return known  # only for this one it looks like an orphan
+        modules = {dropin.module for dropin in known.dropins}
+        seen_by = dict(known.seen_by)
+        new, refused, paths = [], dict(known.refused), dict(known.paths)
         for dropin in dropins:
-            seen_by.setdefault(dropin.module, []).append(probe)
-            if dropin.module not in known:
-                moved = dropin._replace(
-                    path=os.path.join(place.handle, os.path.basename(dropin.path))
-                )
+            seen_by[dropin.module] = (*seen_by.get(dropin.module, ()), interpreter.key)
+            if dropin.module not in modules:
+                name = os.path.basename(dropin.path)
+                paths[dropin.module] = os.path.join(known.directory, name)
+                moved = dropin._replace(path=os.path.join(known.handle, name))
                 try:
-                    new.append(self._resolved(place, moved))
+                    new.append(self._resolved(known, moved))
                 except UntrustedError as refusal:
                     new.append(moved)
                     refused[dropin.module] = refusal
                 except OSError:  # it has just gone
                     continue
-        return place._replace(
-            dropins=(*place.dropins, *new),
+        return known._replace(
+            dropins=(*known.dropins, *new),
             seen_by=seen_by,
-            probes=(*(place.probes if place.seen_by else ()), probe),
+            interpreters=(*(known.interpreters if known.seen_by else ()), interpreter),
             refused=refused,
+            paths=paths,
         )
 
-    def _resolved(self, place: Place, dropin: _scan.Dropin) -> _scan.Dropin:
-        """Follow the file of a drop-in, if it is a symbolic link, by the rules of trust."""
+    def _resolved(self, known: PluginDirectory, dropin: _scan.Dropin) -> _scan.Dropin:
+        """Follow the file of a plugin module, if it is a symbolic link, by the rules of trust."""
         if not self._trusted or not os.path.islink(dropin.path):
             return dropin
         name = os.path.basename(dropin.path)
-        descriptor = self._files.file(os.path.join(place.directory, name))
+        descriptor = self._files.file(os.path.join(known.directory, name))
         self._open.callback(os.close, descriptor)
         return dropin._replace(path=f"/proc/self/fd/{descriptor}")
 
@@ -270,7 +280,7 @@ class Survey:
 def _import_root(target: Target, directory: str) -> str | None:
     """Return the import root of which this is the plugin package's directory, or a drop-in's."""
     above = os.path.dirname(directory)
-    for root in target.probe.import_roots:
+    for root in target.import_roots:
         if os.path.normpath(os.path.join(root, *target.package.split("."))) in (directory, above):
             return root
     return None

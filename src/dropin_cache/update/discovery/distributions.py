@@ -11,11 +11,16 @@ import contextlib
 import csv
 import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from dropin_cache.errors import UntrustedError
+from dropin_cache.update.files.reading import read
+from dropin_cache.update.files.trusted import Files
+
 _MAX_SIZE = 16 << 20  # bytes; the longest RECORDs have some 10,000 lines of 150
+_MAX_LINE = 8192  # bytes, two paths of PATH_MAX; what is longer names no file
+_MAX_HITS = 1000  # lines of one RECORD that may be about a file of one name
 # https://packaging.python.org/en/latest/specifications/name-normalization/
 _NAME = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE | re.ASCII)
 
@@ -33,73 +38,92 @@ _LAYOUTS = (
 
 
 def distributions(
-    paths: Sequence[str], import_roots: Sequence[str], image: str = ""
+    paths: Sequence[str], import_roots: Sequence[str], files: Files
 ) -> dict[str, str]:
     """Find the names of the distributions that installed files.
+
+    The work grows with the size of what is read, whatever is in it.
 
     Args:
         paths: The files, absolute.
         import_roots: Where distributions are installed, absolute; each is asked about all files,
             for installers also put some outside.
-        image: Directory that the others are in; empty for `/`.
+        files: How to open what is read; what others than root can change says nothing.
 
     Returns:
-        Names by path; without the files that belong to no distribution.
+        Names by path, sorted and separated by commas if several distributions claim a file; without
+        the files that belong to none.
     """
     wanted = {path: os.path.normpath(path) for path in paths}
     places = set(wanted.values())
     # Nearly all lines are about other files, and a look at the name is cheap.
     names = {os.path.basename(place) for place in places}
-    found: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
     for root in import_roots if wanted else ():
-        for directory, layout in _metadata_directories(image + root):
+        for directory, layout in _metadata_directories(root, files):
             # The lines of a RECORD are relative to the import root, the others to the metadata.
-            inside = root if layout.suffix == ".dist-info" else directory[len(image) :]
-            lines = _files(directory, layout, names)
+            inside = root if layout.suffix == ".dist-info" else directory
+            lines = _files(directory, layout, names, files)
             mine = places & {os.path.normpath(os.path.join(inside, line)) for line in lines}
-            name = _name(directory, layout) if mine else None
-            if name is not None:
-                found = {**dict.fromkeys(mine, name), **found}
-    return {path: found[place] for path, place in wanted.items() if place in found}
+            name = _name(directory, layout, files) if mine else None
+            for place in mine if name is not None else ():
+                found.setdefault(place, set()).add(str(name))
+    return {path: ", ".join(sorted(found[at])) for path, at in wanted.items() if at in found}
 
 
-def _metadata_directories(root: str) -> Iterator[tuple[str, _Layout]]:
-    with contextlib.suppress(OSError, ValueError):
-        for name in sorted(os.listdir(root)):
+def _metadata_directories(root: str, files: Files) -> Iterator[tuple[str, _Layout]]:
+    with contextlib.suppress(OSError, ValueError, UntrustedError):
+        descriptor = files.directory(root)
+        try:
+            listed = sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
+        for name in listed:
             for layout in _LAYOUTS:
                 if name.endswith(layout.suffix):
                     yield os.path.join(root, name), layout
 
 
-def _files(directory: str, layout: _Layout, names: set[str]) -> Iterator[str]:
+def _files(directory: str, layout: _Layout, names: set[str], files: Files) -> Iterator[str]:
     """Yield the recorded files that have one of these names, as they are recorded."""
-    for line in _text(os.path.join(directory, layout.record)).split("\n"):
-        file = line.rstrip("\r")
-        if layout.suffix == ".dist-info":
-            try:
-                (file, *_) = next(csv.reader([file]), [""])
-            except (csv.Error, ValueError):  # one bad line says nothing about the others
-                continue
-        if os.path.basename(file) in names:
-            yield file
+    data = _read(os.path.join(directory, layout.record), files)
+    for name in names:
+        for line in _lines_with(data, os.fsencode(name)):
+            file = line.rstrip("\r")
+            if layout.suffix == ".dist-info":
+                try:
+                    (file, *_) = next(csv.reader([file]), [""])
+                except (csv.Error, ValueError):  # one bad line says nothing about the others
+                    continue
+            if os.path.basename(file) == name:
+                yield file
 
 
-def _name(directory: str, layout: _Layout) -> str | None:
+def _lines_with(data: bytes, name: bytes) -> Iterator[str]:
+    """Yield the lines that hold a name."""
+    at = 0
+    for _ in range(_MAX_HITS):
+        at = data.find(name, at)
+        if at < 0:
+            return
+        start = data.rfind(b"\n", max(0, at - _MAX_LINE), at) + 1
+        end = data.find(b"\n", at, at + _MAX_LINE)
+        if start or at < _MAX_LINE:
+            yield os.fsdecode(data[start : end if end >= 0 else at + _MAX_LINE])
+        at = (end if end >= 0 else at + _MAX_LINE) + 1
+
+
+def _name(directory: str, layout: _Layout, files: Files) -> str | None:
     """Return the name of a distribution: from its metadata, else from that of the directory."""
-    text = _text(os.path.join(directory, layout.metadata))
+    text = os.fsdecode(_read(os.path.join(directory, layout.metadata), files))
     head = text.replace("\r", "").partition("\n\n")[0]
     match = re.search(r"^Name:[ \t]*(\S+)[ \t]*$", head, re.MULTILINE | re.IGNORECASE)
     name = match[1] if match else os.path.basename(directory)[: -len(layout.suffix)].split("-")[0]
     return name if _NAME.fullmatch(name) else None
 
 
-def _text(path: str) -> str:
-    """Read a file; empty if it is missing, too large, or no regular file."""
-    with contextlib.suppress(OSError):
-        # A FIFO without a writer would block the open.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_SIZE:
-                return file.read(_MAX_SIZE).decode("utf-8", "surrogateescape")
-    return ""
+def _read(path: str, files: Files) -> bytes:
+    """Read a file; empty if it is missing, too large, or cannot be relied on."""
+    with contextlib.suppress(OSError, UntrustedError):
+        return read(files.file(path), _MAX_SIZE)
+    return b""

@@ -1,19 +1,60 @@
-"""What decides how an interpreter starts: its own files, and some where packages are installed."""
+"""Interpreters, and what decides how one starts: its own files, and some where packages are."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from dropin_cache.update.state.ledger import digest
+OLDEST_PYTHON = (3, 9)
 
 ENTRY_POINTS = "dropin_cache.packages"
 """The group of entry points by which distributions declare plugin packages."""
 
 _CUSTOM = {"sitecustomize", "usercustomize"}
 _MAX_SIZE = 1 << 20  # bytes; more of a file is not looked at, and then it counts
+
+
+class Start(NamedTuple):
+    """What an interpreter is.
+
+    Attributes:
+        version: Major and minor version number.
+        zope: Whether it has zope.interface.
+        path: Its `sys.path`.
+        files: What everything that it loads at its start has been loaded from.
+        packages: Plugin packages that installed distributions declare, dotted names.
+    """
+
+    version: tuple[int, int]
+    zope: bool
+    path: tuple[str, ...]
+    files: tuple[str, ...]
+    packages: tuple[str, ...]
+
+
+class Interpreter(NamedTuple):
+    """An interpreter whose plugin modules are looked after.
+
+    Attributes:
+        python: Its path; not resolved, because a virtual environment is known by it.
+        paths: Directories to import from, in front of its own.
+        more: Directories to import from, behind its own.
+        key: What tells it from others.
+    """
+
+    python: str
+    paths: tuple[str, ...]
+    more: tuple[str, ...]
+    key: str
+
+
+def interpreter_of(python: str, paths: Sequence[str], more: Sequence[str]) -> Interpreter:
+    """Return an interpreter with its key; see `Interpreter`."""
+    return Interpreter(python, tuple(paths), tuple(more), key_of(python, [*paths, "", *more]))
 
 
 def key_of(python: str, paths: Sequence[str]) -> str:
@@ -26,7 +67,8 @@ def key_of(python: str, paths: Sequence[str]) -> str:
             for name, value in os.environ.items()
             if name.startswith("PYTHON") or name in relevant
         }
-    return digest(json.dumps([python, list(paths), environment], sort_keys=True).encode())[:32]
+    told = json.dumps([python, list(paths), environment], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def chain(python: str) -> list[str]:

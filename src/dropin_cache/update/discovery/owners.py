@@ -1,7 +1,7 @@
-"""Which package installed a file, for people who are told that the file is broken.
+"""Which package installed a file: people want to know, and each owner has a sandbox of its own.
 
-dpkg and RPM know best. What they do not know is asked of the metadata that pip leaves. All of it
-is for information only: whatever goes wrong here, the answer is that nobody knows.
+dpkg and RPM know best. What they do not know is asked of the metadata that pip leaves. Whatever
+goes wrong here, the answer is that nobody knows; then it is a file of the administrator's own.
 """
 
 from __future__ import annotations
@@ -9,16 +9,26 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
+from dropin_cache.errors import UntrustedError
 from dropin_cache.update.discovery import distributions
+from dropin_cache.update.files.reading import read
+from dropin_cache.update.files.trusted import Files
 
 _DPKG = "/usr/bin/dpkg-query"
 _RPM = "/usr/bin/rpm"
 # Only where there is a database may rpm be asked: as root it would make one.
 _RPM_DATABASES = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
 _RPM_FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
+# hier(7) leaves these to the administrator, so no package of the system has files there.
+_LOCAL = (
+    *("/usr/local/", "/home/", "/root/", "/srv/", "/mnt/", "/media/", "/var/cache/"),
+    "/tmp/",  # noqa: S108
+)
+_DPKG_LISTS = "/var/lib/dpkg/info"
+_MAX_LIST = 16 << 20  # bytes
 _TIMEOUT = 10.0  # seconds; both answer in less than one
 _BATCH = 256  # paths on a command line: far from its limit of some 2 MiB
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
@@ -41,15 +51,37 @@ class Owner(NamedTuple):
     kind: str
 
 
+def key_of(owner: Owner | None, path: str, import_root: str) -> str:
+    """Return what tells owners apart, whose plugin modules must not influence each other's.
+
+    Args:
+        owner: Who installed a file, None if nobody claims it.
+        path: The file.
+        import_root: The import root that it is in.
+    """
+    if owner is None:
+        return f"local {import_root}"
+    several = "," in owner.name  # no one of them can answer for it
+    return f"{owner.kind} {owner.name}: {path}" if several else f"{owner.kind} {owner.name}"
+
+
+def name_in(key: str) -> str | None:
+    """Return what the owner of a key is called, None for one that is no package."""
+    kind, _, name = key.partition(" ")
+    return name.partition(": ")[0] if kind in {"dpkg", "rpm", "pip"} else None
+
+
 class Owners:
     """Who owns which file. What has been found out once is remembered."""
 
-    def __init__(self, root: str | None = None) -> None:
+    def __init__(self, root: str | None = None, files: Files | None = None) -> None:
         """Ask nobody yet.
 
         Args:
             root: Directory of the system that is asked about; paths are inside it.
+            files: How to open what pip left, inside that; without, as the user may.
         """
+        self._files = files or Files(enforced=False, root=root)
         self._root = "" if root is None else os.path.abspath(root).rstrip("/")
         self._known: dict[tuple[str, tuple[str, ...]], Owner | None] = {}
 
@@ -71,18 +103,37 @@ class Owners:
         new = [path for path in wanted if (path, roots) not in self._known]
         # A line break would look like the end of an answer, and NUL cannot be asked about.
         asked = [path for path in new if path.startswith("/") and not re.search(r"[\n\0]", path)]
-        found = {path: Owner(name, "dpkg") for path, name in self._ask_dpkg(asked).items()}
-        for path in asked:
-            if path not in found and (name := self._ask_rpm(path)):
-                found[path] = Owner(name, "rpm")
+        systems = [path for path in asked if not path.startswith(_LOCAL)]
+        found = {path: Owner(name, "dpkg") for path, name in self._ask_dpkg(systems).items()}
+        for path, name in self._ask_rpm([path for path in systems if path not in found]).items():
+            found[path] = Owner(name, "rpm")
         rest = [path for path in asked if path not in found]
-        for path, name in distributions.distributions(rest, roots, self._root).items():
+        for path, name in distributions.distributions(rest, roots, self._files).items():
             found[path] = Owner(name, "pip")
         self._known.update(((path, roots), found.get(path)) for path in new)
         return {path: self._known[path, roots] for path in wanted}
 
+    def still_owns(self, key: str, path: str) -> bool:
+        """Tell whether the owner of a key still has a file, without asking about all packages.
+
+        Args:
+            key: As `key_of` has it; of dpkg's packages only it can be told.
+            path: The file.
+        """
+        name = name_in(key) if key.startswith("dpkg ") and ":" not in key else None
+        if name is None:
+            return False
+        line = os.fsencode(f"\n{path}\n")
+        for each in (f"{name}.list", *(f"{name}:{machine}.list" for machine in ("amd64", "arm64"))):
+            with contextlib.suppress(OSError, UntrustedError):
+                descriptor = self._files.file(f"{_DPKG_LISTS}/{each}")
+                return line in b"\n" + read(descriptor, _MAX_LIST)
+        return False
+
     def _ask_dpkg(self, paths: list[str]) -> dict[str, str]:
         """Ask dpkg-query(1), once for many files."""
+        if not paths:
+            return {}
         names = {path: self._other_names(path) for path in paths}
         every = list(dict.fromkeys(name for some in names.values() for name in some))
         command = [_DPKG, f"--admindir={self._root}/var/lib/dpkg", "--search", "--"]
@@ -115,16 +166,23 @@ class Owners:
                 names.append(match[2] if match[1] else f"/usr{name}")
         return list(dict.fromkeys(names))
 
-    def _ask_rpm(self, path: str) -> str | None:
-        """Ask rpm(8), for one file, because it does not say which one an answer is about."""
-        for directory in _RPM_DATABASES:
+    def _ask_rpm(self, paths: list[str]) -> dict[str, str]:
+        """Ask rpm(8). It says a line for each file, in order, unless a file has several owners."""
+        for directory in _RPM_DATABASES if paths else ():
             place = f"{self._root}{directory}"
             if any(os.path.exists(os.path.join(place, name)) for name in _RPM_FILES):
                 command = [_RPM, *(["--root", self._root] if self._root else [])]
                 command += ["--dbpath", directory, "-q", "--qf", "%{NAME}\\n", "--file", "--"]
-                name = _run([*command, path]).partition("\n")[0]
-                return name if _NAME.fullmatch(name) else None
-        return None
+                lines = []
+                for start in range(0, len(paths), _BATCH):
+                    batch = paths[start : start + _BATCH]
+                    # The status is the number of files that belong to nobody.
+                    said = _run([*command, *batch], statuses=range(_BATCH + 1)).splitlines()
+                    if len(said) != len(batch):
+                        said = [_run([*command, path]).partition("\n")[0] for path in batch]
+                    lines += said
+                return {path: name for path, name in zip(paths, lines) if _NAME.fullmatch(name)}
+        return {}
 
 
 def _parse_dpkg(output: str) -> dict[str, str]:
@@ -145,7 +203,7 @@ def _parse_dpkg(output: str) -> dict[str, str]:
     return owners
 
 
-def _run(command: list[str], statuses: tuple[int, ...] = (0,)) -> str:
+def _run(command: list[str], statuses: Container[int] = (0,)) -> str:
     """Return what a command prints; nothing if it fails."""
     import subprocess  # noqa: PLC0415 - all is well in most runs, and nobody asks
 

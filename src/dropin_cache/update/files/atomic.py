@@ -11,6 +11,9 @@ from typing import Callable
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update.files.trusted import Files
 
+FILE_MODE = 0o644
+"""Of every file that this project writes: whatever the mode mask of its user, all may read it."""
+
 
 class NotSyncedError(OSError):
     """A directory was changed, and the change may not be on disk."""
@@ -20,7 +23,7 @@ def replace_file(
     directory: int,
     name: str,
     data: bytes,
-    mode: int,
+    mode: int = FILE_MODE,
     finish: Callable[[int], object] = lambda descriptor: None,  # noqa: ARG005
 ) -> None:
     """Put a file in the place of another, all or nothing, and not return before it is on disk.
@@ -54,6 +57,82 @@ def replace_file(
             os.unlink(temporary, dir_fd=directory)
         raise
     sync(directory)
+
+
+def remove_file(directory: int, name: str) -> bool:
+    """Remove a file, and tell whether there was one.
+
+    Args:
+        directory: Descriptor of the directory.
+        name: The file's name in it.
+
+    Raises:
+        OSError: It is still there.
+    """
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_leftovers(directory: int, name: str) -> None:
+    """Remove the temporary files that killed calls of `replace_file` have left.
+
+    Args:
+        directory: Descriptor of the directory. Nobody else may be writing there now.
+        name: The name of the file in whose place they were to be put.
+
+    Raises:
+        OSError: One of them cannot be removed.
+    """
+    for entry in os.listdir(directory):
+        if is_temporary(entry, name):
+            remove_file(directory, entry)
+
+
+def made_directory(files: Files, path: str) -> int:
+    """Open a directory, made if need be, and return its descriptor, which is the caller's.
+
+    Args:
+        files: How to open it, and the one in which it is made.
+        path: Its absolute path. For ordinary users, those above it are made, too.
+
+    Raises:
+        OSError: It cannot be opened, or not be made.
+        UntrustedError: Others than root can change it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return files.directory(path)
+    parent, name = os.path.split(path)
+    if os.geteuid() != 0:
+        os.makedirs(parent, exist_ok=True)
+    descriptor = files.directory(parent)
+    try:
+        with contextlib.suppress(FileExistsError):  # another process has just made it
+            os.mkdir(name, 0o755, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+    return files.directory(path)
+
+
+def remove_empty(files: Files, path: str) -> None:
+    """Remove a directory, if there is nothing in it.
+
+    Args:
+        files: How to open the one in which it is.
+        path: Its absolute path.
+
+    Raises:
+        OSError: It is still there.
+        UntrustedError: Others than root can change where it is.
+    """
+    parent, name = os.path.split(path)
+    descriptor = files.directory(parent)
+    try:
+        os.rmdir(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_temporary(entry: str, name: str) -> bool:

@@ -16,16 +16,17 @@ from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME, Dropin
 from dropin_cache.errors import NotWrittenError
 from dropin_cache.update.files.atomic import (
+    FILE_MODE,
     NotSyncedError,
     is_temporary,
     kept_times,
+    remove_file,
     replace_file,
     sync,
 )
 from dropin_cache.update.files.lock import lock, quietly
 from dropin_cache.update.files.trusted import Files
 
-_MODE = 0o644
 _TWISTED_LEFTOVER = re.compile(r"[0-9a-f]{16,64}dropin\.cache\.new")
 _TWISTED_LEFTOVER_AGE = 3600  # seconds; none of its writes takes that long
 # Nanoseconds above the newest drop-in, smallest first: for file systems that keep nanoseconds,
@@ -79,7 +80,7 @@ class CacheDirectory:
             self.remove_leftovers()
             if len(data) > _decode.MAX_SIZE:
                 raise OSError(errno.EFBIG, "no reader would accept it")
-            replace_file(self._directory, CACHE_NAME, data, _MODE, finish)
+            replace_file(self._directory, CACHE_NAME, data, finish=finish)
 
     def remove(self, *, keep_time: bool = False) -> None:
         """Remove the cache.
@@ -95,15 +96,14 @@ class CacheDirectory:
             kept_times(self._directory, wanted=keep_time),
         ):
             self.remove_leftovers()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(CACHE_NAME, dir_fd=self._directory)
+            remove_file(self._directory, CACHE_NAME)
             sync(self._directory)
 
     def remove_leftovers(self) -> None:
         """Remove what `leftovers` lists; that something else is wrong with it is no matter."""
         for name in leftovers(self._directory):
             with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._directory)
+                remove_file(self._directory, name)
 
     @contextlib.contextmanager
     def _explained(self, done: str) -> Iterator[None]:
@@ -202,7 +202,7 @@ def newest_of(dropins: Iterable[Dropin]) -> Dropin | None:
 def is_canonical(mode: int, mtime_ns: int, newest: Dropin | None) -> bool:
     """Tell whether a cache's permissions and modification time are such as `replace` sets."""
     dated = newest is None or newest.mtime_ns < mtime_ns <= newest.mtime_ns + _MTIME_STEPS[-1]
-    return dated and mode == _MODE
+    return dated and mode == FILE_MODE
 
 
 def _date_after(descriptor: int, newest: Dropin) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable
 
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
+from dropin_cache.update.files import locations
 from dropin_cache.update.files.trusted import Files
 
 if TYPE_CHECKING:
@@ -38,17 +39,39 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
         LockTimeoutError: Another process kept the lock.
         NotWrittenError: There is no place for a lock.
     """
+    # By identity, because one directory can have several paths.
+    status = os.fstat(directory)
+    with _held(f"{status.st_dev:x}-{status.st_ino:x}", path, timeout):
+        yield
+
+
+@contextlib.contextmanager
+def lock_user(uid: int, timeout: float) -> Iterator[None]:
+    """Hold the lock of the sandboxes that run as a user and count processes by user.
+
+    Without it one could starve another, no more; so whoever does not get it goes on.
+
+    Args:
+        uid: The number of the user.
+        timeout: How long to wait for other sandboxes, seconds.
+    """
+    with contextlib.ExitStack() as cleanup:
+        with contextlib.suppress(LockTimeoutError, NotWrittenError):
+            cleanup.enter_context(_held(f"user-{uid}", f"user {uid}", timeout))
+        yield
+
+
+@contextlib.contextmanager
+def _held(name: str, path: str, timeout: float) -> Iterator[None]:
+    """Hold the lock of a name; the rest is as for `lock`."""
     import filelock  # noqa: PLC0415 - see above
 
     with contextlib.ExitStack() as cleanup:
         try:
-            # By identity, because one directory can have several paths.
-            status = os.fstat(directory)
-            place, descriptor = _open_place()
+            locks, descriptor = _open_directory()
             cleanup.callback(quietly, os.close, descriptor)
-            name = f"{status.st_dev:x}-{status.st_ino:x}.lock"
-            held = _new_lock(os.path.join(_unmistakable(place, descriptor), name))
-            _acquire(held, timeout, place)
+            held = _new_lock(os.path.join(_unmistakable(locks, descriptor), f"{name}.lock"))
+            _acquire(held, timeout, locks)
         except filelock.Timeout as error:
             raise LockTimeoutError(path, timeout) from error
         except OSError as error:
@@ -78,7 +101,7 @@ def _new_lock(name: str) -> filelock.BaseFileLock:
     return filelock.FileLock(name)
 
 
-def _acquire(held: filelock.BaseFileLock, timeout: float, place: str) -> None:
+def _acquire(held: filelock.BaseFileLock, timeout: float, locks: str) -> None:
     import filelock  # noqa: PLC0415 - see above
 
     try:
@@ -86,64 +109,39 @@ def _acquire(held: filelock.BaseFileLock, timeout: float, place: str) -> None:
     except filelock.Timeout:
         raise
     except NotImplementedError as error:  # filelock before 3.30
-        raise OSError(errno.ENOSYS, _NO_FLOCK, place) from error
+        raise OSError(errno.ENOSYS, _NO_FLOCK, locks) from error
     except OSError as error:
         words = _NO_FLOCK if error.errno == errno.ENOSYS else error.strerror
-        raise OSError(error.errno, words, place) from error
+        raise OSError(error.errno, words, locks) from error
 
 
-def _open_place() -> tuple[str, int]:
+def _open_directory() -> tuple[str, int]:
     """Open the first possible directory for locks, made if need be; return path and descriptor.
 
     Nobody else can enter it: filelock up to 4.2.0 truncates whatever it finds under the name of
     the lock, so a link that somebody planted there would empty the link's target.
     """
     root = os.geteuid() == 0
-    # Where there is no /run/lock, or one that is open to others, no root process finds a place. But
-    # what is unfit at that very place was put there by somebody, and is for people to see.
+    # Where there is no /run/lock, or one that is open to others, no root process finds one. But
+    # what is unfit under that very name was put there by somebody, and is for people to see.
     passed_over = (FileNotFoundError, UntrustedError) if root else (OSError,)
-    *candidates, last = _places()
-    for place in candidates:
+    *candidates, last = locations.lock_directories()
+    for locks in candidates:
         with contextlib.suppress(*passed_over):
-            return place, (_open_as_root if root else _open_as_user)(place)
+            return locks, (_open_as_root if root else _open_as_user)(locks)
     return last, (_open_as_root if root else _open_as_user)(last)
 
 
-def _places() -> list[str]:
-    if os.geteuid() == 0:
-        return ["/run/lock/dropin-cache", "/run/dropin-cache"]
-    places = []
-    # The XDG Base Directory Specification says what is where, and to ignore relative paths.
-    runtime, home = os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(runtime) and _is_own(runtime):
-        places.append(os.path.join(runtime, "dropin-cache"))
-    if not os.path.isabs(home):
-        home = os.path.expanduser("~/.cache")
-    if not os.path.isabs(home):  # "~" itself, if there is neither HOME nor an entry in passwd
-        if places:
-            return places
-        raise FileNotFoundError(errno.ENOENT, "this user has no home directory", home)
-    return [*places, os.path.join(home, "dropin-cache", "locks")]
-
-
-def _is_own(directory: str) -> bool:
-    """Tell whether XDG_RUNTIME_DIR is this user's; after su it is another's."""
-    try:
-        return os.stat(directory).st_uid == os.geteuid()
-    except OSError:
-        return False
-
-
-def _open_as_user(place: str) -> int:
-    os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+def _open_as_user(locks: str) -> int:
+    os.makedirs(os.path.dirname(locks), mode=0o755, exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(place, 0o700)
+        os.mkdir(locks, 0o700)
     # A FIFO or a link planted here is no directory, and so is not opened at all.
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    return _require_private(os.open(place, flags), place)
+    return _require_private(os.open(locks, flags), locks)
 
 
-def _open_as_root(place: str) -> int:
+def _open_as_root(locks: str) -> int:
     """Open a directory for root's locks, the way to which only root can change.
 
     In /run/lock everybody may have been before us, and have left anything under that name.
@@ -151,30 +149,31 @@ def _open_as_root(place: str) -> int:
     files = Files(enforced=True)
     try:
         try:
-            descriptor = files.directory(place)
+            descriptor = files.directory(locks)
         except FileNotFoundError:
+            # By its path: what it is in may be open to all, and sticky, as only a way may be.
             with contextlib.suppress(FileExistsError):
-                os.mkdir(place, 0o700)
-            descriptor = files.directory(place)
+                os.mkdir(locks, 0o700)
+            descriptor = files.directory(locks)
     except UntrustedError as error:
-        if error.component != place:
+        if error.component != locks:
             raise
-        raise PermissionError(errno.EPERM, f"{error.problem}; remove it", place) from error
+        raise PermissionError(errno.EPERM, f"{error.problem}; remove it", locks) from error
     except NotADirectoryError as error:
-        raise NotADirectoryError(error.errno, "not a directory; remove it", place) from error
-    return _require_private(descriptor, place)
+        raise NotADirectoryError(error.errno, "not a directory; remove it", locks) from error
+    return _require_private(descriptor, locks)
 
 
-def _require_private(descriptor: int, place: str) -> int:
+def _require_private(descriptor: int, locks: str) -> int:
     """Return the descriptor, or close it and raise OSError if others can enter the directory."""
     status = os.fstat(descriptor)
     if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(descriptor)
-        raise PermissionError(errno.EPERM, "not a directory of this user alone", place)
+        raise PermissionError(errno.EPERM, "not a directory of this user alone", locks)
     return descriptor
 
 
-def _unmistakable(place: str, descriptor: int) -> str:
+def _unmistakable(locks: str, descriptor: int) -> str:
     """Return a path of a directory that stays the same whoever renames what lies on the way.
 
     filelock takes nothing but a path. A user's home may lie where others can write, in /tmp for
@@ -184,4 +183,4 @@ def _unmistakable(place: str, descriptor: int) -> str:
     with contextlib.suppress(OSError):
         if os.path.samestat(os.stat(path), os.fstat(descriptor)):
             return path
-    return place
+    return locks

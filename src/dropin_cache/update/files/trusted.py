@@ -26,9 +26,9 @@ class Files(contextlib.AbstractContextManager["Files"]):
     directory on the way, every symbolic link and the thing itself must be root's, and closed to
     other writers. A sticky directory on the way may be open to all, as /tmp is.
 
-    Nothing is looked up twice. Each component is opened relative to the descriptor of the one
-    before, and what is checked is what that descriptor holds, so nobody can swap a component
-    between check and use.
+    Each component is opened relative to the descriptor of the one before, and what is checked is
+    what that descriptor holds, so nobody can swap a component between check and use. Only a
+    regular file is opened a second time, to be read; it has to be the same one.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Files(contextlib.AbstractContextManager["Files"]):
         try:
             _require_usable(path)
             if self._root is None and self._rules is None:
-                found = os.open(path, flags)
+                found = _open_known(path, flags, os.stat(path))
             else:
                 with _Walk(self._rules, self._root, shown, self._prefix) as walk:
                     found = walk.to(path, flags)
@@ -147,7 +147,11 @@ class _Walk(contextlib.AbstractContextManager["_Walk"]):
             os.close(descriptor)
 
     def to(self, path: str, flags: int) -> int:
-        """Go there and return the descriptor of what is there, which is the caller's."""
+        """Go there and return the descriptor of what is there, which is the caller's.
+
+        Only a regular file is opened with `flags`; anything else comes as O_PATH, which does
+        nothing to it.
+        """
         if self._root is None and not path.startswith("/"):
             path = os.path.join(os.getcwd(), path)
         pending = _components(path)
@@ -164,22 +168,20 @@ class _Walk(contextlib.AbstractContextManager["_Walk"]):
     def _enter(self, name: str, flags: int) -> list[str]:
         """Go one step on; return the components to which that leads if it is a symbolic link."""
         directory = self._way[-1]
-        try:
-            descriptor = os.open(name, flags | os.O_NOFOLLOW, dir_fd=directory)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-            flags = _PLACE  # opens the link itself
-            descriptor = os.open(name, flags | os.O_NOFOLLOW, dir_fd=directory)
-        self._way.append(descriptor)
+        # A link is opened itself.
+        self._way.append(os.open(name, _PLACE | os.O_NOFOLLOW, dir_fd=directory))
         self._names.append(name)
-        status = os.fstat(descriptor)
+        status = os.fstat(self._way[-1])
         if self._rules is not None:
             self._refuse(self._rules.entry_problem(status, os.fstat(directory)))
         if stat.S_ISLNK(status.st_mode):
-            return self._follow(descriptor)
+            return self._follow(self._way[-1])
         if flags == _PLACE and not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if flags == _FILE and stat.S_ISREG(status.st_mode):
+            found = _open_known(name, flags | os.O_NOFOLLOW, status, directory)
+            os.close(self._way.pop())
+            self._way.append(found)
         self._check(passing=True)
         return []
 
@@ -206,6 +208,24 @@ class _Walk(contextlib.AbstractContextManager["_Walk"]):
         if problem:
             component = "/".join((self._prefix, *self._names)) or "/"
             raise UntrustedError(self._shown, component, problem)
+
+
+def _open_known(path: str, flags: int, known: os.stat_result, directory: int | None = None) -> int:
+    """Open what has been looked at.
+
+    Opening a device can do something by itself, and a FIFO can block, so a file is looked at first.
+    What comes into its place meanwhile cannot block either, and is not taken for it.
+
+    Raises:
+        OSError: It cannot be opened, or another one is there by now (ESTALE).
+    """
+    if not stat.S_ISREG(known.st_mode):
+        flags = _PLACE
+    descriptor = os.open(path, flags, dir_fd=directory)
+    if flags == _PLACE or os.path.samestat(os.fstat(descriptor), known):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def _require_usable(path: str) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from dropin_cache._model import InterfaceName
-from dropin_cache.update.importing.records import Description, Failure, Module, Plugin, Start
+from dropin_cache.update.discovery.interpreters import Start
+from dropin_cache.update.importing.records import Description, Failure, Plugin
+from dropin_cache.update.state.observations import Observed
 from dropin_cache.update.text import one_line
 
-MAX_MODULES = 20_000
-"""Modules that one answer may speak of, and that one module may import."""
+MAX_NOTES = 20_000
+"""Texts in a list of an answer."""
 
 MAX_VALUES = 200_000
 """Lists and objects in an answer, brackets in its texts included."""
 
 _MAX_NAME = 4096  # characters of a dotted name or a path, PATH_MAX of limits.h
+_MAX_LINE = 500  # characters of an error or a warning
+_MAX_TRACEBACK = 4000  # characters
+_MAX_WARNINGS = 20  # of a plugin module
 
 
 class AnswerError(Exception):
@@ -38,21 +43,23 @@ class ChildError(Exception):
     Attributes:
         reason: What it did instead, in words; the subject is the drop-in.
         output: The end of what it printed.
+        passing: Whether that may have reasons of the moment.
     """
 
-    def __init__(self, reason: str, output: str) -> None:
+    def __init__(self, reason: str, output: str, passing: bool) -> None:  # noqa: FBT001
         """Keep the facts."""
         super().__init__(reason)
         self.reason = reason
         self.output = output
+        self.passing = passing
 
 
-def from_untrusted(line: bytes, token: str) -> dict[str, Any]:
+def from_untrusted(line: bytes, about: str) -> dict[str, Any]:
     """Parse an answer.
 
     Args:
         line: What the child wrote.
-        token: What the request told it to repeat.
+        about: What the request was about.
 
     Raises:
         AnswerError: It is no answer to that request.
@@ -65,32 +72,38 @@ def from_untrusted(line: bytes, token: str) -> dict[str, Any]:
         raise AnswerError([f"not JSON: {type(error).__name__}"]) from None
     if type(answer) is not dict:
         raise AnswerError(["not an object"])
-    if answer.get("token") != token:
+    if answer.get("of") != about:
         raise AnswerError(["not the answer to what was asked"])
     return answer
 
 
-def promises_from_untrusted(answer: dict[str, Any]) -> tuple[str, ...]:
-    """Return what the child says does not hold of its sandbox, a line each.
+class Started(NamedTuple):
+    """The answer to "start".
 
-    Raises:
-        AnswerError: It is not valid.
+    Attributes:
+        promises: What does not hold of the sandbox, a line each.
+        start: What the interpreter is, if it was asked.
     """
-    if "promises" not in answer:
-        return ()
-    check = _Check(answer)
-    promises = check.list_of(str, "promises")
-    check.finish()
-    return tuple(map(one_line, promises))
+
+    promises: tuple[str, ...] = ()
+    start: Start | None = None
 
 
-def start_from_untrusted(answer: dict[str, Any]) -> Start:
+def started_from_untrusted(answer: dict[str, Any]) -> Started:
     """Validate the answer to "start".
 
     Raises:
         AnswerError: It is not valid.
     """
     check = _Check(answer)
+    if "error" in answer:  # the program itself fails, or what site runs
+        raise AnswerError([check.failure().error])
+    if "promises" in answer:
+        promises = check.list_of(str, "promises")
+        check.finish()
+        return Started(promises=tuple(one_line(each[:_MAX_LINE]) for each in promises))
+    if "version" not in answer:
+        return Started()
     version = check.list_of(int, "version")
     path = check.list_of(str, "path")
     zope = check.field("zope", bool)
@@ -99,23 +112,56 @@ def start_from_untrusted(answer: dict[str, Any]) -> Start:
     if len(version) != 2:  # noqa: PLR2004 - major and minor
         check.issues.append("version is not two numbers")
     check.finish()
-    return Start((version[0], version[1]), zope, tuple(path), tuple(files), tuple(packages))
+    return Started(
+        start=Start((version[0], version[1]), zope, tuple(path), tuple(files), tuple(packages))
+    )
 
 
-def imports_from_untrusted(answer: dict[str, Any]) -> dict[str, Module]:
-    """Validate the import graph of an answer: modules by their dotted names.
+def observed_from_untrusted(answer: dict[str, Any], paths: list[tuple[str, ...]]) -> Observed:
+    """Validate what an answer says was looked at.
+
+    Args:
+        answer: The answer.
+        paths: The search paths that the child has reported; the new ones are added.
 
     Raises:
         AnswerError: It is not valid.
     """
     check = _Check(answer)
-    graph = check.field("imports", dict)
-    if len(graph) > MAX_MODULES:
-        check.issues.append(f"imports are of more than {MAX_MODULES} modules")
-        graph = {}
-    modules = {name: check.module(name, value) for name, value in graph.items()}
+    check = _Check(check.field("observed", dict), check.issues)
+    files, listed = check.list_of(str, "files"), check.list_of(str, "listed")
+    paths += (
+        tuple(each for each in path if type(each) is str and _is_path(each))
+        for path in check.list_of(list, "paths")
+    )
+    names = []
+    for pair in check.list_of(list, "names"):
+        name, number = pair if len(pair) == 2 else ("", -1)  # noqa: PLR2004 - see the protocol
+        if type(name) is not str or type(number) is not int or not 0 <= number < len(paths):
+            check.issues.append("a module that was looked for is not a name and a path")
+        elif is_dotted(name):  # nothing else can be found
+            names.append((name, paths[number]))
     check.finish()
-    return modules
+    return Observed(
+        frozenset(filter(_is_path, files)), frozenset(filter(_is_path, listed)), frozenset(names)
+    )
+
+
+def resolved_from_untrusted(answer: dict[str, Any]) -> Any:
+    """Validate the answer to "resolve".
+
+    Returns:
+        The names that were found, or a `Failure`.
+
+    Raises:
+        AnswerError: It is not valid.
+    """
+    check = _Check(answer)
+    if "error" in check.answer:
+        return check.failure()
+    names = check.list_of(str, "resolved")
+    check.finish()
+    return tuple(names)
 
 
 def package_from_untrusted(answer: dict[str, Any]) -> Any:
@@ -160,7 +206,8 @@ def module_from_untrusted(answer: dict[str, Any]) -> Any:
         references = [part.reference(pair) for pair in part.list_of(list, "provided")]
         plugins.append(Plugin(name, text, tuple(references), tuple(interfaces)))
     check.finish()
-    return Description(description, tuple(plugins), tuple(map(one_line, warnings)))
+    told = tuple(one_line(warning[:_MAX_LINE]) for warning in warnings[:_MAX_WARNINGS])
+    return Description(description, tuple(plugins), told)
 
 
 def is_dotted(name: str) -> bool:
@@ -197,8 +244,8 @@ class _Check:
 
     def list_of(self, wanted: type, name: str) -> list[Any]:
         values: list[Any] = self.field(name, list)
-        if len(values) > MAX_MODULES and wanted is str:
-            self.issues.append(f"{name} holds more than {MAX_MODULES} texts")
+        if len(values) > MAX_NOTES:
+            self.issues.append(f"{name} holds more than {MAX_NOTES} values")
             return []
         if any(type(value) is not wanted for value in values):
             self.issues.append(f"{name} holds something that is not a {wanted.__name__}")
@@ -211,24 +258,11 @@ class _Check:
             return InterfaceName("", "")
         return InterfaceName(pair[0], pair[1])
 
-    def module(self, name: str, value: Any) -> Module:
-        if len(name) > _MAX_NAME or type(value) is not list or len(value) != 2:  # noqa: PLR2004
-            self.issues.append("imports are not of modules")
-            return Module(None, ())
-        file, imports = value
-        if type(imports) is not list or any(type(each) is not str for each in imports):
-            self.issues.append("imports are not modules")
-            imports = []
-        if len(imports) > MAX_MODULES or any(len(each) > _MAX_NAME for each in imports):
-            self.issues.append("imports are too many, or their names too long")
-        if file is not False and not (type(file) is str and _is_path(file)):
-            file = None
-        return Module(file, tuple(imports))
-
     def failure(self) -> Failure:
         error, traceback = self.field("error", str), self.field("traceback", str)
+        passing = self.field("passing", bool)
         self.finish()
-        return Failure(one_line(error), traceback)
+        return Failure(one_line(error[:_MAX_LINE]), traceback[-_MAX_TRACEBACK:], passing)
 
     def finish(self) -> None:
         if self.issues:

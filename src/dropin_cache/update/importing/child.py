@@ -1,41 +1,55 @@
-"""A child process that imports drop-ins: start it, ask it, and be rid of it."""
+"""A child process that imports plugin modules: start it, ask it, and be rid of it."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import select
 import signal
 import subprocess
 import time
-from typing import NamedTuple
+from importlib.util import MAGIC_NUMBER
+from typing import Any, NamedTuple
 
+from dropin_cache.update.importing import answers, user_namespaces
 from dropin_cache.update.importing.answers import ChildError
-from dropin_cache.update.importing.multiplex import Turn, Wait, alone
 from dropin_cache.update.importing.processes import offspring_of
-from dropin_cache.update.sandbox.launch import FILTER, INFO, LIFELINE, Launch, readable, source_of
+from dropin_cache.update.sandbox.launch import (
+    FILTER,
+    INFO,
+    LIFELINE,
+    USER_NAMESPACE,
+    Launch,
+    readable,
+    source_of,
+)
 
-MAX_ANSWER = 4 << 20
+MAX_ANSWER = 1 << 20
 """Bytes of an answer: parsing takes up to thirty times as much."""
 
 MAX_OUTPUT = 1 << 20
-"""Bytes that the code of one drop-in may print."""
+"""Bytes that the code of one plugin module may print."""
 
 _TAIL = 4000  # bytes of output kept for the error report
 _CHUNK = 1 << 16
-_START_TIMEOUT = 30.0  # seconds for an interpreter to read the program
+_START_TIMEOUT = 60.0  # seconds for an interpreter to read the program
 _GRACE = 1.0  # seconds for a child to end by itself
 _POLL = 0.1  # seconds between looks at a child that is silent and may be dead
 # What the child is handed; the last is its main program.
 _PARTS = (
     "dropin_cache._describe",
-    "dropin_cache.update.payload.isolation",
-    "dropin_cache.update.payload.proof",
+    "dropin_cache.update.payload.confinement",
     "dropin_cache.update.payload.observation",
+    "dropin_cache.update.payload.proof",
     "dropin_cache.update.payload.program",
 )
+# What code is compiled for: it takes a child of another version longer to compile the source.
+_MAGIC = MAGIC_NUMBER.hex()
 # Runs on any Python, to tell one that is too old from what is no Python. Arguments: descriptor of
-# the answers and of the lifeline, then for each part its size, name and file name.
+# the answers and of the lifeline, then what the code is compiled for, then for each part the sizes
+# of code and source, its name and its file name.
 _BOOTSTRAP = r"""
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]  # without '', the working directory
@@ -46,30 +60,42 @@ try:
         file.write("1000")
 except (IOError, OSError):
     pass
-def source(size, file):
-    code = b""
-    while len(code) < int(size):
-        chunk = os.read(0, int(size) - len(code))
+def read(size):
+    data = b""
+    while len(data) < int(size):
+        chunk = os.read(0, int(size) - len(data))
         if not chunk:
             sys.exit()
-        code += chunk
-    return compile(code, file, "exec")
+        data += chunk
+    return data
+def part(code, text, file):
+    code, text = read(code), read(text)
+    return marshal.loads(code) if sys.argv[3] == magic else compile(text, file, "exec")
 if sys.version_info < (3, 9):
     import json
     stream = os.fdopen(0, "rb")
-    stream.read(sum(int(size) for size in sys.argv[3::3]))
+    stream.read(sum(int(size) for size in sys.argv[4::4] + sys.argv[5::4]))
     answer = {"version": sys.version_info[:2], "zope": True, "path": [], "files": []}
-    answer.update(packages=[], imports={}, token=json.loads(stream.readline().decode())["token"])
+    answer.update(packages=[], of="start", observed={})
     os.write(int(sys.argv[1]), (json.dumps(answer) + "\n").encode("ascii"))
     sys.exit()
-parts = sys.argv[3:]
-while len(parts) > 3:
-    size, name, file = parts[:3]
-    del parts[:3]
-    sys.modules[name] = types.ModuleType(name)
-    exec(source(size, file), sys.modules[name].__dict__)
-size, name, file = parts
-exec(source(size, file))
+import marshal
+import _frozen_importlib_external
+magic = _frozen_importlib_external.MAGIC_NUMBER.hex()
+parts = sys.argv[4:]
+while len(parts) > 4:
+    code, text, name, file = parts[:4]
+    del parts[:4]
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(part(code, text, file), module.__dict__)
+    above, _, last = name.rpartition(".")
+    while above and above not in sys.modules:
+        package = sys.modules[above] = types.ModuleType(above)
+        package.__path__ = []
+        above = above.rpartition(".")[0]
+    setattr(sys.modules[name.rpartition(".")[0]], last, module)
+code, text, name, file = parts
+exec(part(code, text, file))
 """
 
 
@@ -86,22 +112,34 @@ class Child:
 
         Raises:
             OSError: The interpreter cannot be executed.
+            ChildError: It does not read its program.
             UnreadableError: The child's program cannot be read.
         """
         sources = [source_of(part) for part in _PARTS]
-        program = [source.text.encode() for source in sources]
+        program = [(source.code, source.text.encode()) for source in sources]
+        given = list(launch.arguments)
+        wanted = {}
+        if USER_NAMESPACE in given:
+            try:
+                wanted[USER_NAMESPACE] = user_namespaces.make(launch.users)
+            except OSError:  # where there can be none, processes are counted for the machine
+                place = given.index(USER_NAMESPACE)
+                del given[place - 1 : place + 1]
         self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
-        filtering = readable(launch.filter)
         self._offspring = offspring_of(launch.tier)
         self._tail = b""
+        self._unread = bytearray()  # answers that have come already
+        self._processor = 0.0
         self._ended = False
         handed_over = [self._answers.write, self._lifeline.read]
-        arguments = [str(descriptor) for descriptor in handed_over]
-        for source, text in zip(sources, program):
-            arguments += [str(len(text)), source.name, source.file]
-        wanted = {INFO: facts.write, FILTER: filtering, LIFELINE: self._lifeline.read}
-        command = [str(wanted.get(argument, argument)) for argument in launch.arguments]
-        handed_over += [wanted[argument] for argument in launch.arguments if argument in wanted]
+        arguments = [*(str(descriptor) for descriptor in handed_over), _MAGIC]
+        for source, (code, text) in zip(sources, program):
+            arguments += [str(len(code)), str(len(text)), source.name, source.file]
+        wanted.update({INFO: facts.write, LIFELINE: self._lifeline.read})
+        if FILTER in given:
+            wanted[FILTER] = readable(launch.filter)
+        command = [str(wanted.get(argument, argument)) for argument in given]
+        handed_over += [wanted[argument] for argument in given if argument in wanted]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the interpreter was asked for
                 [*command, "-c", _BOOTSTRAP, *arguments],
@@ -114,56 +152,55 @@ class Child:
                 start_new_session=True,  # a group of its own, so that it can be killed as one
             )
         except BaseException:
-            self._close(self._answers.read, self._output.read, self._lifeline.write, facts.read)
+            _close(self._answers.read, self._output.read, self._lifeline.write, facts.read)
             raise
         finally:
-            self._close(self._answers.write, self._output.write, self._lifeline.read)
-            self._close(facts.write, filtering)
+            wanted.setdefault(INFO, facts.write)
+            _close(self._answers.write, self._output.write, *wanted.values())
         os.set_blocking(self._output.read, False)
         try:
             self._offspring.started(self._process, facts.read)
             os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
-            alone(self._send(b"".join(program), time.monotonic() + _START_TIMEOUT))
+            data = b"".join(code + text for code, text in program)
+            self._send(data, time.monotonic() + _START_TIMEOUT)
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
             self._end("")
             raise
         finally:
-            self._close(facts.read)
+            _close(facts.read)
 
-    def ask(self, request: bytes, timeout: float) -> Turn[bytes]:
-        """Send a line and return the line that comes back.
+    def send(self, request: dict[str, Any]) -> None:
+        """Send a request; several may be on their way.
 
         Args:
-            request: The line, without its end.
-            timeout: How long the answer may take, seconds.
+            request: What `payload.program` describes.
 
         Raises:
-            ChildError: The child died, or overstepped a limit and was killed.
+            ChildError: It does not read.
+        """
+        data = json.dumps(request).encode("ascii") + b"\n"
+        self._send(data, time.monotonic() + _START_TIMEOUT)
+
+    def receive(self, about: str, timeout: float, processor: float = 0.0) -> dict[str, Any]:
+        """Return the next answer, parsed.
+
+        Args:
+            about: What it must be about.
+            timeout: How long it may take, seconds.
+            processor: How much processor time the child was told that it may take, seconds.
+
+        Raises:
+            ChildError: The child died, or overstepped a limit and was ended.
+            AnswerError: It is no answer to that.
         """
         self._tail = b""
-        deadline = time.monotonic() + timeout
-        yield from self._send(request + b"\n", deadline)
-        printed = 0
-        answer = bytearray()
-        watched = [self._answers.read, self._output.read]
-        while not answer.endswith(b"\n"):
-            # What has come counts, even if this is late to look because of another child.
-            left = max(0.0, deadline - time.monotonic())
-            ready = yield Wait(tuple(watched), (), min(left, _POLL))
-            if self._output.read in ready:
-                size = self._read_output()
-                if size == 0:
-                    watched.remove(self._output.read)
-                printed += size
-                if printed > MAX_OUTPUT:
-                    raise self._end(f"it printed more than {MAX_OUTPUT >> 20} MiB")
-            if self._answers.read in ready:
-                answer += self._read_answer(len(answer))
-            elif not ready and self._is_dead():
-                raise self._end(None)  # though something still holds its end of the pipe
-            if not left and not answer.endswith(b"\n"):
-                raise self._end(f"it took longer than {timeout:g} s")
-        return bytes(answer[:-1])
+        self._processor = processor
+        line = self._read_line(time.monotonic() + timeout, timeout)
+        return answers.from_untrusted(line, about)
+
+    def kill(self) -> None:
+        """Have the child end soon; another thread is about to find that out, and to clean up."""
+        self._offspring.interrupt(self._process)
 
     def close(self) -> None:
         """Let the child end, and kill it and its offspring if they do not."""
@@ -176,7 +213,31 @@ class Child:
             self._tail = (self._tail + os.read(self._output.read, _CHUNK))[-_TAIL:]
         return self._tail.decode("utf-8", "backslashreplace")
 
-    def _send(self, data: bytes, deadline: float) -> Turn[None]:
+    def _read_line(self, deadline: float, timeout: float) -> bytes:
+        printed = 0
+        events = select.poll()
+        for descriptor in (self._answers.read, self._output.read):
+            events.register(descriptor, select.POLLIN)
+        while b"\n" not in self._unread:
+            left = deadline - time.monotonic()
+            ready = [each for each, _ in events.poll(max(0.0, min(left, _POLL)) * 1000)]
+            if self._output.read in ready:
+                size = self._read_output()
+                if size == 0:
+                    events.unregister(self._output.read)
+                printed += size
+                if printed > MAX_OUTPUT:
+                    raise self._end(f"it printed more than {MAX_OUTPUT >> 20} MiB")
+            if self._answers.read in ready:
+                self._read_answers()
+            elif not ready and self._is_dead():
+                raise self._end(None)  # though something still holds its end of the pipe
+            if left <= 0 and b"\n" not in self._unread:
+                raise self._end(f"it took longer than {timeout:g} s", passing=True)
+        line, _, self._unread = self._unread.partition(b"\n")
+        return bytes(line)
+
+    def _send(self, data: bytes, deadline: float) -> None:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 - it is a pipe; this tells the type checker
         left = memoryview(data)
@@ -184,66 +245,76 @@ class Child:
             try:
                 left = left[os.write(stdin.fileno(), left) :]
             except BlockingIOError:
-                # A drop-in of the same user can open the other end and fill the pipe.
-                patience = max(0.0, deadline - time.monotonic())
-                if not (yield Wait((), (stdin.fileno(),), patience)):
+                # A plugin module can open the other end and fill the pipe.
+                if not _wait_to_write(stdin.fileno(), deadline):
                     raise self._end("it keeps the process from reading") from None
             except BrokenPipeError:
                 return  # that a child is dead is found out when its answer is awaited
 
-    def _read_answer(self, so_far: int) -> bytes:
+    def _read_answers(self) -> None:
         chunk = os.read(self._answers.read, _CHUNK)
         if not chunk:
             raise self._end(None)
-        if so_far + len(chunk) > MAX_ANSWER:
+        self._unread += chunk
+        if len(self._unread) > MAX_ANSWER and b"\n" not in self._unread:
             raise self._end(f"its description is larger than {MAX_ANSWER >> 20} MiB")
-        return chunk
 
     def _read_output(self) -> int:
         chunk = os.read(self._output.read, _CHUNK)
         self._tail = (self._tail + chunk)[-_TAIL:]
         return len(chunk)
 
-    def _end(self, reason: str | None) -> ChildError:
-        """End the child and everything in its group; without a reason its exit status tells."""
+    def _end(self, reason: str | None, *, passing: bool = False) -> ChildError:
+        """End the child and everything it started; without a reason its exit status tells."""
         self._ended = True
         stdin = self._process.stdin
         with contextlib.suppress(OSError, AttributeError):
             stdin.close()  # type: ignore[union-attr]  # the suppressed AttributeError
-        patience = time.monotonic() + (0 if reason else _GRACE)
+        # In a sandbox nothing is lost with a child that has answered.
+        hurried = bool(reason) or (reason == "" and self._offspring.confined)
+        patience = time.monotonic() + (0 if hurried else _GRACE)
         while not self._is_dead() and time.monotonic() < patience:
-            time.sleep(_POLL / 10)
+            time.sleep(_POLL / 20)
         alone = self._is_dead()
         status = self._offspring.kill(self._process)
         printed = self.output()
-        self._close(self._answers.read, self._output.read, self._lifeline.write)
-        if reason is None:
-            reason = _exit_reason(status) if alone else "it closed the way back to the update"
-        return ChildError(reason, printed)
+        _close(self._answers.read, self._output.read, self._lifeline.write)
+        if reason is None and alone:
+            reason, passing = _exit_reason(status, self._processor)
+        return ChildError(reason or "it closed the way back to the update", printed, passing)
 
     def _is_dead(self) -> bool:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is not None
-
-    @staticmethod
-    def _close(*descriptors: int) -> None:
-        for descriptor in descriptors:
-            os.close(descriptor)
 
 
 def _pipe() -> _Pipe:
     """Make a pipe, above the descriptors of a terminal also where those are closed."""
     low = os.pipe()
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in low]
-    for descriptor in low:
-        os.close(descriptor)
+    _close(*low)
     return _Pipe(*high)
 
 
-def _exit_reason(status: int) -> str:
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _wait_to_write(descriptor: int, deadline: float) -> bool:
+    events = select.poll()
+    events.register(descriptor, select.POLLOUT)
+    return bool(events.poll(max(0.0, deadline - time.monotonic()) * 1000))
+
+
+def _exit_reason(status: int, processor: float) -> tuple[str, bool]:
+    """Say how a child ended by itself, and whether that may have reasons of the moment."""
     if status >= 0:
-        return f"it ended the process with exit status {status}"
+        return f"it ended the process with exit status {status}", False
+    if -status == signal.SIGXCPU:
+        return f"it took more than {processor:g} s of processor time", True
     try:
-        return f"it ended the process with {signal.Signals(-status).name}"
+        name = signal.Signals(-status).name
     except ValueError:  # a real-time signal
-        return f"it ended the process with signal {-status}"
+        name = f"signal {-status}"
+    return f"it ended the process with {name}", True

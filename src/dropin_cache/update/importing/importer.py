@@ -1,148 +1,289 @@
-"""Ask an interpreter what its plugin packages and drop-ins are, whatever those do to it."""
+"""Have interpreters import plugin modules: each owner's together, and in a sandbox of their own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Callable
 
-from dropin_cache.errors import PackageBrokenError
-from dropin_cache.update.importing import answers, multiplex
-from dropin_cache.update.importing.multiplex import Turn
-from dropin_cache.update.importing.records import Failure, Start
-from dropin_cache.update.importing.worker import OLDEST_PYTHON, Lane, Outcome, Setting
+from dropin_cache.errors import DropinCacheError, PackageBrokenError
+from dropin_cache.update.discovery.interpreters import Interpreter, Start
+from dropin_cache.update.files.failures import is_failure
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.importing.answers import ChildError
+from dropin_cache.update.importing.records import Failure, Imported, Job, Outcome
+from dropin_cache.update.importing.starting import Session, Starter
+from dropin_cache.update.importing.threads import Task, in_threads
 from dropin_cache.update.sandbox.choice import Confinement
-from dropin_cache.update.sandbox.visible import View
-from dropin_cache.update.state.dependencies import Memory
+from dropin_cache.update.state.observations import Observed
+from dropin_cache.update.text import one_line
 
-__all__ = ["OLDEST_PYTHON", "Outcome", "Probe"]
+Progress = Callable[[int, int, str], object]
 
-_MOST_LANES = 4
-_WORTH_A_LANE = 32  # drop-ins; to start a child takes as long as to import that many small ones
+_AHEAD = 32  # modules that a child is told of before it has answered
+
+MAX_DESCRIPTIONS = 32 << 20
+"""Characters in the descriptions of one owner's plugin modules."""
 
 
-class Probe:
-    """An interpreter that imports drop-ins, in as many children as it takes, if any at all."""
+class Importer:
+    """The children of a run. They end with it."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a child is made from
-        self,
-        python: str,
-        paths: Sequence[str],
-        more_paths: Sequence[str],
-        timeout: float,
-        confinement: Confinement,
-        memory: Memory,
-        view: View | None,
+    def __init__(
+        self, confinement: Confinement, files: Files, root: str | None, processor: float
     ) -> None:
-        """Prepare to ask; nothing is started yet. See `Setting` for the arguments."""
-        self.python = python
-        self.memory = memory
-        self._setting = Setting(python, paths, more_paths, timeout, confinement, memory, view)
-        self._lanes = [Lane(self._setting)]
+        """Start nothing yet.
 
-    def __enter__(self) -> Probe:  # noqa: PYI034 - typing has Self from Python 3.11
-        """Return the probe itself."""
+        Args:
+            confinement: The sandbox.
+            files: How to open what children may see.
+            root: A directory that is taken for `/`, or None.
+            processor: How much processor time one import may take, seconds.
+        """
+        self._confinement, self._processor = confinement, processor
+        self._starter = Starter(confinement, files, root)
+        # Children that have not run anybody's code, and those that have that of a plugin package.
+        self._fresh: dict[str, Session] = {}
+        self._warm: dict[tuple[str, str], Session] = {}
+        self._stopped = threading.Event()
+        self._running: set[Session] = set()
+
+    def __enter__(self) -> Importer:  # noqa: PYI034 - typing has Self from Python 3.11
+        """Return the importer itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the children."""
         self.restart()
+        for session in list(self._running):  # this process was interrupted
+            self._end(session)
 
     def restart(self) -> None:
-        """Forget all modules: the next question goes to a new child."""
-        for lane in self._lanes:
-            lane.close()
+        """End the children: the next question goes to a new one."""
+        for sessions in (self._fresh, self._warm):
+            while sessions:
+                sessions.popitem()[1].close()
 
     @property
-    def running(self) -> bool:
-        """Whether there is a child now."""
-        return any(lane.running for lane in self._lanes)
+    def setting(self) -> str:
+        """What imports are tried with: what fails with another setting may not fail with this."""
+        limits = " ".join(map(str, self._confinement.limits))
+        return f"{self._confinement.chosen().tier} {self._processor:g} {limits}"
 
     @property
-    def start(self) -> Start:
-        """What the interpreter is; asked of a child where the ledger does not know it.
-
-        Raises:
-            InterpreterError: It is none, does not start, or is too old.
-            ZopeInterfaceMissingError: It cannot have plugins.
-            NoSandboxError, ConfinementError: It must not be asked.
-        """
-        first = self._lanes[0]
-        if first.start is None and self.memory.start is None:
-            multiplex.alone(first.run())
-        known = first.start or self.memory.start
-        assert known is not None  # noqa: S101 - what runs has answered; for the type checker
-        return known
+    def left_out(self) -> tuple[str, ...]:
+        """Directories that children should see, and cannot, because they are too many."""
+        return self._starter.left_out
 
     @property
-    def import_roots(self) -> tuple[str, ...]:
-        """The directories it imports from."""
-        return self.start.path
+    def warm(self) -> set[str]:
+        """The keys of interpreters of which a child has imported a plugin package."""
+        return {key for key, _ in self._warm}
 
-    def locate(self, package: str) -> tuple[str, ...] | None:
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether each owner has a sandbox of its own; without one, all share a process."""
+        return self._confinement.chosen().tier != "none"
+
+    def ask(self, interpreter: Interpreter) -> Start:
+        """Ask an interpreter what it is; errors are those of `Starter.ask`."""
+        start, session = self._starter.ask(interpreter)
+        self._fresh[interpreter.key] = session
+        return start
+
+    def locate(
+        self, interpreter: Interpreter, package: str
+    ) -> tuple[tuple[str, ...] | None, Observed]:
         """Find a plugin package.
 
         Returns:
-            Its `__path__`, or None if it is not installed.
+            Its `__path__`, None if it is not installed; and what its import looked at.
 
         Raises:
             PackageBrokenError: It is there and cannot be imported.
+            InterpreterError, NoSandboxError, ConfinementError: As for `ask`.
         """
-        known = self.memory.package(package)
-        if known is not ...:
-            return known  # type: ignore[no-any-return]  # it is what was noted
-        request = {"do": "package", "name": package}
-        found = multiplex.alone(self._lanes[0].ask(request, answers.package_from_untrusted))
+        session = self._fresh.pop(interpreter.key, None) or self._starter.start(interpreter)
+        try:
+            found = session.locate(package, self._processor)
+        except ChildError as error:
+            raise PackageBrokenError(package, one_line(error.reason), error.output) from error
         if isinstance(found, Failure):
-            self.memory.forget_package(package)
+            session.close()
             raise PackageBrokenError(package, found.error, found.traceback)
-        self.memory.note_package(package, found)
-        return found  # type: ignore[no-any-return]  # package_from_untrusted has checked it
+        if found is None:
+            session.close()
+        else:
+            self._warm[interpreter.key, package] = session
+            found = self._starter.visible(interpreter, found)
+        return found, session.observed
 
-    def describe(
+    def import_all(
         self,
-        modules: Sequence[str],
-        progress: Callable[[int, int, str], object],
-        meanwhile: Iterable[Turn[None]] = (),
-    ) -> dict[str, Outcome]:
-        """Import drop-ins.
-
-        One that ends its child, or has to be ended with it, costs nobody else anything: those
-        after it go to a new child.
+        jobs: Sequence[tuple[Interpreter, Job]],
+        owners: dict[str, str],
+        progress: Progress,
+        follow_up: Callable[[Interpreter, Job, Imported], Iterable[Task]],
+    ) -> dict[Job, Imported]:
+        """Import the plugin modules of owners, as many at once as there are processors.
 
         Args:
-            modules: Dotted names.
+            jobs: What to import, and where.
+            owners: Whose the plugin package is, by the keys of interpreters: that owner's modules
+                can go on where the package was imported.
             progress: Called before each import with its number, their count and the name.
-            meanwhile: What this process can do while the children are at work.
+            follow_up: Called by several threads when a job is done; returns further tasks.
+        """
+        done: dict[Job, Imported] = {}
+        counted = _Counted(sum(len(job.modules) for _, job in jobs), progress)
+
+        def task_of(interpreter: Interpreter, job: Job) -> Task:
+            def task() -> Iterable[Task]:
+                warm = None
+                if job.owner == owners.get(job.interpreter, ""):
+                    warm = self._warm.pop((job.interpreter, job.package), None)
+                done[job] = self._import(interpreter, job, warm, counted)
+                return follow_up(interpreter, job, done[job])
+
+            return task
+
+        # The longest first, so that no processor is without work at the end.
+        tasks = [task_of(*each) for each in sorted(jobs, key=lambda each: -len(each[1].modules))]
+        sandbox = self._confinement.chosen()
+        in_threads(tasks, min(len(os.sched_getaffinity(0)), sandbox.at_once), self._stop)
+        return done
+
+    def resolve(
+        self, interpreter: Interpreter, wanted: dict[str, list[str]]
+    ) -> tuple[set[tuple[str, str]], Observed]:
+        """Find out which interfaces a process that has not imported any plugin module can reach.
+
+        Args:
+            interpreter: Where.
+            wanted: Names of interfaces, by the module that they are in.
 
         Returns:
-            What each of them is, or why it failed.
+            Those that can be reached, pairs of module and name; and what was looked at.
         """
+        found: set[tuple[str, str]] = set()
+        observed: list[Observed] = []
+        session: Session | None = None
+        for module, names in sorted(wanted.items()):
+            try:
+                session = session or self._started(interpreter)
+                resolved = session.resolve(module, names, self._processor)
+                found.update((module, name) for name in resolved)
+            except ChildError:
+                observed += [session.observed] if session is not None else []
+                session = None
+        if session is not None:
+            observed.append(session.observed)
+            self._end(session)
+        return found, Observed.of_all(observed)
+
+    def _import(
+        self,
+        interpreter: Interpreter,
+        job: Job,
+        session: Session | None,
+        announce: Callable[[str], None],
+    ) -> Imported:
+        """Import the modules of one owner, one after the other."""
         outcomes: dict[str, Outcome] = {}
-        left = iter(enumerate(modules))
+        outcome: Outcome
+        observed: list[Observed] = []
+        first = begun = 0  # where the child began, and behind the last that it was told of
+        room = MAX_DESCRIPTIONS
+        for index, module in enumerate(job.modules):
+            announce(module)
+            try:
+                session = session or self._started(interpreter)
+                # The child goes on while this process looks at what it has answered.
+                for each in job.modules[begun : index + _AHEAD]:
+                    session.begin_import(each, self._processor)
+                    begun += 1
+                outcome = session.end_import(module, self._processor)
+            except ChildError as error:
+                outcome = Failure(one_line(error.reason), error.output, error.passing)
+                observed += [session.observed] if session is not None else []
+                session = None
+                # It may be the others' doing.
+                if begun - first > 1 and not self._stopped.is_set():
+                    outcome, seen = self._import_alone(interpreter, module)
+                    observed.append(seen)
+                first = begun = index + 1
+            room -= _size(outcome)
+            if room < 0:
+                most = f"{MAX_DESCRIPTIONS >> 20} MiB"
+                outcome = Failure(f"with it the descriptions of its owner would exceed {most}")
+            outcomes[module] = outcome
+        if session is not None:
+            observed.append(session.observed)
+            self._end(session)
+        return Imported(outcomes, Observed.of_all(observed))
 
-        def work(lane: Lane, left: Iterator[tuple[int, str]]) -> Turn[None]:
-            for number, module in left:
-                progress(number, len(modules), module)
-                outcomes[module] = yield from lane.describe(module)
+    def _import_alone(self, interpreter: Interpreter, module: str) -> tuple[Outcome, Observed]:
+        """Import a module in a child of its own."""
+        try:
+            session = self._started(interpreter)
+        except ChildError as error:
+            return Failure(one_line(error.reason), error.output, error.passing), Observed()
+        outcome: Outcome
+        try:
+            session.begin_import(module, self._processor)
+            outcome = session.end_import(module, self._processor)
+        except ChildError as error:
+            outcome = Failure(one_line(error.reason), error.output, error.passing)
+        self._end(session)
+        return outcome, session.observed
 
-        lanes = self._lanes_for(len(modules))
-        multiplex.together([*(work(lane, left) for lane in lanes), *meanwhile])
-        if len(lanes) > 1:
-            # All are one user, who may have only so many processes: what failed may have found
-            # no room because of another.
-            for lane in lanes[1:]:
-                lane.close()
-            again = [each for each in enumerate(modules) if isinstance(outcomes[each[1]], Failure)]
-            multiplex.alone(work(lanes[0], iter(again)))
-        return {module: outcomes[module] for module in modules}
+    def _started(self, interpreter: Interpreter) -> Session:
+        """Start a child; that it cannot be is no fault of what was to be imported.
 
-    def _lanes_for(self, imports: int) -> list[Lane]:
-        """Return as many lanes as a number of imports is worth."""
-        processors = len(os.sched_getaffinity(0))
-        # Without a sandbox there is one process for all, so that is no work.
-        apart = self._setting.confinement.chosen().tier != "none" if imports else False
-        wanted = min(processors, _MOST_LANES, imports // _WORTH_A_LANE) if apart else 1
-        while len(self._lanes) < wanted:
-            self._lanes.append(Lane(self._setting))
-        return self._lanes[: max(1, wanted)]
+        Raises:
+            ChildError: It cannot be started, for reasons of the moment.
+        """
+        try:
+            session = self._starter.start(interpreter)
+        except DropinCacheError as error:
+            if is_failure(error.__cause__):
+                raise ChildError(str(error), "", True) from error  # noqa: FBT003
+            raise
+        self._running.add(session)
+        if self._stopped.is_set():
+            self._end(session)
+        return session
+
+    def _end(self, session: Session) -> None:
+        self._running.discard(session)
+        session.close()
+
+    def _stop(self) -> None:
+        """Have the threads come to their ends."""
+        self._stopped.set()
+        for session in list(self._running):
+            session.kill()
+
+
+class _Counted:
+    """Tells of imports with their numbers, whichever thread begins them."""
+
+    def __init__(self, count: int, progress: Progress) -> None:
+        self._count, self._progress = count, progress
+        self._lock = threading.Lock()
+        self._number = 0
+
+    def __call__(self, module: str) -> None:
+        with self._lock:
+            self._progress(self._number, self._count, module)
+            self._number += 1
+
+
+def _size(outcome: Outcome) -> int:
+    """Return about how many characters an outcome has."""
+    if isinstance(outcome, Failure):
+        return len(outcome.error) + len(outcome.traceback)
+    return len(outcome.description or "") + sum(
+        len(plugin.name) + len(plugin.description or "") for plugin in outcome.plugins
+    )

@@ -21,9 +21,11 @@ class Offspring(Protocol):
 
     Attributes:
         environment: What to add to the environment of the child.
+        confined: Whether it is in a sandbox, so that nothing is lost if it is ended at once.
     """
 
     environment: dict[str, str]
+    confined: bool
 
     def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
         """Take note of a child that has just been started.
@@ -32,6 +34,9 @@ class Offspring(Protocol):
             process: The child.
             facts: Descriptor from which to read what its sandbox says about it.
         """
+
+    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+        """Have the child end soon, without waiting; it may be dead, but is not reaped."""
 
     def kill(self, process: subprocess.Popen[bytes]) -> int:
         """End the child, which may be dead but not reaped, and the others; return its status."""
@@ -49,6 +54,8 @@ class Marked:
     Code that wants to stay can remove the mark; only a sandbox is proof against that.
     """
 
+    confined = False
+
     def __init__(self) -> None:
         """Draw the mark."""
         self.environment = {_MARK: os.urandom(16).hex()}
@@ -56,11 +63,15 @@ class Marked:
     def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
         """Do nothing: the mark is enough."""
 
-    def kill(self, process: subprocess.Popen[bytes]) -> int:
-        """Kill the group, then what has left it."""
-        # The group may outlive the child. It still has its number, since nobody has reaped it.
+    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill the group."""
+        # It may outlive the child. It still has its number, since nobody has reaped it.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> int:
+        """Kill the group, then what has left it."""
+        self.interrupt(process)
         status = process.wait()
         _sweep("=".join(*self.environment.items()))
         return status
@@ -68,6 +79,8 @@ class Marked:
 
 class InNamespace:
     """Processes in a namespace of their own, which the kernel ends with the first of them."""
+
+    confined = True
 
     def __init__(self) -> None:
         """Know of no process yet."""
@@ -86,11 +99,15 @@ class InNamespace:
             else:
                 os.close(descriptor)
 
+    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill bwrap, and with it the first process of the namespace."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
     def kill(self, process: subprocess.Popen[bytes]) -> int:
         """Kill bwrap, and wait until the namespace is empty."""
         # Its outer process dies first where the child has ended by itself, and does not wait.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        self.interrupt(process)
         status = process.wait()
         if self._first is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -109,6 +126,8 @@ class InNamespace:
 class Supervised:
     """Processes below a supervisor, which ends them before it ends; see `payload.supervisor`."""
 
+    confined = True
+
     def __init__(self) -> None:
         """Nothing is needed to find them."""
         self.environment: dict[str, str] = {}
@@ -116,9 +135,13 @@ class Supervised:
     def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
         """Do nothing: the supervisor is the child."""
 
-    def kill(self, process: subprocess.Popen[bytes]) -> int:
-        """Ask the supervisor to end them; its status is that of the child."""
+    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+        """Ask the supervisor to end them."""
         process.terminate()
+
+    def kill(self, process: subprocess.Popen[bytes]) -> int:
+        """Have the supervisor end them; its status is that of the child."""
+        self.interrupt(process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(_PATIENCE)
         process.kill()

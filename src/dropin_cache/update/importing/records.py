@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple, Union
 
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
+from dropin_cache.update.state.observations import Observed
 
 
 class Failure(NamedTuple):
@@ -12,45 +13,18 @@ class Failure(NamedTuple):
 
     Attributes:
         error: The exception, in one line.
-        traceback: The end of its traceback.
+        traceback: The end of its traceback, or of what was printed.
+        passing: Whether it may have reasons of the moment (time, memory, processes, signals, a full
+            disk), so that nothing follows from it for the next time.
     """
 
     error: str
     traceback: str = ""
-
-
-class Start(NamedTuple):
-    """What an interpreter is.
-
-    Attributes:
-        version: Major and minor version number.
-        zope: Whether it has zope.interface.
-        path: Its `sys.path`.
-        files: What everything that it loads at its start has been loaded from.
-        packages: Plugin packages that installed distributions declare, dotted names.
-    """
-
-    version: tuple[int, int]
-    zope: bool
-    path: tuple[str, ...]
-    files: tuple[str, ...]
-    packages: tuple[str, ...]
-
-
-class Module(NamedTuple):
-    """A module that something was imported from, or was looked for.
-
-    Attributes:
-        file: What it was loaded from; None if it has no file; `MISSING` if it is not there.
-        imports: Dotted names of the modules it imports.
-    """
-
-    file: str | Literal[False] | None
-    imports: tuple[str, ...]
+    passing: bool = False
 
 
 class Plugin(NamedTuple):
-    """One plugin of a drop-in; the fields are those of `CachedPlugin`."""
+    """One plugin of a plugin module; the fields are those of `CachedPlugin`."""
 
     name: str
     description: str | None
@@ -59,7 +33,7 @@ class Plugin(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What a drop-in consists of.
+    """What a plugin module consists of.
 
     Attributes:
         description: The module's docstring, or None.
@@ -72,9 +46,40 @@ class Description(NamedTuple):
     warnings: tuple[str, ...]
 
     def entry(self, module: str, fingerprint: Fingerprint) -> CachedDropin:
-        """Return the cache's entry for the drop-in `module`."""
+        """Return the cache's entry for the plugin module `module`."""
         entry = CachedDropin(module, self.description)
         entry.fingerprint = fingerprint
         for each in self.plugins:
             CachedPlugin.from_references(entry, *each)
         return entry
+
+
+Outcome = Union[Description, Failure]
+
+
+class Job(NamedTuple):
+    """The plugin modules of one owner, to be imported together.
+
+    Attributes:
+        interpreter: The key of the interpreter.
+        package: Dotted name of the plugin package.
+        owner: Whose they are; empty where owners are not kept apart.
+        modules: Their dotted names, sorted.
+    """
+
+    interpreter: str
+    package: str
+    owner: str
+    modules: tuple[str, ...]
+
+
+class Imported(NamedTuple):
+    """What became of a job.
+
+    Attributes:
+        outcomes: What each module is, or why it failed, by dotted name.
+        observed: What was looked at.
+    """
+
+    outcomes: dict[str, Outcome]
+    observed: Observed

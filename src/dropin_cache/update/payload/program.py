@@ -1,74 +1,68 @@
-"""The program of the child: import drop-ins and describe them.
+"""The program of the child: import the plugin modules of one owner and describe them.
 
-It is handed to the interpreter as source, together with that of `_describe`, because the
-interpreter need not have this package, nor the child the right to read it where it lies.
+It is handed to the interpreter as source, together with the other modules of this room and
+`_describe`, because the interpreter need not have this package, nor the child the right to read it
+where it lies. In a sandbox the interpreter is started without the module site (-I -S): nothing of
+anybody's has run when the confinement is completed and proved, and then site does its work.
 
 Protocol
     Requests come on standard input, answers go to the descriptor given as first argument; both
     are lines of ASCII JSON, one answer for each request, in order. Descriptors 0, 1 and 2 of the
     code it imports are an empty input and whatever it was started with for output, so
-    nothing that code prints can get among the answers. Each request has a "token", a random text
-    that its answer repeats, so that an answer that a drop-in has prepared fits no request.
+    nothing that code prints can get among the answers. An answer repeats what the request was
+    about ("of"), and has what has been looked at since the last one ("observed", as `observation`
+    reports it).
 
     {"do": "start", "path": [DIR...], "more": [DIR...], "tier": TIER, "user": UID or null,
-     "closed": [DIR...]}
+     "closed": [DIR...], "writable": [DIR...], "asked": true or false}
         Prove that the promises of the sandbox hold, among them that this is that user, and that
-        nothing can be written in the last directories; then put the first in front of sys.path,
-        the second behind it.
-        -> {"version": [3, 11], "zope": true, "path": [DIR...], "files": [FILE...],
-            "packages": [NAME...]}      sys.path as it is then; what has been loaded so far;
-                                        the entry points of the group dropin_cache.packages
-        -> {"promises": [TEXT...]}      what does not hold
-    {"do": "warm", "name": NAME}
-        Import a plugin package, for those of its drop-ins that are asked about next.
-        -> {"imports": GRAPH}
+        nothing can be written in the closed directories; then put the first directories in front
+        of sys.path, the second behind it.
+        -> {"of": "start"}
+        -> {"of": "start", "promises": [TEXT...]}      what does not hold; the child ends
+        -> {"of": "start", "version": [3, 11], "zope": true, "path": [DIR...], "files": [FILE...],
+            "packages": [NAME...]}      if asked: sys.path as it is then; what has been loaded so
+                                        far; the entry points of the group dropin_cache.packages
     {"do": "package", "name": NAME}
         Import a plugin package.
-        -> {"found": [DIR...], "imports": GRAPH}      its __path__
-        -> {"found": null, "imports": GRAPH}          neither it nor a package above it is there
-        -> {"error": LINE, "traceback": TEXT, "imports": GRAPH}
-    {"do": "module", "name": NAME}
-        Import a drop-in.
-        -> {"description": TEXT or null, "warnings": [LINE...], "imports": GRAPH,
+        -> {"found": [DIR...]}      its __path__
+        -> {"found": null}          neither it nor a package above it is there
+        -> {"error": LINE, "traceback": TEXT, "passing": true or false}
+    {"do": "module", "name": NAME, "processor": SECONDS}
+        Import a plugin module, in at most that much processor time.
+        -> {"description": TEXT or null, "warnings": [LINE...],
             "plugins": [{"name": TEXT, "description": TEXT or null,
                          "provided": [[MODULE, NAME]...], "interfaces": [DOTTED...]}...]}
-        -> {"error": LINE, "traceback": TEXT, "imports": GRAPH}
+        -> {"error": LINE, "traceback": TEXT, "passing": true or false}
+    {"do": "resolve", "name": MODULE, "names": [NAME...], "processor": SECONDS}
+        Import a module that is none of plugins, and look for interfaces in it.
+        -> {"resolved": [NAME...]}
 
-    A GRAPH is what has become known of who imports whom since the last answer, as `observation` has
-    it: {MODULE: [FILE or null or false, [MODULE...]]...}.
+    "passing" tells that a failure has reasons of the moment: no memory, no room, no processes.
 
-    In a sandbox, "package" and "module" are done in a process that is forked for them and has
-    neither the requests nor the way back: what one drop-in does to its process, another does not
-    see. The child cannot be looked into by those processes, and passes on their line as it is.
-
-    The child exits with status 0 when its standard input ends. A line of error is at most 500
-    characters, a traceback 4,000. A module that forks is an error; its offspring is ended where
-    it would have come back from the import. The child is killed when the process that started it
-    ends, however that happens: it holds a pipe, the second argument, whose other end closes then.
+    The child exits with status 0 when its standard input ends. A module that forks is an error; its
+    offspring is ended where it would have come back from the import. The child is killed when the
+    process that started it ends, however that happens: it holds a pipe, the second argument, whose
+    other end closes then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import gc
 import importlib
 import json
+import math
 import os
-import re
+import resource
 import signal
 import sys
-import traceback
-from importlib.machinery import PathFinder
 
-from dropin_cache._describe import describe, loaded_markers, one_line
-from dropin_cache.update.payload.isolation import apart, shut
-from dropin_cache.update.payload.observation import (
-    ImportGraph,
-    files_of_loaded_modules,
-    without_frames_of_ours,
-)
-from dropin_cache.update.payload.proof import broken_promises
+from dropin_cache._describe import describe, one_line
+from dropin_cache.update.payload import confinement, proof
+from dropin_cache.update.payload.observation import Observation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,104 +70,68 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, NoReturn
 
-_MAX_TRACEBACK = 4000
+_MAX_TRACEBACK = 4000  # characters
+_MAX_WARNINGS = 20
 _ENTRY_POINTS = "dropin_cache.packages"
 _MAX_ENTRY_POINTS = 1 << 20  # characters; where each line is wrong, one takes 200 bytes
-_MAX_LINE = 4 << 20  # bytes of an answer; the update takes no more
-_OURS = (
-    "dropin_cache._describe",
-    "dropin_cache.update.payload.isolation",
-    "dropin_cache.update.payload.proof",
-    "dropin_cache.update.payload.observation",
-)
+_GARBAGE = 100_000  # new objects between two looks for garbage
+_MAX_ANSWER = 1 << 20  # bytes; the update takes no more
+_OF_THE_MOMENT = {
+    errno.EAGAIN,
+    errno.EDQUOT,
+    errno.EINTR,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+}
 
 
 class ForkError(Exception):
     """A module forks when it is imported."""
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
-    try:
-        report = traceback.TracebackException.from_exception(error)
-        lines = list(without_frames_of_ours(report).format())
-    except BaseException:  # noqa: BLE001 - the error's own methods are called for it
-        lines = []
-    return {"error": one_line(error), "traceback": "".join(lines)[-_MAX_TRACEBACK:]}
-
-
 class _Child:
     """Answers requests, one after the other."""
 
-    def __init__(self, *private: int) -> None:
-        self.private = private  # descriptors
-        self.apart = self.alone = False
-        # Bound before any drop-in can replace them.
-        self.encode = json.JSONEncoder().encode
+    def __init__(self) -> None:
         self.forked = False
         self.pid = os.getpid()
-        self.graph = ImportGraph()
+        self.observation = Observation()
         os.register_at_fork(before=self._note_fork)
 
-    def line(self, request: dict[str, Any]) -> bytes:
-        """Return the answer to a request."""
-        if not (self.apart and request["do"] in {"package", "module"}):
-            return self.encode(self.answer(request)).encode("ascii") + b"\n"
-        self.apart = False  # in the other process, and in this one until it is back
-        line = apart(lambda: self.line(request), self.private, _MAX_LINE, alone=self.alone)
-        self.apart = True
-        if isinstance(line, bytes):
-            return line
-        failure = {"error": line, "traceback": "", "token": request["token"], "imports": {}}
-        return self.encode(failure).encode("ascii") + b"\n"
-
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.pid = os.getpid()
+        with contextlib.suppress(KeyError):
+            _allow_processor_time(request["processor"])
         try:
             answer = getattr(self, "do_" + request["do"])(request)
         except ForkError:
-            answer = {"error": "it forks when it is imported", "traceback": ""}
-        except BaseException as error:  # noqa: BLE001 - a drop-in may raise anything
+            answer = {"error": "it forks when it is imported", "traceback": "", "passing": False}
+        except BaseException as error:  # noqa: BLE001 - a plugin module may raise anything
             answer = _failure(error)
-        return {**answer, "token": request["token"], "imports": self.graph.report()}
+        answer["of"] = request.get("name", request["do"])
+        return {**answer, "observed": self.observation.report()}
 
     def do_start(self, request: dict[str, Any]) -> dict[str, Any]:
-        # Without -I, the first entry is '' for the working directory: nothing to import from.
-        sys.path[:] = [entry for entry in sys.path if entry]
-        promises = broken_promises(request["tier"], request["closed"], request["user"])
+        if request["tier"] == "namespace":
+            with contextlib.suppress(OSError):  # then the mounts alone have to do
+                confinement.restrict_files(["/"], request["writable"])
+        promises = proof.broken_promises(request["tier"], request["closed"], request["user"])
         if promises:
             return {"promises": promises}
-        if request["tier"] != "none":
-            self.apart, self.alone = True, request["alone"]
-            shut()
-        sys.path[:] = [*request["path"], *sys.path, *request["more"]]
-        path = [entry for entry in sys.path if isinstance(entry, str)]
-        packages = sorted(set(_declared_packages(path)))
-        files = files_of_loaded_modules()
-        self.graph.install()
-        try:
-            import zope.interface  # noqa: PLC0415 - whether it is there is the answer
-        except ImportError:
-            zope = False
-        else:
-            zope = True
-        return {
-            "version": list(sys.version_info[:2]),
-            "zope": zope,
-            "path": path,
-            "files": files,
-            "packages": packages,
-        }
+        if sys.flags.no_site:
+            import site  # noqa: PLC0415 - see above
 
-    def do_warm(self, request: dict[str, Any]) -> dict[str, Any]:
-        with contextlib.suppress(BaseException):  # each drop-in will fail for the same reason
-            package = self._imported(request["name"])
-            loaded_markers()  # loads ours, if it is in use: in a drop-in that may be too late
-            describe(package)  # has zope.interface meet what is in every module, once for all
-            # Lists the directories, once for all the processes that are forked from this one.
-            PathFinder.find_spec(request["name"] + ".", package.__path__)
-        gc.collect()
-        gc.freeze()  # what is in memory by now shall stay shared with them
-        return {}
+            site.main()
+        # Without -I, the first entry is '' for the working directory: nothing to import from.
+        own = [entry for entry in sys.path if entry]
+        sys.path[:] = [*request["path"], *own, *request["more"]]
+        answer = self._about_the_interpreter() if request["asked"] else {}
+        # Objects of modules stay. Looking for others takes a tenth of the time of imports.
+        gc.set_threshold(_GARBAGE)
+        self.observation.install()
+        return answer
 
     def do_package(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["name"]
@@ -192,24 +150,84 @@ class _Child:
         return {"found": [entry for entry in path if isinstance(entry, str)]}
 
     def do_module(self, request: dict[str, Any]) -> dict[str, Any]:
-        return describe(self._imported(request["name"]))
+        found = describe(self._imported(request["name"]))
+        found["warnings"] = found["warnings"][:_MAX_WARNINGS]
+        return found
+
+    def do_resolve(self, request: dict[str, Any]) -> dict[str, Any]:
+        from zope.interface.interface import InterfaceClass  # noqa: PLC0415 - after site
+
+        module = self._imported(request["name"])
+        return {
+            "resolved": [
+                name
+                for name in request["names"]
+                if isinstance(getattr(module, name, None), InterfaceClass)
+            ]
+        }
+
+    def _about_the_interpreter(self) -> dict[str, Any]:
+        files = _files_of_loaded_modules()
+        try:
+            import zope.interface  # noqa: PLC0415 - whether it is there is the answer
+        except ImportError:
+            zope = False
+        else:
+            zope = True
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        return {
+            "version": list(sys.version_info[:2]),
+            "zope": zope,
+            "path": path,
+            "files": files,
+            "packages": sorted(set(_declared_packages(path))),
+        }
 
     def _imported(self, name: str) -> ModuleType:
         """Import a module; one that forks is refused, and ended where it comes back twice."""
         self.forked = False
-        newest = next(reversed(sys.modules))
         try:
             module = importlib.import_module(name)
         finally:
             if os.getpid() != self.pid:
                 os._exit(1)
-            self.graph.attribute(name, newest)
         if self.forked:
             raise ForkError
         return module
 
     def _note_fork(self) -> None:
         self.forked = True
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    import traceback  # noqa: PLC0415 - slow to import, and mostly nothing fails
+
+    try:
+        report = traceback.TracebackException.from_exception(error)
+        _without_frames_of_ours(report)
+        lines = list(report.format())
+    except BaseException:  # noqa: BLE001 - the error's own methods are called for it
+        lines = []
+    passing = isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno in _OF_THE_MOMENT
+    )
+    text = "".join(lines)[-_MAX_TRACEBACK:]
+    return {"error": one_line(error), "traceback": text, "passing": passing}
+
+
+def _without_frames_of_ours(report: Any) -> None:
+    """Have a traceback begin where the code begins that was imported."""
+    ours = (_failure.__code__.co_filename, importlib.__file__, "<frozen importlib")
+    while report is not None:
+        while report.stack and report.stack[0].filename.startswith(ours):
+            del report.stack[0]
+        report = report.__cause__ or report.__context__
+
+
+def _files_of_loaded_modules() -> list[str]:
+    """List the files that everything in this process has been loaded from."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return sorted({file for file in files if type(file) is str and file.startswith("/")})
 
 
 def _declared_packages(path: list[str]) -> Iterator[str]:
@@ -225,6 +243,7 @@ def _declared_packages(path: list[str]) -> Iterator[str]:
 def _entry_points_in(text: str) -> list[str]:
     """Return the modules that a file declares; its format is in PyPA's "Entry points"."""
     import configparser  # noqa: PLC0415 - slow to import, and rarely wanted
+    import re  # noqa: PLC0415 - likewise
 
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
     try:
@@ -253,21 +272,36 @@ def _text_of(file: str) -> str:
     return content if len(content) <= _MAX_ENTRY_POINTS else ""
 
 
-def serve(requests: int, answers: int, *private: int) -> None:
+def _allow_processor_time(seconds: float) -> None:
+    """Let this process use some more processor time before it gets SIGXCPU; setrlimit(2)."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used = usage.ru_utime + usage.ru_stime
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    wanted = math.ceil(used + seconds)
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def serve(requests: int, answers: int) -> None:
     """Answer requests until there are no more.
 
     Args:
         requests: Descriptor to read from.
         answers: Descriptor to write to.
-        private: Other descriptors that drop-ins have no business with.
     """
-    write = os.write  # bound before any drop-in can replace it
-    child = _Child(requests, answers, *private)
+    child = _Child()
+    encode = json.JSONEncoder().encode
     with open(requests, encoding="ascii") as lines:
         for line in lines:
-            answer = memoryview(child.line(json.loads(line)))
-            while answer:
-                answer = answer[write(answers, answer) :]
+            answer = child.answer(json.loads(line))
+            text = encode(answer)
+            if len(text) >= _MAX_ANSWER:
+                error = f"its description is larger than {_MAX_ANSWER >> 20} MiB"
+                kept = {name: answer[name] for name in ("of", "observed")}
+                text = encode({"error": error, "traceback": "", "passing": False, **kept})
+            left = memoryview(text.encode("ascii") + b"\n")
+            while left:
+                left = left[os.write(answers, left) :]
 
 
 def _die_with(lifeline: int) -> None:
@@ -279,10 +313,10 @@ def _die_with(lifeline: int) -> None:
 
 
 def main() -> NoReturn:
-    """Run as the child: keep the requests from the drop-ins, serve, and leave without clean-up."""
-    # The bootstrap has put our copies there; a drop-in shall get the package's own.
-    for name in _OURS:
-        sys.modules.pop(name, None)
+    """Run as the child: keep the requests from what is imported, serve, leave without clean-up."""
+    # The bootstrap has put our copies there; a plugin module shall get the package's own.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dropin_cache"]:
+        del sys.modules[name]
     answers, lifeline = int(sys.argv[1]), int(sys.argv[2])
     _die_with(lifeline)
     requests = os.dup(0)
@@ -291,8 +325,8 @@ def main() -> NoReturn:
     os.close(end)
     os.dup2(nothing, 0)
     os.close(nothing)
-    serve(requests, answers, lifeline)
-    # Threads and exit handlers of drop-ins have no say in when this ends.
+    serve(requests, answers)
+    # Threads and exit handlers of plugin modules have no say in when this ends.
     os._exit(0)
 
 

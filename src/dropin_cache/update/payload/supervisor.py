@@ -43,6 +43,9 @@ def supervise(lifeline: int, program: list[str]) -> NoReturn:
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Whoever started the update may have blocked or ignored anything.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
     signal.set_wakeup_fd(wakes)
     child = os.fork()
     if child == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Callable, Optional
@@ -11,18 +12,19 @@ from dropin_cache.update.sandbox.launch import SCRUBBED, Launch, Sandbox
 from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.visible import View
 
-__all__ = ["CONFINED", "Confinement", "Launch", "Sandbox", "Unconfined", "choose"]
-
 _NAMESPACE, _LANDLOCK = CONFINED = ("namespace", "landlock")
-"""The tiers in which drop-ins can do no harm, best first."""
+"""The tiers in which plugin modules can do no harm, best first."""
+
+UNCONFINED = "none"
+"""The tier without confinement."""
 
 
 class Unconfined:
     """The tier without confinement: the rights of whoever runs the update, and no limits."""
 
-    tier = "none"
+    tier = UNCONFINED
     user = None
-    alone = False
+    at_once = 1
 
     def lacks(self) -> str | None:
         """Return None: whoever may run this process may run another."""
@@ -30,7 +32,16 @@ class Unconfined:
 
     works = lacks
 
-    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: ARG002, UP045
+    def room(self) -> contextlib.AbstractContextManager[None]:
+        """Make nothing: such a child has what this process has."""
+        return contextlib.nullcontext()
+
+    def launch(
+        self,
+        python: str,
+        view: Optional[View] = None,  # noqa: ARG002, UP045
+        private: str | None = None,  # noqa: ARG002
+    ) -> Launch:
         """Say how to start an interpreter.
 
         Bytecode is never written: whose it would be and where depends on who runs this. For root
@@ -96,19 +107,30 @@ class Confinement:
     """The sandbox of a run: chosen when the first child is to be started.
 
     Attributes:
+        allowed: The names of the tiers that are allowed, best first.
+        limits: What a child may use.
+        closed: Directories in which a child must not be able to write; it tries to.
         tier: The name of the tier; None as long as none has been chosen.
     """
 
-    def __init__(self, choose: Callable[..., Sandbox], closed: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        choose: Callable[..., Sandbox],
+        allowed: Sequence[str],
+        limits: Limits,
+        closed: Sequence[str] = (),
+    ) -> None:
         """Keep how to choose.
 
         Args:
             choose: Returns the sandbox, or raises NoSandboxError; with `try_out`, as `choose` does.
-            closed: Directories in which a child must not be able to write; it tries to.
+            allowed: The names of the tiers that are allowed, best first.
+            limits: What a child may use.
+            closed: Directories in which a child must not be able to write.
         """
         self._choose = choose
         self._sandbox: Sandbox | None = None
-        self.closed = tuple(closed)
+        self.allowed, self.limits, self.closed = tuple(allowed), limits, tuple(closed)
         self.tier: str | None = None
 
     def chosen(self) -> Sandbox:

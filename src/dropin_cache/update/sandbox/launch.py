@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
+import marshal
 import os
 import pwd
 import resource
@@ -26,6 +28,7 @@ PRLIMIT = "/usr/bin/prlimit"
 INFO = "<descriptor for bwrap's facts>"
 FILTER = "<descriptor of the filter of system calls>"
 LIFELINE = "<descriptor of the lifeline>"
+USER_NAMESPACE = "<descriptor of a user namespace of its own>"
 
 # The child needs no terminal, no home and no PATH; LC_ALL keeps its messages ASCII.
 SCRUBBED = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
@@ -36,11 +39,14 @@ class Launch(NamedTuple):
 
     Attributes:
         arguments: The command line, without what the child itself is given; it may contain
-            `INFO`, `FILTER` and `LIFELINE`.
+            `INFO`, `FILTER`, `LIFELINE` and `USER_NAMESPACE`; where the last cannot be had, it and
+            the argument before it are left out.
         environment: The environment, whole.
         directory: The working directory; None for that of this process.
         tier: The sandbox that this makes; it decides how the child is ended.
         filter: What is to be read from `FILTER`.
+        users: Who is in `USER_NAMESPACE`: pairs of the numbers of a user and of a group.
+        writable: Where the child may write.
     """
 
     arguments: list[str]
@@ -48,6 +54,8 @@ class Launch(NamedTuple):
     directory: str | None
     tier: str = "none"
     filter: bytes = b""
+    users: tuple[tuple[int, int], ...] = ()
+    writable: tuple[str, ...] = ()
 
 
 class Sandbox(Protocol):
@@ -62,8 +70,8 @@ class Sandbox(Protocol):
         """Who the child has to be; None if it keeps the user of this process."""
 
     @property
-    def alone(self) -> bool:
-        """Whether signals from the child reach none but what it has started."""
+    def at_once(self) -> int:
+        """How many children may run at once without being in each other's way."""
 
     def lacks(self) -> str | None:
         """Look for what it needs; return why it cannot be used here, or None."""
@@ -71,24 +79,41 @@ class Sandbox(Protocol):
     def works(self) -> str | None:
         """Try it, too; return why it cannot be used here, or None."""
 
-    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
-        """Say how to start an interpreter that can read no more than a view."""
+    def room(self) -> contextlib.AbstractContextManager[str | None]:
+        """Make a directory of the child's own, if it needs one, and remove it in the end."""
+
+    def launch(
+        self,
+        python: str,
+        view: Optional[View] = None,  # noqa: UP045
+        private: Optional[str] = None,  # noqa: UP045
+    ) -> Launch:
+        """Say how to start an interpreter that can read no more than a view.
+
+        Args:
+            python: Its path.
+            view: What it can read; without, what any interpreter needs.
+            private: The directory that `room` has made.
+        """
 
 
 class Source(NamedTuple):
-    """The source of one of our modules, for another interpreter.
+    """One of our modules, for another interpreter.
 
     Attributes:
         name: The module's dotted name.
         file: Where it is.
         text: The source.
+        code: The same compiled, for interpreters of this version.
     """
 
     name: str
     file: str
     text: str
+    code: bytes
 
 
+@functools.cache
 def source_of(name: str) -> Source:
     """Return the source of one of our modules, also from an archive, without importing it; PEP 302.
 
@@ -100,7 +125,8 @@ def source_of(name: str) -> Source:
     """
     spec: Any = find_spec(name)
     try:
-        return Source(name, spec.origin, spec.loader.get_source(name))
+        code = marshal.dumps(spec.loader.get_code(name))
+        return Source(name, spec.origin, spec.loader.get_source(name), code)
     except ImportError as error:  # what importlib makes of every failure
         if isinstance(cause := error.__cause__, OSError):
             raise UnreadableError(spec.origin, cause.errno or errno.EIO) from cause

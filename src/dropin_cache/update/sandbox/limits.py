@@ -8,18 +8,18 @@ from typing import NamedTuple
 class Limits(NamedTuple):
     """What one child may use, in every tier of the sandbox; setrlimit(2) has the details.
 
-    A drop-in that oversteps a limit in a child that others have used before is tried again in a
-    child of its own, so each limit is one of a single import.
+    How much processor time a single import may take is another matter, see `payload.program`.
 
     Attributes:
-        cpu: Processor time, seconds.
+        cpu: Processor time of a process, seconds: of all the imports that it does.
         memory: Address space of a process, bytes.
-        processes: Processes and threads at a time, besides those its user has anyway.
+        processes: Processes and threads of a sandbox at a time; where sandboxes cannot count by
+            themselves, besides those that its user has anyway.
         descriptors: Open files of a process.
         file_size: Size of a file it writes, bytes.
     """
 
-    cpu: int = 120
+    cpu: int = 600
     memory: int = 1 << 30
     processes: int = 64
     descriptors: int = 256

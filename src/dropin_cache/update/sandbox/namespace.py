@@ -7,18 +7,20 @@ capabilities and cannot get any. The kernel ends all of it with the first proces
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
 from typing import Optional
 
-from dropin_cache.update.payload.confinement import call_filter
+from dropin_cache.update.sandbox.filter import call_filter, machine
 from dropin_cache.update.sandbox.launch import (
     FILTER,
     INFO,
     PRLIMIT,
     SCRUBBED,
     SETPRIV,
+    USER_NAMESPACE,
     Launch,
     child_account,
     readable,
@@ -43,7 +45,7 @@ class Namespace:
     """The tier `namespace`."""
 
     tier = "namespace"
-    alone = True
+    at_once = 64  # each counts its processes by itself
 
     def __init__(self, limits: Limits, *, privileged: bool) -> None:
         """Take what a child may use, and whether it has to become another user."""
@@ -51,11 +53,12 @@ class Namespace:
         self._limiting: list[str] = []
         self._account = child_account() if privileged else None
         self.user = None if self._account is None else self._account.uid
-        # Where there is none for the machine, the namespaces have to do.
-        self._filter = call_filter(os.uname().machine, all_of_them=False)
+        self._filter = call_filter(machine())
 
     def lacks(self) -> str | None:
-        """Look for the tools."""
+        """Look for the filter and the tools."""
+        if not self._filter:
+            return "there is no filter of system calls for this machine"
         tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if self._account else [])]
         reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
         return next((reason for reason in reasons if reason is not None), None)
@@ -69,6 +72,7 @@ class Namespace:
         descriptor = readable(self._filter)
         # Of its facts nothing is wanted; they go to the output, which nobody reads.
         numbers = {INFO: "1", FILTER: str(descriptor)}
+        command = _without_user_namespace(command)
         try:
             done = subprocess.run(  # noqa: S603 - absolute paths only
                 [numbers.get(argument, argument) for argument in command],
@@ -88,7 +92,16 @@ class Namespace:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         return one_line(lines[-1]) if lines else f"bwrap: exit status {done.returncode}"
 
-    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
+    def room(self) -> contextlib.AbstractContextManager[None]:
+        """Make nothing: the child has a /tmp of its own."""
+        return contextlib.nullcontext()
+
+    def launch(
+        self,
+        python: str,
+        view: Optional[View] = None,  # noqa: UP045
+        private: Optional[str] = None,  # noqa: ARG002, UP045
+    ) -> Launch:
         """Say how to start an interpreter that can read no more than a view.
 
         Raises:
@@ -99,13 +112,23 @@ class Namespace:
         if self._account is not None:
             # What is above does not matter: the child has other directories there.
             require_reachable(view, python, self._account, on_the_way=False)
-        command = self._command([python, "-I", "-B"], view)
-        return Launch(command, SCRUBBED, "/", self.tier, self._filter)
+        users = () if self._account is None else ((0, 0), (self._account.uid, self._account.gid))
+        return Launch(
+            self._command([python, "-I", "-S", "-B"], view),
+            SCRUBBED,
+            "/",
+            self.tier,
+            self._filter,
+            users,
+            ("/tmp",),  # noqa: S108 - the child's own
+        )
 
     def _command(self, program: list[str], view: View) -> list[str]:
         user = os.geteuid() if self._account is None else self._account.uid
         drop = [] if self._account is None else without_privilege(self._account)
-        descriptors = ["--info-fd", INFO, *(["--seccomp", FILTER] if self._filter else [])]
+        descriptors = ["--info-fd", INFO, "--seccomp", FILTER]
+        if self._account is not None:
+            descriptors += ["--userns", USER_NAMESPACE]
         bwrap = [*_FIRST_TO_GO, _BWRAP, *descriptors, *self._isolation(), *self._file_system(view)]
         # Looks at all processes of the machine, and once is enough for a run.
         self._limiting = self._limiting or within(self._limits, user)
@@ -145,3 +168,11 @@ class Namespace:
         # the first to be killed where memory runs out, or write into others.
         yield from ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
         yield from ("--chdir", "/")
+
+
+def _without_user_namespace(command: list[str]) -> list[str]:
+    """Leave out what a trial need not have, and what may not be had."""
+    if USER_NAMESPACE not in command:
+        return command
+    place = command.index(USER_NAMESPACE)
+    return command[: place - 1] + command[place + 1 :]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional, Protocol
 
 from dropin_cache.errors import ImportRootError, InterpreterError, UntrustedError
@@ -52,6 +52,11 @@ _WITHHELD = frozenset(
 )
 _KERNEL = ("/dev/", "/proc/", "/sys/")
 
+# What `.pth` files name beyond that is left out: each costs some arguments and calls, and bwrap(1)
+# takes 9,000 arguments. A path this deep would take a descriptor for each of its components.
+_MAX_NAMED = 1000  # with the directories above them
+_MAX_DEPTH = 64
+
 
 class Entry(NamedTuple):
     """A file or directory that the child can read.
@@ -92,12 +97,14 @@ class View(NamedTuple):
         links: The links.
         interpreter: Canonical paths on this machine that the interpreter cannot do without.
         roots: The import roots: as they were given, and their canonical paths on this machine.
+        left_out: What is named by `.pth` files and is too much, or too deep, to be shown.
     """
 
     entries: tuple[Entry, ...]
     links: tuple[Link, ...]
     interpreter: tuple[str, ...]
     roots: tuple[tuple[str, str], ...]
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -129,12 +136,15 @@ class View(NamedTuple):
         """
         return _Collector(root, files).collect(python, roots)
 
-    def covers(self, path: str) -> bool:
-        """Return whether a path, as the child has it, is part of the view."""
-        path = os.path.normpath(path)
-        shown = [entry.destination for entry in self.entries]
-        shown += [link.destination for link in self.links]
-        return any(path == place or path.startswith(place + "/") for place in shown)
+    def covered(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some paths, as the child has them, that are part of the view."""
+        shown = {entry.destination for entry in self.entries}
+        shown |= {link.destination for link in self.links}
+        return tuple(
+            path
+            for path in paths
+            if not shown.isdisjoint((normal := os.path.normpath(path), *above(normal)))
+        )
 
 
 class _Collector:
@@ -144,6 +154,7 @@ class _Collector:
         self._prefix = "" if root is None else os.path.realpath(root).rstrip("/")
         self._files = files
         self._entries: dict[str, str] = {}  # sources by destination
+        self._left_out: list[str] = []
 
     def collect(self, python: str | None, roots: Sequence[str]) -> View:
         links = tuple(self._add_system())
@@ -156,7 +167,7 @@ class _Collector:
             # What is below another entry is there already, or at its canonical path.
             if not places.intersection(above(place))
         ]
-        return View(tuple(entries), links, interpreter, tuple(found))
+        return View(tuple(entries), links, interpreter, tuple(found), tuple(self._left_out))
 
     def _add_system(self) -> Iterator[Link]:
         self._add_if_possible("/usr")
@@ -184,8 +195,14 @@ class _Collector:
                 host = self._add(path)
                 if host is not None:
                     yield host
+        places: set[str] = set()
         for path in found.named:
-            self._add_if_possible(path)
+            more = {path, *above(path)} if path.count("/") <= _MAX_DEPTH else set()
+            if more and len(places | more) <= _MAX_NAMED:
+                places |= more
+                self._add_if_possible(path)
+            else:
+                self._left_out.append(path)
 
     def _add_root(self, path: str) -> str | None:
         host: str | None = ""
@@ -223,5 +240,5 @@ class _Collector:
 
 def above(path: str) -> Iterator[str]:
     """Yield the directories above an absolute path, without the topmost."""
-    while (path := os.path.dirname(path)) != "/":
+    while (path := os.path.dirname(path)) not in {"/", ""}:
         yield path

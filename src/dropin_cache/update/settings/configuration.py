@@ -16,7 +16,7 @@ from typing import Callable, NamedTuple, TypeVar
 from dropin_cache.errors import ConfigurationError, DropinCacheError
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.sandbox.limits import Limits
-from dropin_cache.update.settings import syntax
+from dropin_cache.update.settings import groups, syntax
 from dropin_cache.update.settings.syntax import Line
 
 MAIN_FILE = "/etc/dropin-cache/dropin-cache.conf"
@@ -25,10 +25,7 @@ PACKAGE_DIRECTORIES = (
     "/etc/dropin-cache/packages.d",  # masks the other by file name
 )
 
-_GROUPS = "/etc/group"
-_MAX_GROUPS = 16 << 20  # bytes; /etc/group is not ours, and some sites' are long
 _MAX_NUMBER = 1 << 20  # of whatever unit: what is multiplied must still suit setrlimit(2)
-_MAX_GID = (1 << 32) - 2  # the next one means "no change" to chown(2)
 _TIERS = {
     "auto": ("namespace", "landlock"),
     "namespace": ("namespace",),
@@ -72,7 +69,7 @@ class Settings(NamedTuple):
         trusted_groups: Numbers of groups that may write what the writer relies on.
         sandbox: The tiers that are allowed, best first.
         limits: What a child may use.
-        timeout: Seconds for the import of one drop-in; None if not configured.
+        timeout: Seconds of processor time for one import; None if not configured.
         lock_timeout: Seconds to wait for another writer; None if not configured.
         packages: Plugin packages, besides the built-in ones.
         problems: Why a file or directory did not count: one for each.
@@ -107,7 +104,7 @@ def load(files: Files) -> Settings:
 
 def paths() -> Iterator[str]:
     """List the files and directories that `load` looks at, there or not."""
-    yield from (MAIN_FILE, _GROUPS)
+    yield from (MAIN_FILE, groups.FILE)
     for directory in PACKAGE_DIRECTORIES:
         yield directory
         with contextlib.suppress(OSError):
@@ -120,7 +117,7 @@ def _main(files: Files) -> Settings:
     return Settings(
         interpreters=values.get("interpreters", _paths, default.interpreters),
         trusted_groups=values.get(
-            "trusted-groups", lambda text: _groups(files, text), default.trusted_groups
+            "trusted-groups", lambda text: groups.numbers_of(files, text), default.trusted_groups
         ),
         sandbox=values.get("sandbox", _tiers, default.sandbox),
         limits=Limits(
@@ -200,40 +197,6 @@ def _positive_seconds(text: str) -> float:
     if math.isclose(seconds, 0):
         raise ValueError("no time at all is not enough")
     return seconds
-
-
-def _groups(files: Files, text: str) -> frozenset[int]:
-    """Look up groups; a name in the system's own file only, which may be that of an image."""
-    words = text.split()
-    known: dict[str, int] = {}
-    if not all(word.isdecimal() for word in words):
-        known = _known_groups(files)
-    return frozenset(_group(word, known) for word in words)
-
-
-def _group(word: str, known: dict[str, int]) -> int:
-    if word in known:
-        return known[word]
-    if not re.fullmatch(r"[0-9]{1,10}", word):
-        raise ValueError(f'there is no group "{word}" in {_GROUPS}')
-    if int(word) > _MAX_GID:
-        raise ValueError(f'"{word}" is not the number of a group')
-    return int(word)
-
-
-def _known_groups(files: Files) -> dict[str, int]:
-    """Read group(5)."""
-    try:
-        data = syntax.read(files, _GROUPS, _MAX_GROUPS)
-    except (OSError, DropinCacheError) as error:
-        raise ValueError(f"names cannot be looked up: {error}") from error
-    entries = (line.split(":") for line in data.decode("utf-8", "surrogateescape").splitlines())
-    # group(5) has four fields. The first entry of a name counts, as for getgrnam(3).
-    numbers: dict[str, int] = {}
-    for entry in entries:
-        if len(entry) == 4 and entry[2].isdecimal():  # noqa: PLR2004 - see above
-            numbers.setdefault(entry[0], int(entry[2]))
-    return numbers
 
 
 def _packages(files: Files, problems: list[DropinCacheError]) -> tuple[PackageLine, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from dropin_cache.errors import ConfigurationError, DropinCacheError
+from dropin_cache.update.files import reading
 from dropin_cache.update.files.trusted import Files
 
 MAX_SIZE = 64 << 10
@@ -31,15 +33,22 @@ class Line(NamedTuple):
 def read(files: Files, path: str, limit: int = MAX_SIZE) -> bytes:
     """Read a file whole.
 
+    Args:
+        files: Opens it.
+        path: Its path.
+        limit: The most bytes that it may have.
+
     Raises:
         ConfigurationError: It is larger than the limit.
         UntrustedError, OSError: It cannot be opened.
     """
-    with os.fdopen(files.file(path), "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ConfigurationError(path, 0, f"it is larger than {limit >> 10} KiB")
-    return data
+    try:
+        return reading.read(files.file(path), limit)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        # Without a cause: it is not the system that fails.
+        raise ConfigurationError(path, 0, f"it is larger than {limit >> 10} KiB") from None
 
 
 def lines(path: str, data: bytes) -> Iterator[Line]:

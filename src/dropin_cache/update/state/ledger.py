@@ -11,27 +11,26 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 from typing import Any, NamedTuple
 
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
-from dropin_cache.update.files.atomic import is_temporary, replace_file
+from dropin_cache.update.files.atomic import (
+    made_directory,
+    remove_empty,
+    remove_file,
+    remove_leftovers,
+    replace_file,
+)
 from dropin_cache.update.files.lock import lock
+from dropin_cache.update.files.reading import read
 from dropin_cache.update.files.trusted import Files
 
 MAX_SIZE = 64 << 20
 """Bytes of the largest ledger that is read or written."""
 
-TICK = 20_000_000
-"""Nanoseconds that are more than a tick of the clock of any file system that matters: what changed
-later than that before it was read may have changed once more without another date."""
-
-_VERSION = 2
+_VERSION = 3
 _NAME = "ledger"
-_MODE = 0o644
 _LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
-
-Stamp = list[int]
 
 
 class DirectoryRecord(NamedTuple):
@@ -57,22 +56,27 @@ class DirectoryRecord(NamedTuple):
 
 
 class DropinRecord(NamedTuple):
-    """What was seen of one drop-in.
+    """What was seen of one plugin module.
 
     Attributes:
-        stamp: The file, as `stamp` has it; None where it had just been written.
+        stamp: The file, as `observations` has it; None where it had just been written.
         fingerprint: Size, modification time and digest.
-        error: Why it is not in the cache; None if it is.
+        owner: Whose it is.
+        references: Modules of the interfaces that its plugins provide.
+        error: Why it is not in the cache, or why what is there is older; None if all is well.
         traceback: The end of the traceback; may be empty.
-        owner: The package that installed it, if it is broken and that is known.
+        tried: What the import was tried with if it failed; empty if the failure had reasons of the
+            moment, so that it is tried again by the next run.
         warnings: Lines about what had to be left out.
     """
 
-    stamp: Stamp | None
+    stamp: list[int] | None
     fingerprint: list[Any]
+    owner: str
+    references: list[str]
     error: str | None
     traceback: str
-    owner: str | None
+    tried: str
     warnings: list[str]
 
 
@@ -81,7 +85,7 @@ class Ledger:
 
     Attributes:
         sandbox: The tier in which drop-ins were last imported, or None.
-        interpreters: What is known of interpreters, by their keys, in the form of `Interpreter`.
+        interpreters: What is known of interpreters, by their keys, as `recorded` has it.
         directories: What was written, by directory.
     """
 
@@ -127,13 +131,13 @@ class Ledger:
             contextlib.suppress(OSError, LockTimeoutError, UntrustedError),
             contextlib.ExitStack() as cleanup,
         ):
-            descriptor = self._made(self._directory)
+            descriptor = made_directory(self._files, self._directory)
             cleanup.callback(os.close, descriptor)
             # Where there is no place for a lock, a temporary file may be that of another run.
             with contextlib.suppress(NotWrittenError):
                 cleanup.enter_context(lock(descriptor, self.path, _LOCK_TIMEOUT))
-                _remove_leftovers(descriptor)
-            replace_file(descriptor, _NAME, data, _MODE)
+                remove_leftovers(descriptor, _NAME)
+            replace_file(descriptor, _NAME, data)
 
     def remove(self) -> None:
         """Remove it, and its directory if nothing else is in there."""
@@ -141,17 +145,15 @@ class Ledger:
             with contextlib.suppress(OSError, UntrustedError):
                 descriptor = self._files.directory(self._directory)
                 try:
-                    _remove_leftovers(descriptor)
-                    os.unlink(_NAME, dir_fd=descriptor)
+                    remove_leftovers(descriptor, _NAME)
+                    remove_file(descriptor, _NAME)
                 finally:
                     os.close(descriptor)
-                os.rmdir(self._directory)
+                remove_empty(self._files, self._directory)
 
     def _read(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError, UntrustedError, RecursionError):
-            descriptor = self._files.file(self.path)
-            with open(descriptor, "rb") as file:
-                data = file.read(MAX_SIZE + 1)
+            data = read(self._files.file(self.path), MAX_SIZE)
             heading, _, body = data.partition(b"\n")
             # The checksum makes sure that it is whole, and so of the form in which it was written.
             if heading == _heading(body[:-1]):
@@ -159,67 +161,10 @@ class Ledger:
                 return json.loads(body)  # type: ignore[no-any-return]
         return {}
 
-    def _made(self, directory: str) -> int:
-        """Open the directory, made if need be."""
-        try:
-            return self._files.directory(directory)
-        except FileNotFoundError:
-            if os.geteuid() != 0:
-                os.makedirs(os.path.dirname(directory), exist_ok=True)
-            parent = self._files.directory(os.path.dirname(directory))
-            try:
-                os.mkdir(os.path.basename(directory), 0o755, dir_fd=parent)
-            finally:
-                os.close(parent)
-            return self._files.directory(directory)
-
-
-def location() -> str:
-    """Return the directory of the effective user's ledger.
-
-    For root that is what the Filesystem Hierarchy Standard has for a program's state, for others
-    what the XDG Base Directory Specification has, which says to ignore relative paths.
-    """
-    if os.geteuid() == 0:
-        return "/var/lib/dropin-cache"
-    home = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(home):
-        home = os.path.expanduser("~/.local/state")
-    return os.path.join(home, "dropin-cache")
-
-
-def stamp_of(path: str) -> Stamp | None:
-    """Return what the system says of a file or directory, or None where there is none.
-
-    Of a path inside of an archive, it is the archive's.
-    """
-    while True:
-        try:
-            return stamp(os.stat(path))
-        except NotADirectoryError:
-            path = os.path.dirname(path)
-        except (OSError, ValueError):
-            return None
-
-
-def stamp(status: os.stat_result) -> Stamp:
-    """Return the part of a status that tells whether something has changed."""
-    # Adding a file to a directory is a change of it; the size of one says nothing more.
-    size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
-    return [size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
 
 def digest(data: bytes) -> str:
     """Return the SHA-256 of data, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _remove_leftovers(directory: int) -> None:
-    """Remove temporary files of runs that were killed."""
-    for name in os.listdir(directory):
-        if is_temporary(name, _NAME):
-            with contextlib.suppress(FileNotFoundError):  # `remove` takes no lock
-                os.unlink(name, dir_fd=directory)
 
 
 def _heading(body: bytes) -> bytes:

@@ -4,51 +4,71 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from dropin_cache import _quick
 from dropin_cache._scan import CACHE_NAME
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.dropin_files import possible_dropins
-from dropin_cache.update.files.atomic import is_temporary, replace_file
-from dropin_cache.update.report import Report, Request
-from dropin_cache.update.session import Session
-from dropin_cache.update.settings import configuration
-from dropin_cache.update.state.ledger import TICK
-from dropin_cache.update.targets import Targets
-
-_MODE = 0o644
+from dropin_cache.update.files.atomic import remove_leftovers, replace_file
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.report import Report
+from dropin_cache.update.state.ledger import Ledger
+from dropin_cache.update.state.observations import TICK
 
 
 class _UnsettledError(Exception):
     """Something may have changed after the run had looked at it."""
 
 
-def keep(session: Session, targets: Targets, result: Report, began: int) -> None:
-    """Write the list of everything that this run was about, if it found all as it should be.
+def keep(files: Files, ledger: Ledger, result: Report, began: int, paths: Iterable[str]) -> None:
+    """Write the list of everything that a run was about, if it found all as it should be.
 
     Args:
-        session: The run.
-        targets: What it was about.
+        files: How to open the directory of the list.
+        ledger: The run's ledger.
         result: What it found.
         began: When it had not looked at anything yet, nanoseconds since the epoch.
+        paths: What it was about.
     """
-    if not session.privileged or session.request != Request() or not _is_quiet(result):
+    if not _is_quiet(result):
         return
     with contextlib.suppress(_UnsettledError, OSError, UntrustedError):
-        paths = sorted({os.fsencode(path) for path in _paths(targets, result)})
-        entries = [_settled(path, began - TICK) for path in paths]
+        # With our own files, because another version may find something else to do.
+        package = os.path.dirname(_quick.__file__)
+        ours = [place for place, _, names in os.walk(package) if "__init__.py" in names]
+        every = sorted({os.fsencode(path) for path in (*ours, *paths)})
+        entries = [_settled(path, began - TICK) for path in every]
         # This run may have written it, but it is nothing that the run was about.
-        entries.append(_quick.line_of(os.fsencode(session.ledger.path)))
+        entries.append(_quick.line_of(os.fsencode(ledger.path)))
         data = b"".join(b"%b\0" % line for line in (_quick.heading_of(len(entries)), *entries))
         if len(data) <= _quick.MAX_SIZE:
-            descriptor = session.files.directory(_quick.PLACE)
+            descriptor = files.directory(_quick.STATE_DIRECTORY)
             try:
-                _remove_leftovers(descriptor)
-                replace_file(descriptor, _quick.NAME, data, _MODE)
+                remove_leftovers(descriptor, _quick.NAME)
+                replace_file(descriptor, _quick.NAME, data)
             finally:
                 os.close(descriptor)
+
+
+def paths_of(
+    packages: Iterable[tuple[str, Sequence[str], Sequence[str]]], result: Report
+) -> Iterator[str]:
+    """List what tells whether plugin directories are as a run has found them.
+
+    Args:
+        packages: For each plugin package, its dotted name, its `__path__`, and the import roots.
+        result: What the run found.
+    """
+    directories = {each.path for each in result.directories}
+    for package, search_path, import_roots in packages:
+        directories.update(search_path)
+        directories.update(os.path.join(root, *package.split(".")) for root in import_roots)
+    for directory in directories:
+        yield from (directory, os.path.join(directory, CACHE_NAME))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            yield from (os.path.join(directory, name) for name in possible_dropins(directory))
 
 
 def _is_quiet(result: Report) -> bool:
@@ -57,30 +77,6 @@ def _is_quiet(result: Report) -> bool:
         each.state == report.UNCHANGED and not any(broken.news for broken in each.broken)
         for each in result.directories
     )
-
-
-def _paths(targets: Targets, result: Report) -> Iterator[str]:
-    # With our own files, because another version may find something else to do.
-    yield from (os.path.dirname(__file__), os.path.dirname(_quick.__file__))
-    yield from configuration.paths()
-    for probe in targets.probes:
-        yield from probe.memory.paths()
-    directories = {each.path for each in result.directories}
-    for each in (target for package in targets.packages for target in package):
-        directories.update(each.search_path or ())
-        parts = each.package.split(".")
-        directories.update(os.path.join(root, *parts) for root in each.probe.import_roots)
-    for directory in directories:
-        yield from (directory, os.path.join(directory, CACHE_NAME))
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            yield from (os.path.join(directory, name) for name in possible_dropins(directory))
-
-
-def _remove_leftovers(directory: int) -> None:
-    """Remove what killed runs have left; a run that loses its file so has no list, no more."""
-    for name in os.listdir(directory):
-        if is_temporary(name, _quick.NAME):
-            os.unlink(name, dir_fd=directory)
 
 
 def _settled(path: bytes, began: int) -> bytes:

@@ -1,0 +1,205 @@
+"""What each command does, once the command line is read; each returns the exit status.
+
+Package managers run update often, and `hook` is to be quick: so each command imports what it alone
+needs, when it is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from dropin_cache.commands import terminal, words
+from dropin_cache.update.files.failures import exit_code_of
+from dropin_cache.update.report import (
+    FRESH,
+    REFUSED,
+    REMOVED,
+    UNCHANGED,
+    WRITTEN,
+    DirectoryReport,
+    Report,
+    Request,
+)
+
+EXIT_DONE, EXIT_STALE, EXIT_BROKEN = 0, 1, 3
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what a command line asks for.
+
+    Args:
+        arguments: The command line, as `options.build_parser` has it.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        DropinCacheError, OSError: It could not be done.
+    """
+    return _ACTIONS[arguments.command](arguments)
+
+
+def _update(arguments: argparse.Namespace) -> int:
+    if not arguments.settle:
+        return _update_once(arguments)
+    from dropin_cache.installers.sites import everywhere, snapshot
+
+    # Whatever called for this may go on, and its next call is lost while this runs.
+    directories = everywhere(_request(arguments, write=True))
+    seen = snapshot(directories)
+    while True:
+        status = _update_once(arguments)
+        sys.stdout.flush()
+        time.sleep(arguments.settle)
+        former, seen = seen, snapshot(directories)
+        if former == seen:
+            return status
+
+
+def _update_once(arguments: argparse.Namespace) -> int:
+    from dropin_cache.update.orchestrator import update
+
+    with terminal.progress(quiet=arguments.quiet or arguments.trigger) as progress:
+        found = update(_request(arguments, write=not arguments.dry_run), progress)
+    if arguments.dry_run:
+        found = _predicted(found, force=arguments.force)
+    if arguments.trigger:
+        words.news(found)
+    else:
+        _report(found, arguments)
+    failed = _failed(found)
+    return failed or (EXIT_BROKEN if arguments.strict and _any_broken(found) else EXIT_DONE)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from dropin_cache.update.orchestrator import update
+
+    with terminal.progress(quiet=arguments.quiet) as progress:
+        found = update(_request(arguments, write=False), progress)
+    _report(found, arguments)
+    failed = _failed(found)
+    if failed:
+        return failed
+    if any(each.state != FRESH for each in found.directories):
+        return EXIT_STALE
+    return EXIT_BROKEN if _any_broken(found) else EXIT_DONE
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from dropin_cache.commands import listing
+
+    found = listing.rows(_request(arguments, write=False), arguments.interface)
+    if arguments.json:
+        from dropin_cache.commands import as_json
+
+        print(as_json.rows(found))
+    else:
+        words.rows(found)
+    return EXIT_DONE
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from dropin_cache.commands.explain import explain
+
+    found = explain(_request(arguments, write=False), arguments.name)
+    if arguments.json:
+        from dropin_cache.commands import as_json
+
+        print(as_json.explanation(found))
+    else:
+        words.explanation(found)
+    return EXIT_DONE
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    from dropin_cache.update.clean import clean
+
+    found = clean(_request(arguments, write=True))
+    words.diagnostics(found, quiet=True, verbose=False)
+    if not arguments.quiet:
+        words.cleaned(found)
+    return _failed(found)
+
+
+def _hook(arguments: argparse.Namespace) -> int:
+    from dropin_cache.installers import startup_file
+
+    actions = {
+        "enable": startup_file.enable,
+        "disable": startup_file.disable,
+        "status": startup_file.status,
+    }
+    words.hook(actions[arguments.action]())
+    return EXIT_DONE
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from dropin_cache.installers import run
+
+    # The command's output is standard output; this is about what came of it.
+    return run.run(arguments.command_line, arguments.python, arguments.path, terminal.relay)
+
+
+_ACTIONS = {
+    "update": _update,
+    "check": _check,
+    "list": _list,
+    "explain": _explain,
+    "clean": _clean,
+    "hook": _hook,
+    "run": _run,
+}
+
+
+def _request(arguments: argparse.Namespace, *, write: bool) -> Request:
+    packages = [*getattr(arguments, "packages", ()), *getattr(arguments, "package", ())]
+    return Request(
+        packages=tuple(dict.fromkeys(packages)),
+        pythons=tuple(arguments.python),
+        paths=tuple(arguments.path),
+        root=arguments.root,
+        write=write,
+        force=getattr(arguments, "force", False),
+        sandbox=arguments.sandbox,
+        timeout=getattr(arguments, "timeout", None),
+        lock_timeout=getattr(arguments, "lock_timeout", None),
+    )
+
+
+def _report(found: Report, arguments: argparse.Namespace) -> None:
+    """Print what a run did or found: results on standard output, the rest on standard error."""
+    words.diagnostics(found, quiet=arguments.quiet, verbose=arguments.verbose)
+    if arguments.json:
+        from dropin_cache.commands import as_json
+
+        print(as_json.report(found))
+    elif not arguments.quiet:
+        words.report(found, conditional=getattr(arguments, "dry_run", False))
+
+
+def _predicted(found: Report, *, force: bool) -> Report:
+    """Turn what was found into what an update would make of it."""
+    directories = [
+        each._replace(state=_prediction(each, force=force)) for each in found.directories
+    ]
+    return found._replace(directories=tuple(directories))
+
+
+def _prediction(directory: DirectoryReport, *, force: bool) -> str:
+    if directory.found == REFUSED:
+        return REFUSED
+    if directory.found == FRESH and not (force and directory.modules):
+        return UNCHANGED
+    return WRITTEN if directory.modules else REMOVED
+
+
+def _any_broken(found: Report) -> bool:
+    return any(each.broken for each in found.directories)
+
+
+def _failed(found: Report) -> int:
+    """Return the exit status for what could not be done; 0 if there is nothing of the kind."""
+    errors = [each.error for each in found.directories if each.error is not None]
+    return max((exit_code_of(error) for error in (*errors, *found.problems)), default=EXIT_DONE)

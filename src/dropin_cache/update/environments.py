@@ -1,0 +1,90 @@
+"""What a run knows of its interpreters: from the ledger where that holds, else by asking them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from dropin_cache.errors import PackageBrokenError
+from dropin_cache.update.discovery.interpreters import Interpreter, Start
+from dropin_cache.update.importing.importer import Importer
+from dropin_cache.update.session import Session
+from dropin_cache.update.state.observations import Look, Observed
+from dropin_cache.update.state.recorded import Recorded
+
+
+class Environments:
+    """The interpreters of a run.
+
+    Attributes:
+        recorded: What the ledger has of each, by key.
+    """
+
+    def __init__(self, session: Session, importer: Importer) -> None:
+        """Know of none yet."""
+        self._session, self._importer = session, importer
+        self._look = Look()
+        self.recorded: dict[str, Recorded] = {}
+
+    def start(self, interpreter: Interpreter) -> Start:
+        """Return what an interpreter is.
+
+        Raises:
+            InterpreterError: It is none, does not start, or is too old.
+            ZopeInterfaceMissingError: It cannot have plugins.
+            NoSandboxError, ConfinementError: It must not be asked.
+        """
+        recorded = self._recorded(interpreter)
+        if recorded.start is None:
+            recorded.note_start(self._importer.ask(interpreter))
+        assert recorded.start is not None  # noqa: S101 - for the type checker
+        return recorded.start
+
+    def locate(self, interpreter: Interpreter, package: str) -> tuple[str, ...] | None:
+        """Return the `__path__` of a plugin package, None if it is not installed.
+
+        Raises:
+            PackageBrokenError: It is there and cannot be imported.
+        """
+        recorded = self._recorded(interpreter)
+        known: Any = recorded.package(package)
+        if known is not ...:
+            return known  # type: ignore[no-any-return]  # it is what was noted
+        top = package.partition(".")[0]
+        path = self.start(interpreter).path
+        if not self._look.found(top, path) and not any(map(os.path.isfile, path)):
+            # Where even the topmost package is in no directory, there is nothing to be imported.
+            recorded.note_package(package, None, Observed(names=frozenset([(top, path)])))
+            return None
+        try:
+            found, observed = self._importer.locate(interpreter, package)
+        except PackageBrokenError:
+            recorded.forget_package(package)
+            raise
+        recorded.note_package(package, found, observed)
+        return found
+
+    def save(self) -> None:
+        """Hand on what this run has found out, for the next one."""
+        ledger = self._session.ledger
+        for key, recorded in self.recorded.items():
+            mine = [each for each in ledger.directories.values() if key in each.pythons]
+            dropins = [(each.package, values) for each in mine for values in each.dropins.values()]
+            recorded.keep(
+                ((package, values[2]) for package, values in dropins),
+                (module for _, values in dropins for module in values[3]),
+            )
+        ledger.save()
+
+    def paths(self) -> Iterable[str]:
+        """List the files and directories that tell whether all this still holds, there or not."""
+        for recorded in self.recorded.values():
+            yield from recorded.paths()
+
+    def _recorded(self, interpreter: Interpreter) -> Recorded:
+        if interpreter.key not in self.recorded:
+            self.recorded[interpreter.key] = Recorded(
+                self._session.ledger, interpreter, self._look, self._session.began
+            )
+        return self.recorded[interpreter.key]

@@ -1,0 +1,60 @@
+"""Where this project keeps what is its own: the state of earlier runs, and locks."""
+
+from __future__ import annotations
+
+import os
+from errno import ENOENT
+
+from dropin_cache import _quick
+
+STATE_DIRECTORY = _quick.STATE_DIRECTORY
+"""Root's; what the Filesystem Hierarchy Standard has for a program's state."""
+
+LOCK_DIRECTORIES = ("/run/lock/dropin-cache", "/run/dropin-cache")
+"""Root's, the preferred one first."""
+
+CLOSED = (*LOCK_DIRECTORIES, STATE_DIRECTORY)
+"""Where nobody but root may be able to write."""
+
+
+def state_directory() -> str:
+    """Return the directory of the effective user's state."""
+    if os.geteuid() == 0:
+        return STATE_DIRECTORY
+    return os.path.join(_home_of("XDG_STATE_HOME", "~/.local/state"), "dropin-cache")
+
+
+def lock_directories() -> list[str]:
+    """Return the directories that may hold the effective user's locks, the preferred one first.
+
+    Raises:
+        FileNotFoundError: There is none: this user has no home directory.
+    """
+    if os.geteuid() == 0:
+        return list(LOCK_DIRECTORIES)
+    found = []
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime) and _is_own(runtime):
+        found.append(os.path.join(runtime, "dropin-cache"))
+    home = _home_of("XDG_CACHE_HOME", "~/.cache")
+    if os.path.isabs(home):
+        return [*found, os.path.join(home, "dropin-cache", "locks")]
+    if found:
+        return found
+    # "~" itself is left where there is neither HOME nor an entry in passwd.
+    raise FileNotFoundError(ENOENT, "this user has no home directory", home)
+
+
+def _home_of(variable: str, default: str) -> str:
+    """Return a directory of the user's, as the XDG Base Directory Specification has it."""
+    home = os.environ.get(variable, "")
+    # It also says to ignore relative paths.
+    return home if os.path.isabs(home) else os.path.expanduser(default)
+
+
+def _is_own(directory: str) -> bool:
+    """Tell whether XDG_RUNTIME_DIR is this user's; after su it is another's."""
+    try:
+        return os.stat(directory).st_uid == os.geteuid()
+    except OSError:
+        return False

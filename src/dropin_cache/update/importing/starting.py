@@ -1,0 +1,249 @@
+"""Starting a child in the best sandbox that works, and finding out what the interpreter is."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from dropin_cache.errors import (
+    ConfinementError,
+    DropinCacheError,
+    InterpreterError,
+    ZopeInterfaceMissingError,
+)
+from dropin_cache.update.discovery.interpreters import OLDEST_PYTHON, Interpreter, Start
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.importing import answers
+from dropin_cache.update.importing.answers import AnswerError, ChildError
+from dropin_cache.update.importing.child import Child
+from dropin_cache.update.importing.records import Failure, Outcome
+from dropin_cache.update.sandbox.choice import UNCONFINED, Confinement
+from dropin_cache.update.sandbox.launch import Sandbox
+from dropin_cache.update.sandbox.visible import View
+from dropin_cache.update.state.observations import Observed
+from dropin_cache.update.text import one_line
+
+_START_TIMEOUT = 120.0  # seconds; how long an import may take says nothing about an interpreter
+_BACKSTOP = 4.0  # how much more time may pass than the processor works
+
+
+class Session:
+    """A child, and what it has told about what it looked at."""
+
+    def __init__(self, child: Child, room: contextlib.ExitStack) -> None:
+        """Take over a child that has been started in a room of its own."""
+        self._child, self._room = child, room
+        self._paths: list[tuple[str, ...]] = []
+        self._observed: list[Observed] = []
+
+    def ask(self, request: dict[str, Any], timeout: float, validate: Any) -> Any:
+        """Put a question to the child and return the answer, validated.
+
+        Raises:
+            ChildError: It has ended, or was ended, without a valid answer.
+        """
+        self.send(request)
+        return self._receive(request.get("name", request["do"]), timeout, 0.0, validate)
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Send a request; several may be on their way.
+
+        Raises:
+            ChildError: The child does not read.
+        """
+        try:
+            self._child.send(request)
+        except ChildError:
+            self.close()
+            raise
+
+    def _receive(self, about: str, timeout: float, processor: float, validate: Any) -> Any:
+        try:
+            answer = self._child.receive(about, timeout, processor)
+            result = validate(answer)
+            self._observed.append(answers.observed_from_untrusted(answer, self._paths))
+        except AnswerError as error:
+            self.close()  # it may be out of step, or worse
+            raise ChildError(f"it tampered with its description: {error}", "", False) from error  # noqa: FBT003
+        except ChildError:
+            self.close()
+            raise
+        if isinstance(result, Failure) and not result.traceback:
+            return result._replace(traceback=self._child.output())
+        return result
+
+    @property
+    def observed(self) -> Observed:
+        """What was looked at so far."""
+        return Observed.of_all(self._observed)
+
+    def kill(self) -> None:
+        """Have the child end soon, for another thread that waits for it."""
+        self._child.kill()
+
+    def close(self) -> None:
+        """End the child, and everything it started."""
+        self._child.close()
+        self._room.close()
+
+    def begin_import(self, module: str, processor: float) -> None:
+        """Have a plugin module imported, behind those that are on their way.
+
+        Args:
+            module: Its dotted name.
+            processor: How much processor time it may take, seconds.
+
+        Raises:
+            ChildError: The child does not read.
+        """
+        self.send({"do": "module", "name": module, "processor": processor})
+
+    def end_import(self, module: str, processor: float) -> Outcome:
+        """Return what the module is, of those on their way the first.
+
+        Raises:
+            ChildError: It has taken the child with it.
+        """
+        outcome: Outcome = self._receive(
+            module, processor * _BACKSTOP, processor, answers.module_from_untrusted
+        )
+        return outcome
+
+    def locate(self, package: str, processor: float) -> tuple[str, ...] | Failure | None:
+        """Import a plugin package and return its `__path__`; None if it is not there."""
+        self.send({"do": "package", "name": package, "processor": processor})
+        found: tuple[str, ...] | Failure | None
+        found = self._receive(
+            package, processor * _BACKSTOP, processor, answers.package_from_untrusted
+        )
+        return found
+
+    def resolve(self, module: str, names: list[str], processor: float) -> tuple[str, ...]:
+        """Import a module of interfaces and return those of the names that are some."""
+        self.send({"do": "resolve", "name": module, "names": names, "processor": processor})
+        found = self._receive(
+            module, processor * _BACKSTOP, processor, answers.resolved_from_untrusted
+        )
+        return () if isinstance(found, Failure) else tuple(found)
+
+
+class Starter:
+    """Starts children, for several threads."""
+
+    def __init__(self, confinement: Confinement, files: Files, root: str | None) -> None:
+        """Start nothing yet.
+
+        Args:
+            confinement: The sandbox.
+            files: How to open what children may see.
+            root: A directory that is taken for `/`, or None.
+        """
+        self._confinement, self._files, self._root = confinement, files, root
+        self._lock = threading.Lock()
+        self._views: dict[str, View] = {}
+
+    def start(self, interpreter: Interpreter) -> Session:
+        """Start a child that is about to import.
+
+        Raises:
+            InterpreterError: It does not start.
+            NoSandboxError, ConfinementError: It must not be started.
+        """
+        return self._started(interpreter, asked=False)[0]
+
+    def ask(self, interpreter: Interpreter) -> tuple[Start, Session]:
+        """Start a child, and ask it what the interpreter is.
+
+        Raises:
+            InterpreterError: It is none, does not start, or is too old.
+            ZopeInterfaceMissingError: It cannot have plugins.
+            NoSandboxError, ConfinementError: It must not be asked.
+        """
+        session, start = self._started(interpreter, asked=True)
+        assert start is not None  # noqa: S101 - it was asked for; for the type checker
+        try:
+            _require_fit(interpreter, start)
+        except DropinCacheError:
+            session.close()
+            raise
+        path, files = (self.visible(interpreter, each) for each in (start.path, start.files))
+        return start._replace(path=path, files=files), session
+
+    def visible(self, interpreter: Interpreter, paths: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some paths that a child can see.
+
+        It cannot have imported anything from others, whatever it says.
+        """
+        view = self._view(interpreter)
+        return tuple(paths) if view is None else view.covered(paths)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What children should see, and cannot, because it is too much."""
+        return tuple(path for view in self._views.values() for path in view.left_out)
+
+    def _started(self, interpreter: Interpreter, *, asked: bool) -> tuple[Session, Start | None]:
+        while True:
+            with self._lock:
+                sandbox = self._confinement.chosen()
+            try:
+                return self._session(interpreter, sandbox, asked=asked)
+            except OSError as error:
+                raise InterpreterError(interpreter.python, error.strerror or str(error)) from error
+            except ChildError as error:
+                with self._lock:
+                    another = self._confinement.doubted(sandbox)
+                if not another:
+                    first = one_line(" ".join(error.output.strip().splitlines()[:1]))
+                    reason = f"it did not start as a Python interpreter: {first or error.reason}"
+                    raise InterpreterError(interpreter.python, reason) from error
+
+    def _session(
+        self, interpreter: Interpreter, sandbox: Sandbox, *, asked: bool
+    ) -> tuple[Session, Start | None]:
+        with contextlib.ExitStack() as room:
+            private = room.enter_context(sandbox.room())
+            launch = sandbox.launch(interpreter.python, self._view(interpreter), private)
+            session = Session(Child(launch), room.pop_all())
+        try:
+            request = {
+                "do": "start",
+                "path": list(interpreter.paths),
+                "more": list(interpreter.more),
+                "tier": sandbox.tier,
+                "user": sandbox.user,
+                "closed": [*self._confinement.closed, *interpreter.paths],
+                "writable": list(launch.writable),
+                "asked": asked,
+            }
+            started = session.ask(request, _START_TIMEOUT, answers.started_from_untrusted)
+        except BaseException:  # Ctrl-C included
+            session.close()
+            raise
+        if started.promises:
+            session.close()
+            raise ConfinementError(sandbox.tier, started.promises)
+        return session, started.start
+
+    def _view(self, interpreter: Interpreter) -> View | None:
+        """Return what the children of an interpreter may see; None for what this process sees."""
+        if self._confinement.allowed == (UNCONFINED,):
+            return None  # who may do what this process may sees what this process sees
+        with self._lock:
+            if interpreter.key not in self._views:
+                roots = [*interpreter.paths, *interpreter.more]
+                self._views[interpreter.key] = View.of(
+                    interpreter.python, roots, root=self._root, files=self._files
+                )
+            return self._views[interpreter.key]
+
+
+def _require_fit(interpreter: Interpreter, start: Start) -> None:
+    """Require an interpreter that can import plugin modules."""
+    if start.version < OLDEST_PYTHON:
+        version, oldest = (".".join(map(str, v)) for v in (start.version, OLDEST_PYTHON))
+        raise InterpreterError(interpreter.python, f"it is Python {version}, older than {oldest}")
+    if not start.zope:
+        raise ZopeInterfaceMissingError(interpreter.python)

@@ -1,0 +1,80 @@
+"""A few threads that do things, each of which may lead to further ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Task = Callable[[], "Iterable[Any] | None"]
+"""Something to do; what it returns are further tasks."""
+
+
+def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> None:
+    """Do tasks, and those that they lead to, and return when all is done.
+
+    Args:
+        tasks: In the order in which they are begun; what they lead to comes first.
+        count: How many threads there are; with one, this thread does the work.
+        stop: Called when this thread is interrupted or a task has failed, so that others end soon.
+
+    Raises:
+        BaseException: What a task raised first, when all threads have ended.
+    """
+    work = _Work(list(tasks))
+    if count <= 1:
+        work.loop()
+    else:
+        threads = [threading.Thread(target=work.loop) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException as error:
+            work.fail(error)
+            raise
+        finally:
+            if work.failures:
+                stop()
+                for thread in threads:
+                    thread.join()
+    if work.failures:
+        raise work.failures[0]
+
+
+class _Work:
+    """What is left to do."""
+
+    def __init__(self, tasks: list[Task]) -> None:
+        self.failures: list[BaseException] = []
+        self._tasks = tasks
+        self._busy = 0
+        self._changed = threading.Condition()
+
+    def loop(self) -> None:
+        """Take one task after the other, until there are none and will be none."""
+        while True:
+            with self._changed:
+                while not self._tasks and self._busy and not self.failures:
+                    self._changed.wait()
+                if not self._tasks or self.failures:
+                    return
+                task = self._tasks.pop(0)
+                self._busy += 1
+            further: list[Task] = []
+            try:
+                further += task() or ()
+            except BaseException as error:  # noqa: BLE001 - the thread that waits raises it
+                self.fail(error)
+            finally:
+                with self._changed:
+                    self._tasks[:0] = further
+                    self._busy -= 1
+                    self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Begin nothing any more."""
+        with self._changed:
+            self.failures.append(error)
+            self._changed.notify_all()

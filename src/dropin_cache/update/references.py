@@ -1,0 +1,132 @@
+"""Which interfaces a process can reach that has not imported the plugin module.
+
+Stock Twisted loses the whole cache where one interface in it cannot be had. So a reference is
+written only if another process has reached it: one for each owner of such modules, so that nobody's
+code has a say in what is true of another's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from dropin_cache.update.discovery.interpreters import Interpreter
+from dropin_cache.update.discovery.owners import Owners, key_of
+from dropin_cache.update.importing.importer import Importer
+from dropin_cache.update.importing.records import Description, Imported, Job, Outcome, Plugin
+from dropin_cache.update.importing.threads import Task
+from dropin_cache.update.state.observations import Look
+from dropin_cache.update.state.recorded import Recorded
+
+Wanted = dict[str, list[str]]
+
+
+class References:
+    """The interfaces that plugins provide, and whether other processes can reach them."""
+
+    def __init__(self, recorded: dict[str, Recorded], importer: Importer, owners: Owners) -> None:
+        """Know of none yet.
+
+        Args:
+            recorded: What the ledger has of each interpreter, by key.
+            importer: Tries what is not known.
+            owners: Whose modules are.
+        """
+        self._recorded, self._importer, self._owners = recorded, importer, owners
+        self._lock = threading.Lock()
+        self._asked: set[tuple[str, str, str]] = set()
+        self._reachable: set[tuple[str, str, str]] = set()
+
+    def follow_up(self, interpreter: Interpreter, job: Job, imported: Imported) -> list[Task]:
+        """Return what there is to try after some imports; may be called by several threads."""
+        with self._lock:
+            unknown = self._unknown(job.interpreter, _wanted(imported))
+            groups = self._by_owner(job.interpreter, unknown)
+        return [self._task(interpreter, group) for group in groups]
+
+    def only_reachable(self, key: str, module: str, outcome: Outcome) -> Outcome:
+        """Leave out what cannot be reached, with a warning for each.
+
+        Args:
+            key: The key of the interpreter.
+            module: Dotted name of the plugin module.
+            outcome: What was found in it.
+        """
+        if not isinstance(outcome, Description):
+            return outcome
+        plugins, warnings = [], list(outcome.warnings)
+        for plugin in outcome.plugins:
+            kept = [each for each in plugin.references if (key, *each) in self._reachable]
+            lost = [each for each in plugin.references if each not in kept]
+            warnings += [
+                f"{module}.{plugin.name}: interface {each.name} left out: "
+                f"no other process finds it in {each.module}"
+                for each in lost
+            ]
+            gone = {each.dotted for each in lost}
+            names = tuple(name for name in plugin.interfaces if name not in gone)
+            plugins.append(Plugin(plugin.name, plugin.description, tuple(kept), names))
+        return Description(outcome.description, tuple(plugins), tuple(warnings))
+
+    def _unknown(self, key: str, wanted: Wanted) -> Wanted:
+        """Take what is known, and return what has to be tried."""
+        unknown: Wanted = {}
+        for module, names in wanted.items():
+            new = [name for name in names if (key, module, name) not in self._asked]
+            self._asked.update((key, module, name) for name in new)
+            known = self._recorded[key].resolved(module) if new else {}
+            if known is None or not known.keys() >= set(new):
+                unknown[module] = sorted({*new, *(known or ())})
+            else:
+                self._reachable.update((key, module, name) for name in new if known[name])
+        return unknown
+
+    def _by_owner(self, key: str, wanted: Wanted) -> list[Wanted]:
+        """Divide modules by whose they are."""
+        if len(wanted) <= 1 or not self._importer.keeps_apart:
+            return [wanted] if wanted else []
+        start = self._recorded[key].start
+        roots = list(start.path) if start is not None else []
+        look = Look()
+        files = {module: _file_of(module, roots, look) for module in wanted}
+        known = self._owners.owners_of([file for file in files.values() if file], roots)
+        groups: dict[str, Wanted] = {}
+        for module, names in wanted.items():
+            file = files[module]
+            root = next((root for root in roots if file.startswith(f"{root}/")), "")
+            owner = key_of(known[file], file, root) if file else f"none {module}"
+            groups.setdefault(owner, {})[module] = names
+        return list(groups.values())
+
+    def _task(self, interpreter: Interpreter, wanted: Wanted) -> Task:
+        def task() -> None:
+            good, observed = self._importer.resolve(interpreter, wanted)
+            with self._lock:
+                self._reachable.update((interpreter.key, *each) for each in good)
+                for module, names in wanted.items():
+                    result = {name: (module, name) in good for name in names}
+                    self._recorded[interpreter.key].note_resolved(module, result, observed)
+
+        return task
+
+
+def _wanted(imported: Imported) -> Wanted:
+    """Return the names of all interfaces that are referred to, by module."""
+    wanted: dict[str, set[str]] = {}
+    for outcome in imported.outcomes.values():
+        for plugin in outcome.plugins if isinstance(outcome, Description) else ():
+            for reference in plugin.references:
+                wanted.setdefault(reference.module, set()).add(reference.name)
+    return {module: sorted(names) for module, names in wanted.items()}
+
+
+def _file_of(module: str, roots: Sequence[str], look: Look) -> str:
+    """Return the file in which a module is, without running anything; empty if that is unclear."""
+    path, found = list(roots), ""
+    parts = module.split(".")
+    for number in range(len(parts)):
+        found = look.found(".".join(parts[: number + 1]), path)
+        path = found.split(":")
+    if ":" in found or not found:
+        return ""
+    return found if "." in found.rpartition("/")[2] else f"{found}/__init__.py"

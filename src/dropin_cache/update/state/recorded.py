@@ -1,0 +1,210 @@
+"""What the ledger has of one interpreter, and whether it still holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from dropin_cache.update.discovery.interpreters import (
+    Interpreter,
+    Start,
+    chain,
+    decisive,
+    path_files,
+)
+from dropin_cache.update.state import observations
+from dropin_cache.update.state.ledger import Ledger
+from dropin_cache.update.state.observations import (
+    TICK,
+    UNSETTLED,
+    Look,
+    Noted,
+    Observed,
+    Stamp,
+    stamp_of,
+)
+
+_NO_PACKAGE, _PORTION, _PACKAGE = range(3)  # what a directory of the plugin package's path is
+_PARTS = ("files", "roots", "decisive", "packages", "owners", "references")
+
+
+class Recorded:
+    """What the ledger has of one interpreter.
+
+    Attributes:
+        start: What it answered at its last start; None if that does not hold any more.
+        known: Whether anything is known of it.
+        recent: Whether the directories on its path are as they were.
+    """
+
+    def __init__(self, ledger: Ledger, interpreter: Interpreter, look: Look, since: int) -> None:
+        """Find out what still holds.
+
+        Args:
+            ledger: The ledger.
+            interpreter: The interpreter.
+            look: This run's look at files.
+            since: When the run began, nanoseconds since the epoch.
+        """
+        self._ledger, self._interpreter, self._look, self._since = ledger, interpreter, look, since
+        record = ledger.interpreters.get(interpreter.key)
+        if record is None or not look.hold(record["files"]):
+            record = {"start": None, "noted": None, **{part: {} for part in _PARTS}}
+        self._record: dict[str, Any] = {**record, "python": interpreter.python}
+        noted = observations.unpack(record["noted"]) if record["noted"] else []
+        self._noted: dict[str, Noted] = dict(zip(record.get("notes", ()), noted))
+        self._whys: dict[str, str | None] = {}
+        self._asked = False  # whether a child has been started
+        self.known = record["start"] is not None
+        self.recent = self.known and look.hold(record["roots"])
+        self.start: Start | None = None
+        # Most of what comes and goes in the directories changes nothing about the start.
+        if self.known and self._starts_as_before():
+            path, packages, version = record["start"]
+            self.start = Start(
+                tuple(version), zope=True, path=tuple(path), files=(), packages=tuple(packages)
+            )
+
+    def note_start(self, start: Start) -> None:
+        """Keep what a child answered at its start."""
+        self.start, self._asked = start, True
+        own = [*chain(self._interpreter.python), *path_files(start.path), *start.files]
+        self._record["files"] = {file: self._settled(file) for file in dict.fromkeys(own)}
+        self._record["roots"] = {root: self._settled(root) for root in start.path}
+        self._record["decisive"] = {
+            file: self._settled(file) for root in start.path for file in decisive(root)
+        }
+        self._record["start"] = [list(start.path), list(start.packages), list(start.version)]
+
+    def package(self, name: str) -> Any:
+        """Return the search path of a plugin package, None if it is not there; `...` if unknown."""
+        found = self._record["packages"].get(name)
+        if self.start is None or found is None or self._why(f"package {name}") is not None:
+            return ...
+        path, layout = found
+        if layout != self._layout(name):
+            return ...
+        return None if path is None else tuple(path)
+
+    def note_package(self, name: str, path: Sequence[str] | None, observed: Observed) -> None:
+        """Keep where a plugin package is."""
+        self._record["packages"][name] = [path and list(path), self._layout(name)]
+        self._note(f"package {name}", observed)
+
+    def forget_package(self, name: str) -> None:
+        """Forget where a plugin package was: it cannot be imported any more."""
+        self._record["packages"].pop(name, None)
+
+    def why_stale(self, package: str, owner: str, failed: str | None, setting: str) -> str | None:
+        """Say why an owner's modules have to be imported again though their files are the same.
+
+        Args:
+            package: Dotted name of the plugin package.
+            owner: The owner.
+            failed: What the import was tried with, if it failed: then whatever is installed or
+                removed may mend it.
+            setting: What imports are tried with now.
+
+        Returns:
+            A phrase, or None if there is no reason.
+        """
+        if not self.known:
+            return "the interpreter is new, or has changed"
+        if failed is not None and not self.recent:
+            return "it failed before, and something was installed or removed since"
+        if failed is not None and failed != setting:
+            return "it failed before, with other limits or in another sandbox"
+        return self._why(f"owner {package} {owner}")
+
+    def note_owner(self, package: str, owner: str, observed: Observed) -> None:
+        """Keep what the imports of an owner's modules have looked at."""
+        self._note(f"owner {package} {owner}", observed)
+
+    def resolved(self, module: str) -> dict[str, bool] | None:
+        """Return which interfaces of a module could be reached; None if that may have changed."""
+        if self._why(f"references {module}") is not None:
+            return None
+        return self._record["references"].get(module)  # type: ignore[no-any-return]
+
+    def note_resolved(self, module: str, found: dict[str, bool], observed: Observed) -> None:
+        """Keep which interfaces of a module can be reached."""
+        self._record["references"][module] = found
+        self._note(f"references {module}", observed)
+
+    def keep(self, owners: Iterable[tuple[str, str]], modules: Iterable[str]) -> None:
+        """Hand everything to the ledger that counts for some owners and modules of interfaces."""
+        if self._record["start"] is None:
+            return
+        wanted = [f"package {name}" for name in self._record["packages"]]
+        wanted += [f"owner {package} {owner}" for package, owner in owners]
+        references = {
+            module: self._record["references"][module]
+            for module in sorted(set(modules))
+            if module in self._record["references"]
+        }
+        wanted += [f"references {module}" for module in references]
+        notes = [name for name in dict.fromkeys(wanted) if name in self._noted]
+        if self.start is not None and not self._asked:
+            # Whatever has come and gone in there meanwhile changes nothing.
+            self._record["roots"] = {root: self._settled(root) for root in self._record["roots"]}
+        self._ledger.interpreters[self._interpreter.key] = {
+            **self._record,
+            "references": references,
+            "notes": notes,
+            "noted": observations.pack([self._noted[name] for name in notes]),
+        }
+
+    def paths(self) -> Iterator[str]:
+        """List the files and directories that tell whether all this still holds, there or not."""
+        record = self._record
+        yield from (*record["files"], *record["roots"], *record["decisive"])
+        for noted in self._noted.values():
+            yield from (*noted.files, *noted.directories, *noted.listed)
+        for package in record["packages"]:
+            parts = package.split(".")
+            yield from (os.path.join(root, *parts, "__init__.py") for root in record["roots"])
+
+    def _note(self, name: str, observed: Observed) -> None:
+        self._noted[name] = observations.note(observed, self._roots(), self._since)
+        self._whys[name] = None
+
+    def _why(self, name: str) -> str | None:
+        if name not in self._noted:
+            return "it is new"
+        if name not in self._whys:
+            self._whys[name] = observations.why_changed(self._noted[name], self._look)
+        return self._whys[name]
+
+    def _roots(self) -> list[str]:
+        """List what an import may depend on: import roots, and the prefixes of programs."""
+        programs = chain(self._interpreter.python)[::2]
+        prefixes = [os.path.dirname(os.path.dirname(program)) for program in programs]
+        own = [prefix for prefix in prefixes if prefix != "/"]
+        return [*self._record["start"][0], *own, "/usr", "/opt"]
+
+    def _layout(self, package: str) -> list[int]:
+        """Tell which directories on the path belong to a package, as `pluginPackagePaths` does."""
+        layout = []
+        for root in self._record["start"][0]:  # in the order of the path, unlike the stamps
+            directory = os.path.join(root, *package.split("."))
+            if os.path.exists(os.path.join(directory, "__init__.py")):
+                layout.append(_PACKAGE)
+            else:
+                layout.append(_PORTION if os.path.isdir(directory) else _NO_PACKAGE)
+        return layout
+
+    def _starts_as_before(self) -> bool:
+        """Tell whether the interpreter would answer the same when it starts."""
+        roots = self._record["roots"]
+        changed = [root for root, stamp in roots.items() if self._look.stamp(root) != stamp]
+        files = self._record["decisive"]
+        there = {file for root in changed for file in decisive(root)}
+        return there <= files.keys() and self._look.hold(files)
+
+    def _settled(self, path: str) -> Stamp:
+        """Return the stamp of something that a child has read; a wrong one if it is too new."""
+        stamp = stamp_of(path)
+        if stamp is not None and max(stamp[1:3]) >= self._since - TICK:
+            return UNSETTLED
+        return stamp
