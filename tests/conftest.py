@@ -25,6 +25,7 @@ NOBODY = 65534
 LONG = bool(os.environ.get("DROPIN_CACHE_LONG"))
 """Whether this is `make test-long`, which runs also what is marked so."""
 _STORMS = (
+    "test_corpus",
     "fork_many",
     "fork_storm",
     "test_storm",
@@ -36,10 +37,13 @@ _STORMS = (
 _PROCESSES = (
     *("faults", "fuzz", "load", "packages", "races"),
     *("test_hostile_dropins.py", "test_many_dropins.py"),
-    *(f"update/importing/test_{name}.py" for name in ("child", "importer", "processes", "worker")),
-    *(f"update/payload/test_{name}.py" for name in ("isolation", "program", "proof", "supervisor")),
+    *("update/importing/test_child.py", "update/importing/test_importer.py"),
+    *("update/importing/test_processes.py", "update/importing/test_starting.py"),
+    "update/importing/test_user_namespaces.py",
+    *(f"update/payload/test_{name}.py" for name in ("program", "proof", "supervisor")),
+    "update/payload/test_confinement.py",
     *(f"update/sandbox/test_{name}.py" for name in ("choice", "landlock", "launch", "namespace")),
-    *(f"update/state/test_{name}.py" for name in ("dependencies", "ledger", "quick_list")),
+    *(f"update/state/test_{name}.py" for name in ("ledger", "quick_list", "recorded")),
 )
 _MARK = "processes"
 _STARTS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen")

@@ -33,9 +33,10 @@ def environment(path: Path) -> Environment:
     venv.create(path, symlinks=True)
     version = "python{}.{}".format(*sys.version_info)
     site = path / "lib" / version / "site-packages"
-    # One directory, unless the project is installed in place.
-    found = {Path(dropin_cache.__file__).parents[1], Path(zope.interface.__file__).parents[2]}
-    (site / "project.pth").write_text("".join(f"{directory}\n" for directory in found))
+    # An installation for development has the project elsewhere than what it needs.
+    files = (dropin_cache.__file__, filelock.__file__, zope.interface.__path__[0])
+    places = dict.fromkeys(str(Path(file).parent.parent) for file in files)
+    (site / "project.pth").write_text("".join(f"{place}\n" for place in places))
     return Environment(str(path / "bin" / "python"), site, path)
 
 

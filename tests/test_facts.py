@@ -164,7 +164,7 @@ class TestUnpicklableInterface:
         (report,) = refresh(tree).directories
         assert cached_names(tree) == ["good", "odd"]
         (warning,) = report.warnings
-        assert warning.startswith("app.plugins.odd.plugin: interface ILocal left out")
+        assert warning.startswith("app.plugins.odd: plugin: interface ILocal left out")
 
 
 @pytest.mark.parametrize("method", ["__conform__", "__getattr__"])
@@ -206,7 +206,7 @@ class TestObjectThatRaises:
         """The writer does the same, and reports it."""
         tree.write("app/plugins/beside.py", self.SOURCE.replace("METHOD", method))
         (report,) = refresh(tree).directories
-        assert report.warnings == ("app.plugins.beside.bad left out: RuntimeError: no",)
+        assert report.warnings == ("app.plugins.beside: bad left out: RuntimeError: no",)
         assert [2, 2] == [report.modules, report.plugins]
 
 

@@ -14,7 +14,7 @@ import pytest
 from command_line import run
 from conftest import missing
 from dropin_cache.commands import explain, listing, options
-from dropin_cache.update import report
+from dropin_cache.update import report, session
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.sandbox import limits
 from dropin_cache.update.settings import configuration
@@ -193,6 +193,7 @@ class TestFile:
         )
         default = limits.Limits()
         expected = {
+            "timeout": session.TIMEOUT,
             "cpu": default.cpu,
             "memory": default.memory >> 20,
             "processes": default.processes,

@@ -14,8 +14,9 @@ import power_disk
 import power_log
 from conftest import Tree
 from dropin_cache._cachefile import CacheFile, read_cache_file
+from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.state.ledger import Ledger, location
+from dropin_cache.update.state.ledger import Ledger
 from power_disk import Disk, FileSystem
 from power_log import Epoch
 
@@ -113,7 +114,7 @@ def update(tree: Path, entry: tuple[str, ...]) -> int:
 def ledger_on(place: Path) -> Iterator[None]:
     """Have the ledger on a disk, if there is a directory for it."""
     if (place / "ledger").exists():
-        with power_disk.bound(place / "ledger", Path(location())):
+        with power_disk.bound(place / "ledger", Path(state_directory())):
             yield
     else:
         yield

@@ -18,8 +18,8 @@ import load_support
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._decode import MAX_SIZE
+from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.importing.child import MAX_ANSWER
-from dropin_cache.update.state.ledger import location
 from load_support import FACTOR, SLACK, directory, read, update
 from tally import LONG, tally
 
@@ -35,7 +35,7 @@ hoard = [(entry.name, entry) for entry in os.scandir(app.plugins.__path__[0])]
 def kept(*trees: Path) -> int:
     """Count the bytes that an update has to have in memory: caches and the ledger."""
     caches = [path for tree in trees for path in tree.rglob("dropin.cache")]
-    return sum(path.stat().st_size for path in (*caches, Path(location(), "ledger")))
+    return sum(path.stat().st_size for path in (*caches, Path(state_directory(), "ledger")))
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ from conftest import Tree, run_python
 from dropin_cache._decode import SEAL_SIZE, decode
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update.clean import clean
-from dropin_cache.update.files import cache_directory
+from dropin_cache.update.files import cache_directory, locations
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
-from dropin_cache.update.state import ledger
 from dropin_cache.update.state.ledger import Ledger
 from environments import Environment
 from updates import SETTLED
@@ -73,14 +72,14 @@ def states(report: Report) -> list[tuple[str, str]]:
 
 def ledger_file() -> Path:
     """Return the path of the ledger."""
-    return Path(ledger.location()) / "ledger"
+    return Path(locations.state_directory()) / "ledger"
 
 
 @contextlib.contextmanager
 def open_ledger() -> Iterator[Ledger]:
     """Change the ledger."""
     with Files(enforced=False) as files:
-        opened = Ledger(ledger.location(), files)
+        opened = Ledger(locations.state_directory(), files)
         yield opened
         opened.save()
 

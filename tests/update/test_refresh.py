@@ -223,7 +223,7 @@ class TestStates:
             )
         (directory,) = run(app).directories
         (warning,) = directory.warnings
-        assert warning.startswith("app.plugins.one.plugin: interface ILocal left out")
+        assert warning.startswith("app.plugins.one: plugin: interface ILocal left out")
         assert 2 == directory.modules
 
     def test_unreadable_file(self, app: Tree) -> None:

@@ -43,7 +43,7 @@ class TestOpenSession:
     def test_tiers(self, request_: Request, root: tuple[str, ...], user: tuple[str, ...]) -> None:
         """Which sandbox is allowed depends on who asks, and for what."""
         with open_session(request_) as session:
-            assert (root if ROOT else user) == session.tiers
+            assert (root if ROOT else user) == session.confinement.allowed
 
     def test_chosen_late(self) -> None:
         """The sandbox is tried out when it is needed, not before."""
@@ -63,11 +63,10 @@ class TestOpenSession:
         for root in (public_path, f"{public_path}/"):
             with open_session(Request(root=str(root))) as session:
                 os.close(session.files.file("/inside"))
-                os.close(session.loose.file("/inside"))
+                os.close(session.unchecked.file("/inside"))
                 assert f"{public_path}/inside" == session.shown("/inside")
-                # An image keeps no memory.
-                assert None is session.ledger._directory
-                assert session.survey()._trusted
+                # An image keeps no ledger.
+                assert "" == session.ledger.path
 
     def test_relative_root(self, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A relative root counts from here."""

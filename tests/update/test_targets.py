@@ -15,7 +15,6 @@ import pytest
 from command_line import give_away, no_process_left, unprivileged
 from conftest import NOBODY, Tree
 from dropin_cache.errors import (
-    DropinCacheError,
     ImportRootError,
     InterpreterError,
     NoSandboxError,
@@ -24,6 +23,8 @@ from dropin_cache.errors import (
     UntrustedError,
 )
 from dropin_cache.update import targets
+from dropin_cache.update.environments import Environments
+from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import Session, open_session
@@ -46,8 +47,12 @@ def opened(request: Request, **settings: Any) -> Iterator[Targets]:
     """Open the targets of a request, where other settings than the system's may hold."""
     with open_session(request) as session:
         changed = session._replace(settings=session.settings._replace(**settings))
-        with targets.open_targets(changed) as found:
-            yield found
+        with (
+            Importer(
+                changed.confinement, changed.files, changed.request.root, changed.timeout
+            ) as importer,
+        ):
+            yield targets.find_targets(changed, Environments(changed, importer))
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def names(found: Targets) -> list[str]:
     return [target.package for (target, *_) in found.packages]
 
 
-class TestOpenTargets:
+class TestFindTargets:
     """Interpreters and packages."""
 
     @pytest.mark.processes
@@ -78,7 +83,7 @@ class TestOpenTargets:
             ((target,),) = found.packages
             assert "app.plugins" == target.package
             assert str(tree.path / "app" / "plugins") == target.search_path[0]
-            assert sys.executable == target.probe.python
+            assert sys.executable == target.interpreter.python
 
     @pytest.mark.processes
     def test_built_in(self) -> None:
@@ -111,8 +116,8 @@ class TestOpenTargets:
         request = request._replace(pythons=(sys.executable, other.python))
         with opened(request) as found:
             ((one, two),) = found.packages
-            assert one.probe is not two.probe
-            assert [sys.executable, other.python] == [each.python for each in found.probes]
+            assert one.interpreter != two.interpreter
+            assert [sys.executable, other.python] == [each.python for each in found.interpreters]
 
     @pytest.mark.processes
     def test_one_interpreter_has_it(self, tree: Tree) -> None:
@@ -134,7 +139,7 @@ class TestOpenTargets:
         monkeypatch.chdir(tree.path.parent)
         request = Request(packages=("app.plugins",), paths=("tree",))
         with opened(request) as found:
-            assert str(tree.path) == found.probes[0].import_roots[0]
+            assert str(tree.path) == found.packages[0][0].import_roots[0]
 
     def test_bad_path(self, tmp_path: Path) -> None:
         """A path that is none is told before any interpreter starts."""
@@ -216,11 +221,12 @@ class TestOpenTargets:
         lines = (PackageLine("app.plugins", roots), PackageLine("missing.plugins"))
         with opened(Request(), packages=lines) as found:
             paths = {target.package: target.search_path for (target,) in found.packages}
-            assert str(tree.path) == found.probes[0].import_roots[-1]
-            assert str(tree.path / "missing") not in found.probes[0].import_roots
+            import_roots = found.packages[0][0].import_roots
+            assert str(tree.path) == import_roots[-1]
+            assert str(tree.path / "missing") not in import_roots
         assert str(tree.path / "app" / "plugins") == paths["app.plugins"][0]
         assert None is paths["missing.plugins"]
-        assert [] == found.problems
+        assert () == found.problems
 
     @pytest.mark.processes
     @pytest.mark.skipif(not ROOT, reason="users rely on what they may")
@@ -231,7 +237,7 @@ class TestOpenTargets:
         line = PackageLine("app.plugins", (str(public_path / "root"),))
         with opened(Request(), packages=(line,)) as found:
             (problem,) = found.problems
-            assert line.import_roots[0] not in found.probes[0].import_roots
+            assert line.import_roots[0] not in found.packages[0][0].import_roots
         assert isinstance(problem, UntrustedError)
 
     @pytest.mark.processes
@@ -243,9 +249,8 @@ class TestOpenTargets:
         public.symlink_to(sys.executable)
         os.lchown(public, NOBODY, NOBODY)
         wanted = (sys.executable, other.python, "/nonexistent", str(public))
-        problems: list[DropinCacheError]
         with opened(Request(), interpreters=wanted) as found:
-            assert [sys.executable, other.python] == [probe.python for probe in found.probes]
+            assert [sys.executable, other.python] == [each.python for each in found.interpreters]
             problems = found.problems
         assert [InterpreterError, UntrustedError] == [type(problem) for problem in problems]
 
@@ -255,16 +260,16 @@ class TestOpenTargets:
         """Who names interpreters means no others."""
         request = Request(pythons=(sys.executable,))
         with opened(request, interpreters=("/nonexistent",)) as found:
-            assert [sys.executable] == [probe.python for probe in found.probes]
-            assert [] == found.problems
+            assert [sys.executable] == [each.python for each in found.interpreters]
+            assert () == found.problems
 
     @pytest.mark.processes
     @pytest.mark.skipif(ROOT, reason="root has configured interpreters")
     def test_interpreters_of_a_user(self) -> None:
         """The configured ones are those of the system."""
         with opened(Request(), interpreters=("/nonexistent",)) as found:
-            assert [sys.executable] == [probe.python for probe in found.probes]
-            assert [] == found.problems
+            assert [sys.executable] == [each.python for each in found.interpreters]
+            assert () == found.problems
 
 
 @pytest.mark.processes
@@ -295,24 +300,24 @@ class TestGone:
             assert "app.plugins" in names(found)
 
 
-class TestInterpreters:
+class TestPythonPaths:
     """The paths of interpreters."""
 
     def test_default(self) -> None:
         """Without names it is the running one."""
-        assert [sys.executable] == targets.interpreters(())
+        assert [sys.executable] == targets.python_paths(())
 
     def test_on_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A name without a slash is looked up as a shell does."""
         (tmp_path / "mypython").touch(mode=0o755)
         monkeypatch.setenv("PATH", f"/nonexistent:{tmp_path}")
-        assert [str(tmp_path / "mypython")] == targets.interpreters(["mypython"])
+        assert [str(tmp_path / "mypython")] == targets.python_paths(["mypython"])
 
     @pytest.mark.parametrize("name", ["no-such-python", ""])
     def test_not_on_path(self, name: str) -> None:
         """One that is not there is an error."""
         with pytest.raises(InterpreterError) as caught:
-            targets.interpreters([name])
+            targets.python_paths([name])
         assert (name, "there is no such program on PATH") == (
             caught.value.python,
             caught.value.reason,
@@ -322,7 +327,7 @@ class TestInterpreters:
         """A link is not resolved: virtual environments are known by theirs."""
         (tmp_path / "python").symlink_to(sys.executable)
         monkeypatch.chdir(tmp_path)
-        assert [str(tmp_path / "python")] == targets.interpreters(["./python"])
+        assert [str(tmp_path / "python")] == targets.python_paths(["./python"])
 
 
 class TestDirectories:

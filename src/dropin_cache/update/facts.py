@@ -187,12 +187,13 @@ class Facts:
         interpreters = {
             one.key: one for each in divided.stale for one in each.directory.interpreters
         }
-        modules: dict[tuple[str, str, str], set[str]] = {}
+        modules: dict[tuple[str, str, str], dict[str, str]] = {}
         for each in divided.stale:
             if each.dropin.module not in each.directory.refused:
                 for key in each.directory.seen_by[each.dropin.module]:
                     of = key, each.directory.package, each.owner
-                    modules.setdefault(of, set()).add(each.dropin.module)
+                    path = each.directory.paths[each.dropin.module]
+                    modules.setdefault(of, {})[each.dropin.module] = path
         jobs = [
             (interpreters[of[0]], Job(*of, tuple(sorted(names)))) for of, names in modules.items()
         ]
@@ -205,7 +206,10 @@ class Facts:
         )
         loading.join()
         for job, imported in done.items():
-            self._recorded[job.interpreter].note_owner(job.package, job.owner, imported.observed)
+            # Their own files are known by their content: the same may be installed once more.
+            own = modules[job.interpreter, job.package, job.owner].values()
+            observed = imported.observed._replace(files=imported.observed.files - set(own))
+            self._recorded[job.interpreter].note_owner(job.package, job.owner, observed)
         return {
             (job.interpreter, module): references.only_reachable(job.interpreter, module, outcome)
             for job, imported in done.items()

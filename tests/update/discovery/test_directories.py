@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from dropin_cache.update.state.dependencies import Memory
-
 import command_line
 from conftest import NOBODY, Tree
 from dropin_cache._cachefile import read_cache_file
@@ -20,16 +18,12 @@ from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin, Fingerprint
 from dropin_cache._scan import Dropin
 from dropin_cache.errors import UntrustedError
-from dropin_cache.update.discovery import dropin_files
 from dropin_cache.update.discovery.directories import Survey, Target
-from dropin_cache.update.discovery.owners import Owners
-from dropin_cache.update.facts import Knowledge
+from dropin_cache.update.discovery.interpreters import interpreter_of
+from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.importing.importer import Probe
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
-from dropin_cache.update.sandbox.choice import Confinement, Unconfined
-from dropin_cache.update.state.ledger import Ledger, location
 from environments import environment
 from updates import Done, run
 
@@ -235,7 +229,7 @@ class TestRefused:
         assert ["one", "three"] == done.imported == cached(plugins(app))
         assert run(app).alone
         target.write_text("'Changed.'")
-        assert ["three"] == run(app).imported
+        assert ["one", "three"] == run(app).imported  # nobody's, as the other is
 
 
 class TestOneDirectory:
@@ -325,7 +319,7 @@ class TestGone:
         """Where drop-ins are left that this interpreter cannot use, another may use them."""
         run(app)
         if not known:
-            shutil.rmtree(location())
+            shutil.rmtree(state_directory())
         (app.path / "app" / "__init__.py").unlink()
         (plugins(app) / "__init__.py").unlink()
         app.write("app.py")
@@ -379,26 +373,24 @@ class TestSurvey:
     """A look at directories without rules to obey."""
 
     @pytest.fixture
-    def probe(self, app: Tree) -> Iterator[Probe]:
-        """An interpreter that imports from the tree."""
-        ledger = Ledger(None, Files(enforced=False))
+    def target(self, app: Tree) -> Target:
+        """The package as an interpreter sees it that imports from the tree."""
         paths = [str(app.path), str(app.path / "other")]
-        memory = Memory(ledger, sys.executable, paths)
-        with Probe(sys.executable, paths, [], 60, Confinement(Unconfined), memory, None) as found:
-            yield found
+        interpreter = interpreter_of(sys.executable, paths, [])
+        search_path = (str(plugins(app)), str(plugins(app, "other")))
+        return Target("app.plugins", search_path, interpreter, tuple(paths))
 
     def survey(self, *, trusted: bool = False) -> Survey:
         """Return a survey for a user, or one that opens what it relies on."""
-        ledger, files = Ledger(None, Files(enforced=False)), Files(enforced=False)
-        return Survey(ledger, trusted=trusted, files=files, loose=files)
+        files = Files(enforced=False)
+        return Survey({}, trusted=trusted, files=files, unchecked=files)
 
-    def test_places(self, app: Tree, probe: Probe) -> None:
+    def test_directories(self, app: Tree, target: Target) -> None:
         """Directories are known by their paths, and hold what they hold."""
-        target = Target("app.plugins", probe.locate("app.plugins"), probe)
         with self.survey() as survey:
-            one, two = survey.places([target])
+            one, two = survey.plugin_directories([target])
             assert [str(plugins(app)), str(plugins(app, "other"))] == [
-                path for path, _ in survey.directories([target]) if os.path.isdir(path)
+                path for path, _ in survey.trusted_directories([target])
             ]
         assert (str(plugins(app)), str(plugins(app)), str(app.path)) == (
             one.directory,
@@ -406,56 +398,57 @@ class TestSurvey:
             one.import_root,
         )
         assert (("__init__.py", "one.py"), ("two.py",)) == (one.names, two.names)
-        assert {"app.plugins.two": [probe]} == two.seen_by
+        assert {"app.plugins.two": (target.interpreter.key,)} == two.seen_by
+        assert {"app.plugins.two": f"{plugins(app, 'other')}/two.py"} == two.paths
         assert (None, {}) == (one.refusal, one.refused)
 
-    def test_archive(self, app: Tree, probe: Probe) -> None:
+    def test_two_interpreters(self, target: Target) -> None:
+        """What several interpreters see is seen by each, in their order."""
+        other = interpreter_of("/other", [], [])
+        targets = [target, target._replace(interpreter=other)]
+        with self.survey() as survey:
+            one, two = survey.plugin_directories(targets)
+        assert {"app.plugins.one": (target.interpreter.key, other.key)} == one.seen_by
+        assert (target.interpreter, other) == one.interpreters == two.interpreters
+
+    def test_archive(self, app: Tree, target: Target) -> None:
         """What is in an archive has no place for a cache."""
         archive = shutil.make_archive(str(app.path / "archive"), "zip", app.path / "other")
-        target = Target("app.plugins", (archive + "/app/plugins",), probe)
-        with self.survey() as survey:
-            assert [] == survey.places([target])
+        target = target._replace(search_path=(archive + "/app/plugins",))
+        for trusted in (False, True):
+            with self.survey(trusted=trusted) as survey:
+                assert [] == survey.plugin_directories([target])
 
-    def test_remains(self, app: Tree, probe: Probe) -> None:
+    def test_remains(self, app: Tree, target: Target) -> None:
         """Of a package that is not installed, what is left is looked for."""
+        target = target._replace(search_path=None)
         with self.survey() as survey:
-            assert [] == survey.places([Target("app.plugins", None, probe)])
+            assert [] == survey.plugin_directories([target])
             (plugins(app, "other") / "two.py").unlink()
             entry = CachedDropin("app.plugins.two", None)
             (plugins(app, "other") / CACHE).write_bytes(encode([entry]))
-            (place,) = survey.places([Target("app.plugins", None, probe)])
-        assert (str(plugins(app, "other")), ()) == (place.directory, place.dropins)
+            (found,) = survey.plugin_directories([target])
+        assert (str(plugins(app, "other")), ()) == (found.directory, found.dropins)
 
-    def test_link_vanishes(self, app: Tree, probe: Probe) -> None:
-        """A drop-in that goes away while it is looked at is none."""
-        target = Target("app.plugins", probe.locate("app.plugins"), probe)
+    def test_remains_of_this_interpreter(self, app: Tree, target: Target) -> None:
+        """What only this interpreter wrote goes, though plugin modules are there."""
+        entry = CachedDropin("app.plugins.one", None)
+        (plugins(app) / CACHE).write_bytes(encode([entry]))
+        files = Files(enforced=False)
+        for keys, expected in ({"key"}, 0), ({target.interpreter.key}, 1):
+            written = {str(plugins(app)): list(keys)}
+            with Survey(written, trusted=False, files=files, unchecked=files) as survey:
+                found = survey.plugin_directories([target._replace(search_path=None)])
+                assert expected == len(found)
+
+    def test_link_vanishes(self, app: Tree, target: Target) -> None:
+        """A plugin module that goes away while it is looked at is none."""
         with self.survey(trusted=True) as survey:
-            place, _ = survey.places([target])
+            found, _ = survey.plugin_directories([target])
             (plugins(app) / "gone.py").symlink_to("nowhere")
-            gone = Dropin("gone", "app.plugins.gone", f"{place.handle}/gone.py")
-            assert place.dropins == survey._joined(place, probe, [gone]).dropins
-
-    def test_directory_vanishes(self, app: Tree, probe: Probe) -> None:
-        """The cache of a directory that goes away is gone."""
-        target = Target("app.plugins", probe.locate("app.plugins"), probe)
-        with self.survey() as survey:
-            place, _ = survey.places([target])
-        shutil.rmtree(app.path / "app")
-        ledger = Ledger(None, Files(enforced=False))
-        knowledge = Knowledge(ledger, Owners(None), nothing, force=False)
-        assert (None, None, "it is new") == knowledge.cached(place)
-
-
-class TestContents:
-    """Names in directories."""
-
-    def test_vanishes(self, tmp_path: Path) -> None:
-        """A directory that goes away meanwhile holds nothing."""
-        (tmp_path / "gone").mkdir()
-        with os.scandir(tmp_path) as entries:
-            (entry,) = entries
-        (tmp_path / "gone").rmdir()
-        assert not dropin_files._holds_only_a_cache(entry)
+            gone = Dropin("gone", "app.plugins.gone", f"{found.handle}/gone.py")
+            joined = survey._joined(found, target.interpreter, [gone])
+        assert found.dropins == joined.dropins
 
 
 def nothing(*_: object) -> None:

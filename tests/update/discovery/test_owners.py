@@ -16,8 +16,8 @@ import pytest
 
 from command_line import no_process_left
 from conftest import missing, run_python
-from dropin_cache.update.discovery import distributions, owners
-from dropin_cache.update.discovery.owners import Owner, Owners
+from dropin_cache.update.discovery import owners
+from dropin_cache.update.discovery.owners import Owner, Owners, key_of, name_in
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="rpm --root is root's")
 
@@ -102,8 +102,10 @@ class TestDpkg:
         """A path through a symbolic link leads to the package of what is there."""
         place = os.path.dirname(dpkg_path())
         (tmp_path / "link").symlink_to(place)
+        (tmp_path / "query").symlink_to(f"{place}/dpkg-query")
 
-        assert Owner("dpkg", "dpkg") == Owners().owner_of(f"{tmp_path}/link/dpkg-query")
+        for path in ("link/dpkg-query", "query"):
+            assert Owner("dpkg", "dpkg") == Owners().owner_of(f"{tmp_path}/{path}")
 
     def test_gone(self, packages: Packages) -> None:
         """A file that is gone still has a package."""
@@ -265,6 +267,54 @@ class TestNobody:
         assert Owner("app", "rpm") == Owners(str(tmp_path)).owner_of("/app.py")
 
 
+class TestBatches:
+    """Many files, asked about at once."""
+
+    @pytest.fixture
+    def database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A system with a database of RPM's, and a tool that says in which package a file is.
+
+        It says two lines of what is called `shared`, as RPM does where two packages have a file, and
+        logs its command lines.
+        """
+        (tmp_path / "var/lib/rpm").mkdir(parents=True)
+        (tmp_path / "var/lib/rpm/rpmdb.sqlite").touch()
+        program = f"""
+        while [ "$1" != -- ]; do shift; done; shift
+        echo $# >> {tmp_path}/log
+        for file; do
+            case $file in
+                *shared*) echo one; echo two;;
+                *none*) echo "file $file is not owned by any package";;
+                *) echo "of${{file##*/}}";;
+            esac
+        done
+        """
+        monkeypatch.setattr(owners, "_RPM", tool(tmp_path, "rpm", program))
+        return tmp_path
+
+    def test_one_by_one_in_order(self, database: Path) -> None:
+        """RPM is asked in batches, and each answer is that of its file."""
+        paths = [f"/usr/lib/{'none' if number % 7 == 0 else number}.py" for number in range(300)]
+        paths = list(dict.fromkeys(paths))
+        found = Owners(str(database)).owners_of(paths)
+
+        assert {
+            path: None if "none" in path else Owner(f"of{os.path.basename(path)}", "rpm")
+            for path in paths
+        } == found
+        assert ["256", str(len(paths) - 256)] == (database / "log").read_text().split()
+
+    def test_several(self, database: Path) -> None:
+        """Where a file has several owners, the first is told, and nobody is mistaken for another."""
+        paths = ["/usr/a.py", "/usr/shared.py", "/usr/b.py", "/usr/none"]
+        found = Owners(str(database)).owners_of(paths)
+
+        expected = [Owner("ofa.py", "rpm"), Owner("one", "rpm"), Owner("ofb.py", "rpm"), None]
+        assert expected == [found[path] for path in paths]
+        assert ["4", "1", "1", "1", "1"] == (database / "log").read_text().split()
+
+
 SPEC = """
 Name: dropin-app
 Version: 1
@@ -412,119 +462,57 @@ class TestPip:
 
         assert expected == Owners(str(packages.path)).owners_of(expected, ["/lib"])
 
+    def test_several(self, tmp_path: Path) -> None:
+        """A file that several distributions claim has all of them as its owner."""
+        for name in ("b", "a"):
+            (tmp_path / f"{name}-1.dist-info").mkdir()
+            (tmp_path / f"{name}-1.dist-info/RECORD").write_text("app.py,,\n")
+        path = str(tmp_path / "app.py")
 
-class TestDistributions:
-    """The metadata, good and bad."""
+        assert Owner("a, b", "pip") == Owners().owner_of(path, [str(tmp_path)])
 
-    @pytest.fixture
-    def site(self, tmp_path: Path) -> Path:
-        """An import root."""
-        return tmp_path
 
-    def write(self, site: Path, directory: str, **files: str) -> Path:
-        """Write metadata."""
-        (site / directory).mkdir()
-        for name, text in files.items():
-            (site / directory / name.replace("PKG_INFO", "PKG-INFO")).write_bytes(text.encode())
-        return site / directory
+class TestStillOwns:
+    """Whether a package still has a file, without asking about all."""
 
-    def owner(self, site: Path, path: str = "app.py") -> str | None:
-        """Return who installed a file of an import root."""
-        file = str(site / path)
-        return distributions.distributions([file], [str(site)]).get(file)
+    def test_list(self, packages: Packages) -> None:
+        """dpkg's list of its files tells, whole lines of it, for each architecture."""
+        packages.install("app", "/usr/lib/app.py")
+        packages.install("lib", "/usr/lib/lib.py", architecture="arm64")
+        known = Owners(str(packages.path))
+        expected = {
+            ("dpkg app", "/usr/lib/app.py"): True,
+            ("dpkg app", "/usr/lib/app.p"): False,
+            ("dpkg app", "usr/lib/app.py"): False,
+            ("dpkg app", "/usr/lib/lib.py"): False,
+            ("dpkg lib", "/usr/lib/lib.py"): True,
+            ("dpkg none", "/usr/lib/app.py"): False,
+        }
 
-    def test_name(self, site: Path) -> None:
-        """The name is the one in the metadata, whatever follows it there."""
-        text = "Metadata-Version: 2.1\r\nname:  My.App \r\nVersion: 1\r\n\r\nName: other\r\n"
-        self.write(site, "my_app-1.dist-info", RECORD="app.py,,\r\n", METADATA=text)
+        assert expected == {question: known.still_owns(*question) for question in expected}
 
-        assert "My.App" == self.owner(site)
+    @pytest.mark.parametrize(
+        "key", ["", "local /usr/lib", "pip app", "rpm app", "dpkg app, bpp: /usr/lib/app.py"]
+    )
+    def test_others(self, packages: Packages, key: str) -> None:
+        """Of all others it cannot be told."""
+        packages.install("app", "/usr/lib/app.py")
 
-    @pytest.mark.parametrize("metadata", ["", "Version: 1\n\nName: other\n", "Name:\nVersion: 1\n"])
-    def test_no_name(self, site: Path, metadata: str) -> None:
-        """Without one it is the one in the directory's name."""
-        self.write(site, "my_app-1.dist-info", RECORD="app.py,,\n", METADATA=metadata)
+        assert not Owners(str(packages.path)).still_owns(key, "/usr/lib/app.py")
 
-        assert "my_app" == self.owner(site)
 
-    @pytest.mark.parametrize("name", ["a\x1b[31mb", "-a", "a_", "a/b", "a\u00e4b", "\u212ai\u017f"])
-    def test_bad_name(self, site: Path, name: str) -> None:
-        """What cannot be a name is none."""
-        self.write(site, "app-1.dist-info", RECORD="app.py,,\n", METADATA=f"Name: {name}\n")
+class TestKeyOf:
+    """What tells owners apart."""
 
-        assert None is self.owner(site)
+    def test_keys(self) -> None:
+        """A package is one owner, a file of several is one by itself, the rest of a root another."""
+        owners_of = [Owner("app", "dpkg"), Owner("a, b", "pip"), None]
+        keys = [key_of(owner, "/root/x.py", "/root") for owner in owners_of]
 
-    def test_egg(self, site: Path) -> None:
-        """In an older layout the files are relative to the metadata, and are plain lines."""
-        text = "../a, b.py\n../../outside.py\nPKG-INFO\n"
-        egg = self.write(site, "App-1.egg-info", PKG_INFO="Name: App\n")
-        (egg / "installed-files.txt").write_text(text)
+        assert ["dpkg app", "pip a, b: /root/x.py", "local /root"] == keys
+        assert ["app", "a, b", None] == list(map(name_in, keys))
 
-        assert ["App", "App", None] == [
-            self.owner(site, name) for name in ("a, b.py", "../outside.py", "app.py")
-        ]
-
-    def test_egg_file(self, site: Path) -> None:
-        """A distribution that is a file, as Debian has them, lists nothing."""
-        (site / "App-1.egg-info").write_text("Name: App\n")
-
-        assert None is self.owner(site)
-
-    def test_spellings(self, site: Path) -> None:
-        """The same file may be spelt in several ways, here and there."""
-        self.write(site, "app-1.dist-info", RECORD=f"x/../app.py,,\n{site}/b.py,,\n")
-        paths = [f"{site}/app.py", f"{site}/x/../app.py", f"{site}//b.py"]
-
-        assert dict.fromkeys(paths, "app") == distributions.distributions(paths, [str(site)])
-
-    def test_first(self, site: Path) -> None:
-        """Of several distributions with a file, the first one counts."""
-        for name in "abc":
-            self.write(site, f"{name}-1.dist-info", RECORD="app.py,,\n")
-
-        assert "a" == self.owner(site)
-
-    def test_bad_lines(self, site: Path) -> None:
-        """A line that cannot be understood does not hide the others."""
-        text = f'"{"x" * 200_000}",,\na\rb,,\n\0,,\n\n"\n\ud800'.encode("utf-8", "surrogatepass")
-        egg = self.write(site, "app-1.dist-info")
-        (egg / "RECORD").write_bytes(text + b"\xff,,\napp.py,,\n")
-
-        assert "app" == self.owner(site)
-
-    def test_no_regular_file(self, site: Path) -> None:
-        """What is no regular file is not read, and holds nobody up."""
-        egg = self.write(site, "app-1.dist-info")
-        os.mkfifo(egg / "RECORD")
-        assert None is self.owner(site)
-
-        writer = os.open(egg / "RECORD", os.O_RDWR)
-        try:
-            os.write(writer, b"app.py,,\n")
-            assert None is self.owner(site)
-        finally:
-            os.close(writer)
-
-    def test_too_large(self, site: Path) -> None:
-        """What is larger than any real file is not read."""
-        egg = self.write(site, "app-1.dist-info", RECORD="app.py,,\n")
-        os.truncate(egg / "RECORD", distributions._MAX_SIZE)
-        assert "app" == self.owner(site)
-
-        os.truncate(egg / "RECORD", distributions._MAX_SIZE + 1)
-        assert None is self.owner(site)
-
-    def test_image(self, site: Path) -> None:
-        """In an image, paths and import roots are inside it."""
-        (site / "lib").mkdir()
-        self.write(site / "lib", "app-1.dist-info", RECORD="app.py,,\n")
-        egg = self.write(site / "lib", "egg-1.egg-info")
-        (egg / "installed-files.txt").write_text("../egg.py\n")
-        expected = {"/lib/app.py": "app", "/lib/egg.py": "egg"}
-
-        assert expected == distributions.distributions(list(expected), ["/lib"], str(site))
-
-    @pytest.mark.parametrize("root", ["/nonexistent", "/\0"])
-    def test_no_import_root(self, root: str) -> None:
-        """An import root that cannot be listed holds nothing."""
-        assert {} == distributions.distributions(["/app.py"], [root])
+    @pytest.mark.parametrize("key", ["", "none app.interfaces", "local dpkg x"])
+    def test_no_name(self, key: str) -> None:
+        """Only a package has a name."""
+        assert None is name_in(key)

@@ -22,10 +22,11 @@ from command_line import (
     unprivileged,
 )
 from conftest import Tree
+from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.files.lock import lock
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state import ledger as ledger_module
-from dropin_cache.update.state.ledger import DirectoryRecord, Ledger, digest, location, stamp_of
+from dropin_cache.update.state.ledger import DirectoryRecord, Ledger, digest
 from updates import run
 
 ROOT = os.geteuid() == 0
@@ -80,15 +81,15 @@ class TestUpdate:
     def test_not_written_again(self, app: Tree) -> None:
         """A run that finds nothing new leaves it alone."""
         run(app)
-        before = os.stat(f"{location()}/ledger")
+        before = os.stat(f"{state_directory()}/ledger")
         run(app)
-        after = os.stat(f"{location()}/ledger")
+        after = os.stat(f"{state_directory()}/ledger")
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
     def test_check_writes_nothing(self, app: Tree) -> None:
         """A check does not even keep what it has found out."""
         run(app, write=False)
-        assert not os.path.lexists(location())
+        assert not os.path.lexists(state_directory())
 
     @pytest.mark.parametrize(
         "damage",
@@ -98,7 +99,7 @@ class TestUpdate:
             lambda file: file.write_bytes(file.read_bytes()[:-100]),
             lambda file: file.write_bytes(file.read_bytes() + b"\n"),
             lambda file: file.write_bytes(file.read_bytes().replace(b"one", b"two", 1)),
-            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 2 ", b"ledger 3 ")),
+            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 3 ", b"ledger 2 ")),
             lambda file: file.write_bytes(b"\xff" * 1000),
             lambda file: os.truncate(file, ledger_module.MAX_SIZE + 100),
             lambda file: (file.unlink(), file.mkdir()),
@@ -113,7 +114,7 @@ class TestUpdate:
     def test_damaged(self, app: Tree, damage: Callable[[Path], object]) -> None:
         """One that cannot be used means that everything is imported, and no error."""
         first = run(app)
-        damage(Path(location()) / "ledger")
+        damage(Path(state_directory()) / "ledger")
         done = run(app)
         assert (["one", "two"], ["unchanged"]) == (done.imported, list(done.states.values()))
         assert {"it is new"} == set(done.changes.values())
@@ -123,7 +124,7 @@ class TestUpdate:
         """Nor does it matter what a valid checksum belongs to."""
         run(app)
         body = b"[" * 100_000
-        file = Path(location()) / "ledger"
+        file = Path(state_directory()) / "ledger"
         version = file.read_bytes().partition(b"\n")[0].rpartition(b" ")[0]
         file.write_bytes(b"%s %s\n%s\n" % (version, digest(body).encode(), body))
         assert ["one", "two"] == run(app).imported
@@ -134,22 +135,22 @@ class TestUpdate:
     def test_of_others(self, app: Tree, path: str) -> None:
         """What others could have written is not believed, nor written to."""
         run(app)
-        os.chmod(os.path.join(location(), path), 0o666 if path else 0o777)
-        before = (Path(location()) / "ledger").read_bytes()
+        os.chmod(os.path.join(state_directory(), path), 0o666 if path else 0o777)
+        before = (Path(state_directory()) / "ledger").read_bytes()
         assert ["one", "two"] == run(app).imported
         if not path:
-            assert before == (Path(location()) / "ledger").read_bytes()
+            assert before == (Path(state_directory()) / "ledger").read_bytes()
             assert ["one", "two"] == run(app).imported
 
     def test_no_place(self, app: Tree) -> None:
         """Where it cannot be, everything is imported each time."""
-        Path(location()).parent.mkdir(parents=True, exist_ok=True)
-        Path(location()).write_text("in the way")
+        Path(state_directory()).parent.mkdir(parents=True, exist_ok=True)
+        Path(state_directory()).write_text("in the way")
         try:
             for _ in range(2):
                 assert ["one", "two"] == run(app).imported
         finally:
-            Path(location()).unlink()
+            Path(state_directory()).unlink()
 
     def test_read_only(self, app: Tree) -> None:
         """So it is where nothing can be written, and that is no error."""
@@ -209,7 +210,7 @@ class TestUpdate:
     def test_interpreter_that_went(self, app: Tree) -> None:
         """What is known of an interpreter goes with it."""
         run(app)
-        ledger = Path(location()) / "ledger"
+        ledger = Path(state_directory()) / "ledger"
 
         def change(content: Any) -> None:
             (record,) = content["interpreters"].values()
@@ -325,51 +326,3 @@ class TestLedger:
         (tmp_path / "ledger" / "other").touch()
         ledger.remove()
         assert ["other"] == os.listdir(tmp_path / "ledger")
-
-
-class TestLocation:
-    """Where it lies."""
-
-    def test_root(self) -> None:
-        """For root it is one for the machine, for others one in their homes."""
-        if ROOT:
-            assert "/var/lib/dropin-cache" == location()
-        else:
-            assert os.path.join(os.environ["XDG_STATE_HOME"], "dropin-cache") == location()
-
-    @pytest.mark.parametrize("value", ["", "relative"])
-    def test_no_state_home(self, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without a usable XDG_STATE_HOME it is the default of that."""
-        monkeypatch.setenv("HOME", "/home/of/a/user")
-        with unprivileged():
-            monkeypatch.setenv("XDG_STATE_HOME", value)
-            assert "/home/of/a/user/.local/state/dropin-cache" == location()
-            monkeypatch.setenv("XDG_STATE_HOME", "/state")
-            assert "/state/dropin-cache" == location()
-
-
-class TestStampOf:
-    """What tells whether something has changed."""
-
-    def test_file(self, tmp_path: Path) -> None:
-        """Of a file it is size, times and inode."""
-        file = tmp_path / "file"
-        file.write_text("text")
-        status = file.stat()
-        expected = [4, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        assert expected == stamp_of(str(file))
-
-    def test_directory(self, tmp_path: Path) -> None:
-        """The size of a directory says nothing."""
-        assert 0 == stamp_of(str(tmp_path))[0]
-
-    def test_in_an_archive(self, tmp_path: Path) -> None:
-        """Of what is in an archive it is the archive's."""
-        (tmp_path / "archive.zip").touch()
-        expected = stamp_of(str(tmp_path / "archive.zip"))
-        assert expected == stamp_of(str(tmp_path / "archive.zip" / "a" / "b.py"))
-
-    @pytest.mark.parametrize("path", ["/nonexistent", "/a\0b"])
-    def test_nothing(self, path: str) -> None:
-        """Where there is nothing, there is none."""
-        assert None is stamp_of(path)

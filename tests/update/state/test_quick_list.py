@@ -23,7 +23,7 @@ from updates import SETTLED
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's runs note anything")
 
-LIST = Path(_quick.PLACE, _quick.NAME)
+LIST = Path(_quick.STATE_DIRECTORY, _quick.NAME)
 
 
 @pytest.fixture(autouse=True)

@@ -85,6 +85,11 @@ class Owners:
         self._root = "" if root is None else os.path.abspath(root).rstrip("/")
         self._known: dict[tuple[str, tuple[str, ...]], Owner | None] = {}
 
+    @property
+    def in_image(self) -> bool:
+        """Whether another system is asked about than this one."""
+        return bool(self._root)
+
     def owner_of(self, path: str, import_roots: Sequence[str] = ()) -> Owner | None:
         """Return who installed a file, also if it is gone; None if nobody says so.
 
@@ -103,7 +108,11 @@ class Owners:
         new = [path for path in wanted if (path, roots) not in self._known]
         # A line break would look like the end of an answer, and NUL cannot be asked about.
         asked = [path for path in new if path.startswith("/") and not re.search(r"[\n\0]", path)]
-        systems = [path for path in asked if not path.startswith(_LOCAL)]
+        systems = [
+            path
+            for path in asked
+            if not all(name.startswith(_LOCAL) for name in self._other_names(path))
+        ]
         found = {path: Owner(name, "dpkg") for path, name in self._ask_dpkg(systems).items()}
         for path, name in self._ask_rpm([path for path in systems if path not in found]).items():
             found[path] = Owner(name, "rpm")

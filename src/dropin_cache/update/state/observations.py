@@ -30,7 +30,6 @@ UNSETTLED: Stamp = [-1, -1, -1, -1]
 """Matches nothing, so that the next run looks again."""
 
 _EXTENSION = ".so"
-_ABOVE = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/var/", "/tmp/")  # noqa: S108
 
 
 class Observed(NamedTuple):
@@ -83,22 +82,25 @@ class Look:
 
         Returns:
             A file or the directory of a package; of one without `__init__`, all there are,
-            separated by colons; empty if there is none.
+            separated by colons; empty if there is none. In front of it are the archives that are
+            searched before: what is in them only their stamps can tell.
         """
         name = module.rpartition(".")[2]
-        portions = []
+        archives, portions = "", []
         for directory in path:
+            if self._is_archive(directory):
+                archives += f"{directory}:{self.stamp(directory)}:"
             entries = self._listing(directory).get(name, ())
             if name in entries:  # no extension: a directory, mostly
                 inner = os.path.join(directory, name)
                 if self._listing(inner).get("__init__"):
-                    return inner
+                    return archives + inner
                 portions.append(inner)
             files = [entry for entry in entries if entry.endswith((".py", ".pyc", _EXTENSION))]
             # Extension modules, then sources, then bytecode.
             for entry in sorted(files, key=lambda entry: (not entry.endswith(_EXTENSION), entry)):
-                return os.path.join(directory, entry)
-        return ":".join(portions)
+                return archives + os.path.join(directory, entry)
+        return archives + ":".join(portions)
 
     def names_in(self, directory: str) -> str:
         """Return a digest of the names in a directory; empty if it cannot be listed."""
@@ -106,6 +108,11 @@ class Look:
         names = sorted(name for entries in listing.values() for name in entries)
         text = "\0".join(name for name in names if name not in {CACHE_NAME, "__pycache__"})
         return hashlib.sha256(os.fsencode(text)).hexdigest()[:16] if listing else ""
+
+    def _is_archive(self, path: str) -> bool:
+        """Tell whether something on a search path is a file, or lies in one."""
+        stamp = self.stamp(path)
+        return stamp is not None and not self._listing(path) and not os.path.isdir(path)
 
     def _listing(self, directory: str) -> dict[str, list[str]]:
         """Return the names in a directory, by what is before the first dot."""
@@ -134,9 +141,6 @@ class Noted(NamedTuple):
     listed: dict[str, str]
 
 
-NOTHING = Noted({}, {}, {}, {})
-
-
 def note(observed: Observed, roots: Iterable[str], since: int) -> Noted:
     """Find out in what state that is which imports have looked at.
 
@@ -146,10 +150,15 @@ def note(observed: Observed, roots: Iterable[str], since: int) -> Noted:
         since: When the imports began, nanoseconds since the epoch.
     """
     look = Look()
-    within = tuple(f"{root.rstrip('/')}/" for root in roots)
+    # Code often asks for the canonical path of its own file first.
+    names = [root.rstrip("/") for root in roots]
+    places = {place for name in names if name for place in (name, _canonical(name))}
+    within = tuple(f"{place}/" for place in places)
 
     def counts(path: str) -> bool:
-        return path.startswith(within) and os.path.basename(path) != CACHE_NAME
+        # An import root that is an archive is opened itself.
+        inside = path in places or path.startswith(within)
+        return inside and os.path.basename(path) != CACHE_NAME
 
     def settled(path: str) -> Stamp:
         stamp = look.stamp(path)
@@ -240,6 +249,13 @@ def unpack(packed: dict[str, Any]) -> list[Noted]:
             )
         )
     return found
+
+
+def _canonical(root: str) -> str:
+    try:
+        return os.path.realpath(root)
+    except ValueError:  # a child may name what no path can be
+        return root
 
 
 def stamp_of(path: str) -> Stamp:

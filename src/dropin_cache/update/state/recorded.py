@@ -26,6 +26,8 @@ from dropin_cache.update.state.observations import (
 )
 
 _NO_PACKAGE, _PORTION, _PACKAGE = range(3)  # what a directory of the plugin package's path is
+# Directories that are above everything; links on the way to an interpreter may lie right in one.
+_ABOVE = {"/", *("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var")}  # noqa: S108
 _PARTS = ("files", "roots", "decisive", "packages", "owners", "references")
 
 
@@ -115,7 +117,9 @@ class Recorded:
             return "it failed before, and something was installed or removed since"
         if failed is not None and failed != setting:
             return "it failed before, with other limits or in another sandbox"
-        return self._why(f"owner {package} {owner}")
+        name = f"owner {package} {owner}"
+        # Of a module that failed, it is told whose it is also where owners were not kept apart.
+        return self._why(name if name in self._noted else f"owner {package} ")
 
     def note_owner(self, package: str, owner: str, observed: Observed) -> None:
         """Keep what the imports of an owner's modules have looked at."""
@@ -137,7 +141,8 @@ class Recorded:
         if self._record["start"] is None:
             return
         wanted = [f"package {name}" for name in self._record["packages"]]
-        wanted += [f"owner {package} {owner}" for package, owner in owners]
+        for package, owner in owners:
+            wanted += [f"owner {package} {owner}", f"owner {package} "]
         references = {
             module: self._record["references"][module]
             for module in sorted(set(modules))
@@ -180,7 +185,7 @@ class Recorded:
         """List what an import may depend on: import roots, and the prefixes of programs."""
         programs = chain(self._interpreter.python)[::2]
         prefixes = [os.path.dirname(os.path.dirname(program)) for program in programs]
-        own = [prefix for prefix in prefixes if prefix != "/"]
+        own = [prefix for prefix in prefixes if prefix not in _ABOVE]
         return [*self._record["start"][0], *own, "/usr", "/opt"]
 
     def _layout(self, package: str) -> list[int]:

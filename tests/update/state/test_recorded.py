@@ -1,7 +1,8 @@
-"""What is remembered of an interpreter, and whether it still holds."""
+"""What the ledger has of an interpreter, and whether it still holds."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -12,17 +13,16 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from dropin_cache.update.state.dependencies import Memory
 
 from command_line import bare_environment, no_process_left, unprivileged
 from conftest import Tree
+from dropin_cache.update.discovery.interpreters import Start, interpreter_of
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.importing.records import Module, Start
 from dropin_cache.update.state.ledger import Ledger
+from dropin_cache.update.state.observations import Look, Observed
+from dropin_cache.update.state.recorded import Recorded
 from environments import environment
-from updates import SETTLED, run
-
-ROOT = os.geteuid() == 0
+from updates import ROOT, SETTLED, affected, own, run
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _nothing_left() -> Iterator[None]:
 
 @pytest.fixture
 def app(tree: Tree) -> Tree:
-    """A tree with an application whose drop-ins depend on a module in several ways."""
+    """A tree with an application whose plugin modules depend on a module in several ways."""
     tree.application()
     tree.write("dependency.py", "CONSTANT = 1")
     tree.write("app/middle.py", "import dependency")
@@ -50,6 +50,7 @@ def app(tree: Tree) -> Tree:
         tree.dropin(name)
         with (tree.path / "app" / "plugins" / f"{name}.py").open("a") as file:
             file.write(f"{statement}\n")
+        own(tree, name)
     return tree
 
 
@@ -103,14 +104,14 @@ class TestNothing:
         run(app)
         now = time.time_ns() + 10**9
         os.utime(app.path / "dependency.py", ns=(now, now))
-        assert DEPENDANTS == run(app).imported
-        assert DEPENDANTS == run(app).imported
+        assert affected(app, *DEPENDANTS) == run(app).imported
+        assert affected(app, *DEPENDANTS) == run(app).imported
 
     def test_forced(self, app: Tree) -> None:
         """Who asks for it gets everything imported."""
         run(app)
         done = run(app, force=True)
-        assert (ALL, {"this was asked for"}) == (done.imported, set(done.changes.values()))
+        assert (ALL, {"this was asked for"}) == (done.imported, set(done.reasons.values()))
         assert [] == run(app).imported
 
     def test_another_path(self, app: Tree) -> None:
@@ -119,7 +120,7 @@ class TestNothing:
         (app.path / "more").mkdir()
         done = run(app, app.path / "more")
         assert ALL == done.imported
-        assert {"other interpreters import it now"} == set(done.changes.values())
+        assert {"other interpreters import it now"} == set(done.reasons.values())
 
     @pytest.mark.skipif(ROOT, reason="root's interpreters do not look at the environment")
     def test_another_environment(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,10 +141,14 @@ class TestDropins:
         tree.application()
         for number in range(20):
             tree.dropin(f"d{number:02}")
+            own(tree, f"d{number:02}")
         assert 20 == len(run(tree).imported)
         change(tree.path / "app" / "plugins" / "d07.py")
         done = run(tree)
-        assert (["d07"], {"d07": "its file has changed"}) == (done.imported, done.changes)
+        assert (affected(tree, "d07"), {"d07": "its file has changed"}) == (
+            done.imported,
+            done.reasons,
+        )
         assert 20 == done.report.directories[0].modules
 
     def test_added_and_removed(self, app: Tree) -> None:
@@ -151,10 +156,10 @@ class TestDropins:
         run(app)
         app.dropin("added")
         done = run(app)
-        assert (["added"], {"added": "it is new"}) == (done.imported, done.changes)
+        assert (affected(app, "added"), {"added": "it is new"}) == (done.imported, done.reasons)
         (app.path / "app" / "plugins" / "other.py").unlink()
         done = run(app)
-        assert ([], {"other": "it is gone"}) == (done.imported, done.changes)
+        assert ([], {"other": "it is gone"}) == (done.imported, done.reasons)
         assert ["written"] == list(done.states.values())
         assert [] == run(app).imported
 
@@ -177,8 +182,8 @@ class TestDependencies:
         change(app.path / "dependency.py")
         done = run(app)
         why = f"what it imports has changed: {app.path}/dependency.py"
-        assert dict.fromkeys(DEPENDANTS, why) == done.changes
-        assert DEPENDANTS == done.imported
+        assert dict.fromkeys(DEPENDANTS, why) == done.reasons
+        assert affected(app, *DEPENDANTS) == done.imported
         assert [] == run(app).imported
 
     @pytest.mark.parametrize(
@@ -194,15 +199,15 @@ class TestDependencies:
         """So it is for what lies between."""
         run(app)
         edit(app.path / file)
-        assert expected == run(app).imported
+        assert affected(app, *expected) == run(app).imported
 
     def test_gone(self, app: Tree) -> None:
         """So it is where something is gone; the caches then say what is left."""
         run(app)
         (app.path / "dependency.py").unlink()
         done = run(app)
-        assert {f"what it imports is gone: {app.path}/dependency.py"} == set(done.changes.values())
-        assert DEPENDANTS == done.imported
+        assert {f"what it imports is gone: {app.path}/dependency.py"} == set(done.reasons.values())
+        assert affected(app, *DEPENDANTS) == done.imported
         (directory,) = done.report.directories
         assert [f"app.plugins.{name}" for name in DEPENDANTS] == [
             each.module for each in directory.broken
@@ -228,7 +233,10 @@ class TestDependencies:
         run(app)
         app.write("app/base.py", "from app.interfaces import IOther as IBase")
         done = run(app)
-        assert (["changing"], ["written"]) == (done.imported, list(done.states.values()))
+        assert (affected(app, "changing"), ["written"]) == (
+            done.imported,
+            list(done.states.values()),
+        )
 
     @pytest.mark.parametrize(
         "statement",
@@ -242,8 +250,10 @@ class TestDependencies:
         assert [] == run(app).imported
         app.write("missing/__init__.py")
         done = run(app)
-        assert ["other"] == done.imported
-        assert {"what it imports is found elsewhere now: missing"} == set(done.changes.values())
+        assert affected(app, "other") == done.imported
+        assert {"what it imports was missing and has appeared: missing"} == set(
+            done.reasons.values()
+        )
         assert [] == run(app).imported
 
     @pytest.mark.parametrize("statement", ["import app.missing", "from app import missing"])
@@ -255,8 +265,10 @@ class TestDependencies:
         assert [] == run(app).imported
         app.write("app/missing.py")
         done = run(app)
-        assert ["other"] == done.imported
-        assert {"what it imports is found elsewhere now: app.missing"} == set(done.changes.values())
+        assert affected(app, "other") == done.imported
+        assert {"what it imports was missing and has appeared: app.missing"} == set(
+            done.reasons.values()
+        )
         assert [] == run(app).imported
 
     def test_shadowed(self, app: Tree) -> None:
@@ -267,11 +279,11 @@ class TestDependencies:
         assert [] == run(app, app.path / "front").imported
         app.write("front/dependency/__init__.py", "CONSTANT = 2")
         done = run(app, app.path / "front")
-        assert DEPENDANTS == done.imported
-        assert {"what it imports is found elsewhere now: dependency"} == set(done.changes.values())
+        assert affected(app, *DEPENDANTS) == done.imported
+        assert {"what it imports is found elsewhere now: dependency"} == set(done.reasons.values())
         assert [] == run(app, app.path / "front").imported
         shutil.rmtree(app.path / "front" / "dependency")
-        assert DEPENDANTS == run(app, app.path / "front").imported
+        assert affected(app, *DEPENDANTS) == run(app, app.path / "front").imported
 
     def test_at_the_back(self, app: Tree) -> None:
         """One that is hidden itself matters to nobody."""
@@ -292,18 +304,18 @@ class TestDependencies:
         assert [] == run(app).imported
         with zipfile.ZipFile(archive, "a") as file:
             file.writestr("more.py", "")
-        assert ["other"] == run(app).imported
+        assert affected(app, "other") == run(app).imported
 
     def test_imported_by_an_earlier_one(self, app: Tree) -> None:
-        """What a function imports when another drop-in calls it is kept."""
+        """What a function imports when a neighbour of the same owner calls it is kept."""
         app.write("app/lazy.py", "def load():\n    import dependency")
         app.write("app/plugins/aaa.py", "import app.lazy\napp.lazy.load()")
         app.write("app/plugins/bbb.py", "import app.lazy")
         run(app)
         edit(app.path / "app" / "plugins" / "bbb.py")
-        assert ["bbb"] == run(app).imported
+        assert affected(app, "aaa", "bbb") == run(app).imported
         edit(app.path / "dependency.py")
-        assert sorted(["aaa", "bbb", *DEPENDANTS]) == run(app).imported
+        assert affected(app, "aaa", "bbb", *DEPENDANTS) == run(app).imported
 
 
 class TestFailures:
@@ -326,7 +338,7 @@ class TestFailures:
         run(app)
         app.write("another.py")
         second = run(app)
-        assert ["bad"] == second.imported
+        assert affected(app, "bad") == second.imported
         assert [False] == [each.news for each in second.report.directories[0].broken]
         bad.write_text("import missing  # still")
         third = run(app)
@@ -339,11 +351,11 @@ class TestFailures:
         app.write("unrelated-1.dist-info/METADATA")
         done = run(app)
         why = "it failed before, and something was installed or removed since"
-        assert (["bad"], {"bad": why}) == (done.imported, done.changes)
+        assert (affected(app, "bad"), {"bad": why}) == (done.imported, done.reasons)
         assert [] == run(app).imported
         app.write("missing.py")
         done = run(app)
-        assert ["bad"] == done.imported
+        assert affected(app, "bad") == done.imported
         assert () == done.report.directories[0].broken
 
     @pytest.mark.parametrize(
@@ -366,7 +378,7 @@ class TestFailures:
         assert [] == run(app).imported
         app.write("app/bad.py", "NAME = 1")
         done = run(app)
-        assert (["other"], ()) == (done.imported, done.report.directories[0].broken)
+        assert (affected(app, "other"), ()) == (done.imported, done.report.directories[0].broken)
 
     def test_dependency_appears(self, app: Tree) -> None:
         """So it is when what it lacked comes into a package."""
@@ -374,7 +386,7 @@ class TestFailures:
         assert 1 == len(run(app).report.directories[0].broken)
         app.write("app/late.py", "something = 1")
         done = run(app)
-        assert (["other"], ()) == (done.imported, done.report.directories[0].broken)
+        assert (affected(app, "other"), ()) == (done.imported, done.report.directories[0].broken)
 
     def test_mended(self, app: Tree) -> None:
         """So it is when it was mended itself."""
@@ -382,7 +394,7 @@ class TestFailures:
         run(app)
         bad.write_text("")
         done = run(app)
-        assert (["bad"], ()) == (done.imported, done.report.directories[0].broken)
+        assert (affected(app, "bad"), ()) == (done.imported, done.report.directories[0].broken)
 
 
 class TestInterpreters:
@@ -406,7 +418,7 @@ class TestInterpreters:
         change(other)
         done = run(app, **options)
         assert ALL == done.imported
-        assert {"the interpreter is new, or has changed"} == set(done.changes.values())
+        assert {"the interpreter is new, or has changed"} == set(done.reasons.values())
         assert [] == run(app, **options).imported
 
     def test_new_pth_file(self, app: Tree) -> None:
@@ -433,7 +445,7 @@ class TestPackages:
         (app.path / "more" / "app" / "plugins").mkdir()
         app.dropin("added", root="more")
         done = run(app, app.path / "more")
-        assert ["added"] == done.imported
+        assert affected(app, "added") == done.imported
         assert {
             str(app.path / "app" / "plugins"): "unchanged",
             str(app.path / "more" / "app" / "plugins"): "written",
@@ -458,7 +470,7 @@ class TestPackages:
         assert ["one"] == run(app, app.path / "more", **options).imported
         assert run(app, app.path / "more", **options).alone
         app.write("more/space/plugins/two.py")
-        assert ["two"] == run(app, app.path / "more", **options).imported
+        assert ["one", "two"] == sorted({"one", *run(app, app.path / "more", **options).imported})
 
     def test_installed(self, app: Tree) -> None:
         """One that was not there is looked for again when something was installed."""
@@ -473,118 +485,169 @@ class TestPackages:
         assert run(app, **options).alone
 
 
-class TestMemory:
-    """The memory itself."""
+class TestRecorded:
+    """What the ledger has, by itself."""
 
     @pytest.fixture
     def ledger(self) -> Ledger:
         """A ledger that is never saved."""
         return Ledger(None, Files(enforced=False))
 
-    def learn(self, ledger: Ledger, root: Path, graph: dict[str, Any], *modules: str) -> None:
-        """Have an interpreter tell who imports whom, as if it had just been asked."""
-        memory = Memory(ledger, sys.executable, [])
+    def recorded(self, ledger: Ledger, python: str = sys.executable) -> Recorded:
+        """Return what a new run finds in a ledger."""
+        ledger.interpreters = json.loads(json.dumps(ledger.interpreters))
         time.sleep(SETTLED)
-        memory.starting()
-        memory.note_start(Start((3, 11), True, (str(root), "/nonexistent"), (), ()))
-        memory.note_imports({name: Module(*node) for name, node in graph.items()})
-        memory.keep(modules)
+        return Recorded(ledger, interpreter_of(python, [], []), Look(), time.time_ns())
+
+    def learn(self, ledger: Ledger, *roots: str, python: str = sys.executable) -> Recorded:
+        """Return the same when the interpreter has just been asked."""
+        found = self.recorded(ledger, python)
+        found.note_start(Start((3, 11), zope=True, path=roots, files=(), packages=("app.plugins",)))
+        return found
 
     def test_nothing(self, ledger: Ledger) -> None:
         """At first nothing is known."""
-        memory = Memory(ledger, sys.executable, [])
-        assert (None, False) == (memory.start, memory.recent)
-        assert ... is memory.package("app.plugins")
-        assert "the interpreter is new, or has changed" == memory.why_stale("app.plugins.one")
-        memory.keep(["app.plugins.one"])
+        found = self.recorded(ledger)
+        assert (None, False, False) == (found.start, found.known, found.recent)
+        assert ... is found.package("app.plugins")
+        assert None is found.resolved("app.interfaces")
+        why = "the interpreter is new, or has changed"
+        assert why == found.why_stale("app.plugins", "pip app", None, "")
+        found.keep([("app.plugins", "pip app")], ["app.interfaces"])
         assert {} == ledger.interpreters
 
-    def test_keeps_what_counts(self, ledger: Ledger, tmp_path: Path) -> None:
-        """Only what a module depends on is kept, and the packages around that."""
-        for name in ("one", "two", "three", "four"):
-            (tmp_path / f"{name}.py").touch()
-        graph = {
-            "one": (str(tmp_path / "one.py"), ("two",)),
-            "two": (str(tmp_path / "two.py"), ("three", "one")),
-            "three": (str(tmp_path / "three.py"), ()),
-            "four": (str(tmp_path / "four.py"), ("one",)),
-        }
-        self.learn(ledger, tmp_path, graph, "one", "unknown.one")
-        (record,) = ledger.interpreters.values()
-        assert {"one", "two", "three"} == set(record["modules"])
+    def test_start(self, ledger: Ledger, tmp_path: Path) -> None:
+        """What an interpreter answered holds until something that decides about it changes."""
+        first = self.learn(ledger, str(tmp_path), "/nonexistent")
+        first.keep([], [])
+        second = self.recorded(ledger)
+        assert (first.start, True, True) == (second.start, second.known, second.recent)
+        (tmp_path / "module.py").touch()
+        third = self.recorded(ledger)
+        assert (first.start, True, False) == (third.start, third.known, third.recent)
+        third.keep([], [])
+        assert self.recorded(ledger).recent
+        (tmp_path / "more.pth").touch()
+        fourth = self.recorded(ledger)
+        assert (None, True, False) == (fourth.start, fourth.known, fourth.recent)
+
+    def test_packages(self, ledger: Ledger, tmp_path: Path) -> None:
+        """Where a plugin package is holds as long as its directories belong to it as before."""
+        place = tmp_path / "app" / "plugins"
+        place.mkdir(parents=True)
+        first = self.learn(ledger, str(tmp_path))
+        observed = Observed(names=frozenset([("app", (str(tmp_path),))]))
+        first.note_package("app.plugins", (str(place),), observed)
+        first.note_package("none.at.all", None, Observed())
+        first.note_package("broken", (str(place),), Observed())
+        first.forget_package("broken")
+        first.forget_package("unknown")
+        assert ((str(place),), None, ...) == tuple(
+            map(first.package, ("app.plugins", "none.at.all", "broken"))
+        )
+        first.keep([], [])
+        assert (str(place),) == self.recorded(ledger).package("app.plugins")
+        (place / "__init__.py").touch()
+        assert ... is self.recorded(ledger).package("app.plugins")
+        (place / "__init__.py").unlink()
+        assert (str(place),) == self.recorded(ledger).package("app.plugins")
+        shutil.rmtree(place)
+        assert ... is self.recorded(ledger).package("app.plugins")
+
+    def test_owners(self, ledger: Ledger, tmp_path: Path) -> None:
+        """Each owner has what its imports looked at; only what still counts is kept."""
+        for name in ("one", "two", "three"):
+            (tmp_path / f"{name}.txt").touch()
+        first = self.learn(ledger, str(tmp_path))
+        for name in ("one", "two", "three"):
+            observed = Observed(frozenset([f"{tmp_path}/{name}.txt"]))
+            first.note_owner("app.plugins", f"pip {name}", observed)
+        first.keep([("app.plugins", "pip one"), ("app.plugins", "pip two")], [])
+        edit(tmp_path / "one.txt")
+        second = self.recorded(ledger)
+        assert (f"what it imports has changed: {tmp_path}/one.txt", None, "it is new") == tuple(
+            second.why_stale("app.plugins", f"pip {name}", None, "")
+            for name in ("one", "two", "three")
+        )
+        assert "it is new" == second.why_stale("other.plugins", "pip two", None, "")
+        assert str(tmp_path / "two.txt") in second.paths()
+
+    def test_failed(self, ledger: Ledger, tmp_path: Path) -> None:
+        """What failed is tried again with another setting, and when anything was installed."""
+        first = self.learn(ledger, str(tmp_path))
+        first.note_owner("app.plugins", "pip one", Observed())
+        first.keep([("app.plugins", "pip one")], [])
+        second = self.recorded(ledger)
+        assert None is second.why_stale("app.plugins", "pip one", "none 30", "none 30")
+        assert "it failed before, with other limits or in another sandbox" == second.why_stale(
+            "app.plugins", "pip one", "none 30", "none 60"
+        )
+        (tmp_path / "new.py").touch()
+        third = self.recorded(ledger)
+        assert None is third.why_stale("app.plugins", "pip one", None, "")
+        assert "it failed before, and something was installed or removed since" == third.why_stale(
+            "app.plugins", "pip one", "none 30", "none 30"
+        )
+
+    def test_references(self, ledger: Ledger, tmp_path: Path) -> None:
+        """Which interfaces can be reached is kept for the modules that anybody refers to."""
+        file = tmp_path / "interfaces.py"
+        file.touch()
+        first = self.learn(ledger, str(tmp_path))
+        for name in ("interfaces", "former"):
+            observed = Observed(frozenset([str(file)]))
+            first.note_resolved(name, {"IOne": True, "ITwo": False}, observed)
+        first.keep([], ["interfaces", "unknown"])
+        second = self.recorded(ledger)
+        assert {"IOne": True, "ITwo": False} == second.resolved("interfaces")
+        assert (None, None) == (second.resolved("former"), second.resolved("unknown"))
+        edit(file)
+        assert None is self.recorded(ledger).resolved("interfaces")
 
     def test_environment(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         """For users, the environment makes another interpreter of the same program."""
         with unprivileged():
-            before = Memory(ledger, sys.executable, []).key
+            before = interpreter_of(sys.executable, [], []).key
             monkeypatch.setenv("UNRELATED", "1")
-            assert before == Memory(ledger, sys.executable, []).key
+            assert before == interpreter_of(sys.executable, [], []).key
             monkeypatch.setenv("PYTHONPATH", "/more")
-            after = Memory(ledger, sys.executable, []).key
+            after = interpreter_of(sys.executable, [], []).key
             assert before != after
-        assert ROOT == (after != Memory(ledger, sys.executable, []).key)
+        assert ROOT == (after != interpreter_of(sys.executable, [], []).key)
 
     @pytest.mark.parametrize("root", ["/nonexistent/\0", "/nonexistent/\ud800", ""])
     def test_no_path(self, ledger: Ledger, tmp_path: Path, root: str) -> None:
         """A path that a child cannot have imported from, whatever it says, is not there."""
-        memory = Memory(ledger, sys.executable, [])
-        memory.note_start(Start((3, 11), True, (str(tmp_path), root), (), ()))
-        memory.keep(["app.plugins.one"])
-        assert None is ledger.interpreters[memory.key]["roots"][root]
-
-    def test_cycle(self, ledger: Ledger, tmp_path: Path) -> None:
-        """Modules that import each other change together."""
-        for name in ("one", "two"):
-            (tmp_path / f"{name}.py").touch()
-        graph = {
-            "one": (str(tmp_path / "one.py"), ("two",)),
-            "two": (str(tmp_path / "two.py"), ("one",)),
-        }
-        self.learn(ledger, tmp_path, graph, "one")
-        assert None is Memory(ledger, sys.executable, []).why_stale("two")
-        edit(tmp_path / "one.py")
-        why = f"what it imports has changed: {tmp_path}/one.py"
-        assert why == Memory(ledger, sys.executable, []).why_stale("two")
-
-    def test_root_that_went(self, ledger: Ledger, tmp_path: Path) -> None:
-        """A directory on the path that cannot be listed any more holds no modules."""
-        root = tmp_path / "root"
-        root.mkdir()
-        self.learn(ledger, root, {"missing": (False, ()), "space": (None, ())}, "missing", "space")
-        root.rmdir()
-        memory = Memory(ledger, sys.executable, [])
-        assert (False, None, None) == (
-            memory.recent,
-            memory.why_stale("missing"),
-            memory.why_stale("space"),
-        )
-
-    def test_module_elsewhere(self, ledger: Ledger, tmp_path: Path) -> None:
-        """A module that lies in no directory of the path is where it was."""
-        (tmp_path / "root").mkdir()
-        (tmp_path / "elsewhere.py").touch()
-        graph = {"elsewhere": (str(tmp_path / "elsewhere.py"), ()), "a.b": (False, ())}
-        self.learn(ledger, tmp_path / "root", graph, "elsewhere", "a.b")
-        (tmp_path / "root" / "new.py").touch()
-        memory = Memory(ledger, sys.executable, [])
-        assert (None, None) == (memory.why_stale("elsewhere"), memory.why_stale("a.b"))
-
-    def test_changed_between_two_children(self, ledger: Ledger, tmp_path: Path) -> None:
-        """What changed before the last child was started is as that one found it."""
-        file = tmp_path / "one.py"
-        file.touch()
-        graph = {"one": (str(file), ())}
-        self.learn(ledger, tmp_path, graph, "one")
-        edit(file)
-        self.learn(ledger, tmp_path, graph, "one")
-        assert None is Memory(ledger, sys.executable, []).why_stale("one")
+        found = self.learn(ledger, str(tmp_path), root)
+        found.note_owner("app.plugins", "pip one", Observed(names=frozenset([("a", (root,))])))
+        found.keep([("app.plugins", "pip one")], [])
+        (record,) = ledger.interpreters.values()
+        assert None is record["roots"][root]
+        assert None is self.recorded(ledger).why_stale("app.plugins", "pip one", None, "")
 
     def test_endless_links(self, ledger: Ledger, tmp_path: Path) -> None:
         """An interpreter that leads in a circle leads nowhere."""
         python = tmp_path / "python"
         python.symlink_to("python")
-        memory = Memory(ledger, str(python), [])
-        memory.note_start(Start((3, 11), True, (), (), ()))
-        memory.keep([])
+        self.learn(ledger, python=str(python)).keep([], [])
         (record,) = ledger.interpreters.values()
         assert {str(python), str(tmp_path.parent / "pyvenv.cfg")} == set(record["files"])
+
+    def test_prefixes(self, ledger: Ledger, tmp_path: Path) -> None:
+        """What counts is below import roots and the prefixes of each link on the way."""
+        for name, target in {
+            "a/bin/python": "../../b/c/bin/python",
+            "b/c/bin/python": "/x",
+        }.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True)
+            path.symlink_to(target)
+        found = self.learn(ledger, "/root", python=str(tmp_path / "a/bin/python"))
+        expected = ["/root", str(tmp_path / "a"), str(tmp_path / "b/c"), "/usr", "/opt"]
+        assert expected == found._roots()
+
+    def test_above_everything(self, ledger: Ledger) -> None:
+        """Of links right below /etc or /tmp nothing follows for all that is in there."""
+        for python in ("/etc/alternatives/python", "/tmp/bin/python", "/bin/python"):  # noqa: S108
+            found = self.learn(ledger, "/root", python=python)
+            assert set(found._roots()) & {"/", "/etc", "/tmp"} == set()  # noqa: S108
