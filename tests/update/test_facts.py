@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+import pytest
+
 from conftest import Tree, run_python
 from reader_support import LIBRARY
 

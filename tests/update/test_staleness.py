@@ -17,6 +17,8 @@ from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 from updates import ROOT, TIERS, affected, own, run, tier_for
 
+pytestmark = pytest.mark.processes
+
 _PLUGIN = """
 from zope.interface import implementer
 from dropin_cache import IPlugin

@@ -267,6 +267,7 @@ class TestNobody:
         assert Owner("app", "rpm") == Owners(str(tmp_path)).owner_of("/app.py")
 
 
+@pytest.mark.processes
 class TestBatches:
     """Many files, asked about at once."""
 
