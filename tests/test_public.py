@@ -36,6 +36,7 @@ class TestNames:
         )
         assert "[]\n" == run_python(program).stdout
 
+    @pytest.mark.processes
     def test_little_loaded(self, app: Tree) -> None:
         """Whoever asks for plugins loads eight modules of ours, if the cache is fresh."""
         program = """

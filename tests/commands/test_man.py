@@ -14,7 +14,7 @@ import pytest
 from command_line import run
 from conftest import missing
 from dropin_cache.commands import explain, listing, options
-from dropin_cache.update import report
+from dropin_cache.update import report, session
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.sandbox import limits
 from dropin_cache.update.settings import configuration
@@ -198,6 +198,7 @@ class TestFile:
             "processes": default.processes,
             "descriptors": default.descriptors,
             "file-size": default.file_size >> 20,
+            "timeout": int(session._TIMEOUT),
         }
 
         assert expected == {name: int(number) for name, number in found.items()}
