@@ -14,6 +14,7 @@ from typing import Any, Callable
 from dropin_cache import _plugins, _scan
 from dropin_cache.update import facts, session
 from dropin_cache.update.files import atomic, cache_directory, trusted
+from dropin_cache.update.sandbox import choice
 
 _CHUNKS = 8
 
@@ -29,7 +30,7 @@ def follows_links() -> None:
         directory: int,
         name: str,
         data: bytes,
-        mode: int,
+        mode: int = 0o644,
         finish: Callable[[int], object] = lambda _: None,
     ) -> None:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode, dir_fd=directory)
@@ -80,17 +81,7 @@ def trusts_by_path() -> None:
 
 def imports_with_privilege() -> None:
     """Import drop-ins with the rights of root."""
-
-    class Unconfined:
-        tier, user, alone = "none", None, False
-
-        def works(self) -> None:
-            return None
-
-        def launch(self, python: str, view: object = None) -> Any:
-            return session.sandbox.Launch([python, "-I", "-B"], dict(os.environ), "/")
-
-    session.sandbox.choose = lambda *_, **__: Unconfined()
+    choice.choose = lambda *_, **__: choice.Unconfined()
 
 
 def writes_in_place() -> None:
@@ -100,7 +91,7 @@ def writes_in_place() -> None:
         directory: int,
         name: str,
         data: bytes,
-        mode: int,
+        mode: int = 0o644,
         finish: Callable[[int], object] = lambda _: None,
     ) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -118,13 +109,13 @@ def writes_in_place() -> None:
 
 def looks_afterwards() -> None:
     """Take the fingerprint of a drop-in when it has been imported."""
-    merged = facts.Knowledge._merged
+    take = facts.Facts._take
 
-    def late(self: Any, place: Any, dropin: Any, taken: Any, *rest: Any) -> Any:
-        now = _scan.with_status(dropin, os.stat(dropin.path))
-        return merged(self, place, dropin, _scan.fingerprint(now) or taken, *rest)
+    def late(self: Any, stale: Any, taken: Any, *rest: Any) -> None:
+        now = _scan.with_status(stale.dropin, os.stat(stale.dropin.path))
+        take(self, stale, _scan.fingerprint(now) or taken, *rest)
 
-    facts.Knowledge._merged = late
+    facts.Facts._take = late
     # The package has a function of that name.
     refresh = importlib.import_module("dropin_cache.update.refresh")
     facts.is_unchanged = refresh.is_unchanged = lambda _: True
