@@ -13,8 +13,8 @@ help: ## list the targets
 run: ## demonstrate the project with real plugin packages from PyPI
 	@sh tools/work-dir run sh tools/run
 
-test: ## run the checks: linters, types, import contracts, tests on Pythons and on whole systems
-	@sh tools/work-dir check sh tools/check
+test: ## run the checks: linters, types, import contracts, tests; or some: make test ARGS="-k scan"
+	@sh tools/work-dir check sh tools/check $(if $(ARGS),--some $(ARGS))
 
 test-long: ## run all that, the longer tests, and the Pythons in between, for more than an hour
 	@DROPIN_CACHE_LONG=1 sh tools/work-dir check sh tools/check --session lint tests packages

@@ -7,6 +7,7 @@ releases of what is installed there.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -128,6 +129,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "virtualenv"
+_LONG = bool(os.environ.get("DROPIN_CACHE_LONG"))
 # What every change has to pass. Pythons in between hold no surprise that the oldest, the newest and
 # the default one do not; they are for `make test-long`, as are tests that take long.
 _ENDS = {*list(INTERPRETERS)[:1], DEFAULT, *list(INTERPRETERS)[-1:]}
@@ -137,6 +139,8 @@ nox.options.sessions = [
     f"torture-{DEFAULT}",
     f"packages-{DEFAULT}",
 ]
+# More than processors: much of the time, the processes that tests start wait for each other.
+_AT_ONCE = f"--numprocesses={len(os.sched_getaffinity(0)) * 3 // 2 or 1}"
 # What counts what happens under faults, races and load; `make torture` runs the long form of it.
 _HARNESSES = [f"tests/{name}" for name in ("faults", "fuzz", "load", "races")]
 
@@ -167,13 +171,17 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; on the default Python also hold the coverage.
 
+    On the others, `make test` runs the tests that start no processes. Most processes of the rest
+    run the same interpreter anyway: the system's.
+
     Arguments behind `--` go to pytest, and then nothing is asked of the coverage.
     """
     group = nox.project.dependency_groups(PYPROJECT, "test")
     _install(session, "python", [*DEPENDENCIES, *group], Path(session.virtualenv.location))
-    _install_project(session, "python")
+    _install_project(session, "python", Path(session.virtualenv.location))
+    everything = session.python == DEFAULT or _LONG or bool(session.posargs)
     environment = {
-        **{name: _interoperation(session, name) for name in INTEROPERATION},
+        **{name: _interoperation(session, name) for name in INTEROPERATION if everything},
         "DROPIN_CACHE_PYTHONS": os.pathsep.join(INTERPRETERS.values()),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(WORK / "hypothesis"),
         "COVERAGE_FILE": str(WORK / "coverage" / "data"),
@@ -181,14 +189,16 @@ def tests(session: nox.Session) -> None:
     options = [
         f"--override-ini=cache_dir={WORK}/pytest/{session.python}",
         f"--junit-xml={WORK}/results/{session.python}.xml",
-        "--numprocesses=auto",
+        _AT_ONCE,
         "--dist=loadgroup",
         *(f"--ignore={name}" for name in ("tests/packages", *_HARNESSES)),
     ]
     if session.python != DEFAULT:
         # Its children are always the system's interpreter, so there is nothing else to learn.
         options.append("--ignore=tests/test_hostile_dropins.py")
-    elif not session.posargs:
+    if not everything:
+        options += ["-m", "not processes"]
+    elif session.python == DEFAULT and not session.posargs:
         shutil.rmtree(WORK / "coverage", ignore_errors=True)
         (WORK / "coverage").mkdir()
         options += ["--cov", "--cov-config=pyproject.toml", "--cov-report=term-missing"]
@@ -203,13 +213,13 @@ def torture(session: nox.Session) -> None:
     """
     groups = nox.project.dependency_groups(PYPROJECT, "test", "torture")
     _install(session, "python", [*DEPENDENCIES, *groups], Path(session.virtualenv.location))
-    _install_project(session, "python")
+    _install_project(session, "python", Path(session.virtualenv.location))
     record = WORK / "tally.jsonl"
     record.unlink(missing_ok=True)
     options = [
         f"--override-ini=cache_dir={WORK}/pytest/torture",
         f"--junit-xml={WORK}/results/torture.xml",
-        "--numprocesses=auto",
+        _AT_ONCE,
         "--dist=loadgroup",
     ]
     environment = {
@@ -228,11 +238,11 @@ def packages(session: nox.Session) -> None:
     """
     group = nox.project.dependency_groups(PYPROJECT, "test")
     _install(session, "python", [*DEPENDENCIES, *group], Path(session.virtualenv.location))
-    _install_project(session, "python")
+    _install_project(session, "python", Path(session.virtualenv.location))
     options = [
         f"--override-ini=cache_dir={WORK}/pytest/packages",
         f"--junit-xml={WORK}/results/packages.xml",
-        "--numprocesses=auto",
+        _AT_ONCE,
         "--dist=loadgroup",  # one process for all tests that share a system
     ]
     arguments = session.posargs or ["tests/packages"]
@@ -259,10 +269,25 @@ def _install(session: nox.Session, python: str, requirements: list[str], directo
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def _install_project(session: nox.Session, python: str) -> None:
-    """Install the source tree as it is now, in the way its users do."""
+def _install_project(session: nox.Session, python: str, directory: Path) -> None:
+    """Install the source tree as it is now, in the way its users do, unless it is there already."""
+    stamp = directory / "project.txt"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == _source():
+        return
     command = (python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall")
     session.run_install(*command, _wheel(session), external=True)
+    stamp.write_text(_source(), encoding="utf-8")
+
+
+@functools.cache
+def _source() -> str:
+    """Return a digest of all that goes into the wheel."""
+    files = [file for file in sorted((TREE / "src").rglob("*")) if file.suffix != ".pyc"]
+    digest = hashlib.sha256()
+    for file in (*files, *(TREE / name for name in ("LICENSE", "README.md", "pyproject.toml"))):
+        digest.update(f"{file.relative_to(TREE)}\n".encode())
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()
 
 
 def _wheel(session: nox.Session) -> str:
@@ -293,7 +318,7 @@ def _interoperation(session: nox.Session, variable: str) -> str:
             make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--python", base)
             session.run_install(*make, str(directory), external=True)
         _install(session, python, requirements, directory)
-        _install_project(session, python)
+        _install_project(session, python, directory)
         _interoperable[variable] = python
     return _interoperable[variable]
 

@@ -6,13 +6,14 @@ import contextlib
 import ctypes
 import errno
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,20 +101,36 @@ def _children_after(before: set[int]) -> dict[int, str]:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         alive = {pid: line for pid, line in _children().items() if pid not in before}
-        if not alive or time.monotonic() > deadline:
+        left = deadline - time.monotonic()
+        if not alive or left < 0:
             return alive
-        time.sleep(0.05)
+        _wait_for_one(alive, left)
+
+
+def _wait_for_one(pids: Iterable[int], seconds: float) -> None:
+    """Wait until one of some children ends; others may come to this process then."""
+    poll = select.poll()
+    with contextlib.ExitStack() as stack:
+        for pid in pids:
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                return
+            stack.callback(os.close, descriptor)
+            poll.register(descriptor, select.POLLIN)
+        poll.poll(1000 * seconds)
 
 
 def _children(*, zombies: bool = False) -> dict[int, str]:
     found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if int(parent) == os.getpid() and (zombies or state != "Z"):
-                    line = (entry / "cmdline").read_bytes()
-                    found[int(entry.name)] = line.replace(b"\0", b" ").decode(errors="replace")
+    tasks = Path("/proc/self/task").iterdir()
+    for pid in " ".join((task / "children").read_text() for task in tasks).split():
+        with contextlib.suppress(OSError):
+            entry = Path("/proc", pid)
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            if zombies or state != "Z":
+                line = (entry / "cmdline").read_bytes()
+                found[int(pid)] = line.replace(b"\0", b" ").decode(errors="replace")
     return found
 
 

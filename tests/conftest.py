@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import importlib
 import os
 import shutil
-import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -18,12 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import hypothesis
 import pytest
 
+import host
 from dropin_cache import _plugins
 
 NOBODY = 65534
+LONG = bool(os.environ.get("DROPIN_CACHE_LONG"))
+"""Whether this is `make test-long`, which runs also what is marked so."""
 _STORMS = (
+    "test_corpus",
     "fork_many",
     "fork_storm",
     "test_storm",
@@ -31,38 +33,54 @@ _STORMS = (
     "test_crowd",
     "kill_all",
 )
-_CLONE_NEWNS = 0x20000  # unshare(2)
-_MNT_DETACH = 2  # umount2(2)
-_MS_REC, _MS_PRIVATE = 0x4000, 0x40000  # mount(2)
+# Tests below these names start processes, all of them. In other files they are marked.
+_PROCESSES = (
+    *("faults", "fuzz", "load", "packages", "races"),
+    *("test_hostile_dropins.py", "test_many_dropins.py"),
+    *("update/importing/test_child.py", "update/importing/test_importer.py"),
+    *("update/importing/test_processes.py", "update/importing/test_starting.py"),
+    "update/importing/test_user_namespaces.py",
+    *(f"update/payload/test_{name}.py" for name in ("program", "proof", "supervisor")),
+    "update/payload/test_confinement.py",
+    *(f"update/sandbox/test_{name}.py" for name in ("choice", "landlock", "launch", "namespace")),
+    *(f"update/state/test_{name}.py" for name in ("ledger", "quick_list", "recorded")),
+)
+_MARK = "processes"
+_STARTS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen")
+_started: list[str] = []
 
 
-def pytest_configure() -> None:
-    """Make what the tests start independent of who has started them.
+def pytest_configure(config: pytest.Config) -> None:
+    """Make what the tests start independent of who has started them."""
+    config.addinivalue_line("markers", f"{_MARK}: starts processes; tried on one Python only")
+    config.addinivalue_line("markers", "long: takes long; a part of `make test-long`")
+    sys.addaudithook(lambda event, _: _started.append(event) if event in _STARTS else None)
+    # How long something takes is no matter of these tests: other work may be done beside.
+    patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+    if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ:
+        patient["database"] = None  # it would be in the source tree
+    hypothesis.settings.register_profile("patient", **patient)
+    hypothesis.settings.load_profile("patient")
+    host.default_signals()
+    # Who only hands tests to other processes, for xdist, starts nothing else.
+    runs_tests = hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
+    if os.geteuid() == 0 and runs_tests:
+        host.reachable_temporary_directory()
+        host.own_places()
 
-    Root gets places of its own for locks and the ledger, gone with this process: there is one of
-    each for the machine. Below the ledger's place lie things that are needed, such as dpkg's
-    database, so there is a layer above what the machine has.
-    """
-    # A shell has what it runs in the background ignore it, and so would all that is started here.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if os.geteuid() == 0:
-        place = Path(tempfile.gettempdir()).resolve()
-        # libpam-tmpdir, for one, has one below a directory that nobody else can enter.
-        if not all(each.stat().st_mode & stat.S_IXOTH for each in (place, *place.parents)):
-            tempfile.tempdir = os.environ["TMPDIR"] = "/tmp"  # noqa: S108 - names are random there
-    libc = ctypes.CDLL(None)
-    if os.geteuid() == 0 and os.path.isdir("/run/lock") and libc.unshare(_CLONE_NEWNS) == 0:
-        libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None)
-        libc.mount(b"tmpfs", b"/run/lock", b"tmpfs", 0, b"mode=1777")
-        with tempfile.TemporaryDirectory(prefix="dropin-cache-test-") as layer:
-            libc.mount(b"tmpfs", layer.encode(), b"tmpfs", 0, b"mode=0755")
-            for name in ("upper", "work"):
-                os.mkdir(os.path.join(layer, name), 0o755)
-            options = f"lowerdir=/var/lib,upperdir={layer}/upper,workdir={layer}/work"
-            libc.mount(b"overlay", b"/var/lib", b"overlay", 0, options.encode())
-            libc.umount2(layer.encode(), _MNT_DETACH)  # it stays below the other
-        shutil.rmtree("/var/lib/dropin-cache", ignore_errors=True)  # in that layer only
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of files whose tests all start processes; leave out what takes long."""
+    here = Path(__file__).parent
+    places = tuple(str(here / name) for name in _PROCESSES)
+    for item in items:
+        if str(item.path).startswith(places):
+            item.add_marker(_MARK)
+    if not LONG:
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 def missing(what: str) -> NoReturn:
@@ -171,31 +189,39 @@ def public_path() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _room_for_processes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    """Let tests that fork without end run while no other test does, whichever process has it."""
+def _room_for_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let tests that fork without end run while no other test does, whichever process has it.
+
+    Tests that start nothing need no room, and prove here that they start nothing.
+    """
+    if request.node.get_closest_marker(_MARK) is None:
+        _started.clear()
+        yield
+        assert not _started, f"it starts processes; mark it: @pytest.mark.{_MARK}"
+        return
     alone = any(word in request.node.name for word in _STORMS)
-    with room_for_processes(tmp_path_factory, alone=alone):
+    with room_for_processes(alone=alone):
         yield
 
 
 @contextlib.contextmanager
-def room_for_processes(factory: pytest.TempPathFactory, *, alone: bool = False) -> Iterator[None]:
+def room_for_processes(*, alone: bool = False) -> Iterator[None]:
     """Keep those out that fork without end; or, for these, everybody else.
 
     All children belong to one user, and how many processes a user may have is counted for the
-    system as a whole: another test might find no room for its own. Tests are in such a room by
-    themselves; a fixture of a wider scope that starts processes is not.
+    system as a whole: another test might find no room for its own. So the locks are the machine's,
+    on directories, which leaves nothing behind: another tree's tests may run as well. Tests are in
+    such a room by themselves; a fixture of a wider scope that starts processes is not.
     """
-    place = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
-    with (place / "gate").open("w") as gate, (place / "room").open("w") as room:
+    gate, room = (os.open(place, os.O_RDONLY | os.O_CLOEXEC) for place in ("/", "/usr"))
+    try:
         fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for all others to end keeps more from starting
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
         yield
+    finally:
+        os.close(gate)
+        os.close(room)
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +233,7 @@ def _private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     modules, path = dict(sys.modules), list(sys.path)
     yield
     if os.geteuid() == 0:
-        shutil.rmtree("/var/lib/dropin-cache", ignore_errors=True)
+        host.forget_states()
     for memory in (_plugins._imports, _plugins._unwritable, _plugins._reported):
         memory.clear()
     for name in set(sys.modules) - set(modules):

@@ -109,6 +109,7 @@ class Place:
         self._add("filelock")
         information = Path(str(metadata.distribution("dropin-cache")._path))
         shutil.copytree(information, self.site / information.name)
+        self._record(information.name)
         self._link("pip")
         self._measure()
         self.unpack(wheel(self.wheels, "app", APPLICATION, entry_points=ENTRY_POINTS))
@@ -171,6 +172,13 @@ class Place:
     def _add(self, name: str) -> None:
         (source,) = __import__(name).__path__
         shutil.copytree(source, self.site / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def _record(self, information: str) -> None:
+        """List the files of this project, as pip does; there are fewer where it lies in place."""
+        places = (self.site / "dropin_cache", self.site / information)
+        files = [file for place in places for file in place.rglob("*") if file.is_file()]
+        lines = [f"{file.relative_to(self.site)},,\n" for file in files]
+        (self.site / information / "RECORD").write_text("".join(lines))
 
     def _link(self, name: str) -> None:
         try:

@@ -159,6 +159,7 @@ class TestTable:
         assert expected == table.figure(value)
 
 
+@pytest.mark.processes
 class TestDrawing:
     """`drawing`."""
 
@@ -197,6 +198,7 @@ class TestDrawing:
 _BUILDING = "Matplotlib is building the font cache; this may take a moment.\n"
 
 
+@pytest.mark.processes
 class TestRunner:
     """`Runner`."""
 
@@ -221,6 +223,7 @@ class TestRunner:
         assert spent.out == "['HOME', 'LANG', 'PATH']\n"
 
 
+@pytest.mark.processes
 class TestCommand:
     """The command line."""
 

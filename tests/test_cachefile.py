@@ -103,6 +103,7 @@ class TestReadCacheFile:
         (tmp_path / "dropin.cache").symlink_to("/proc/self/mem")
         assert read_cache_file(str(tmp_path)) is None
 
+    @pytest.mark.processes
     def test_unreadable(self, public_path: Path) -> None:
         """A file without permission is none."""
         written(public_path).chmod(0)

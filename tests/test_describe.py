@@ -167,6 +167,7 @@ class TestFindPlugins:
         assert [] == list(find_plugins(module_of(bad=bad), warnings.append))
         assert "ValueError: the reason" in warnings[0]
 
+    @pytest.mark.processes
     def test_error_that_cannot_be_shown(self) -> None:
         """An error that raises when it is printed is reported and hides no other object."""
         # In a child, because such an error ends a test run as well.

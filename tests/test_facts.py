@@ -104,6 +104,7 @@ class TestNewDropinFailsToImport:
         assert messages(caplog) == ["Unable to import drop-in app.plugins.bad"]
         assert before == stamp(cache_of(tree))
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType, statement: str) -> None:
         """It is reported, and the cache is written once."""
         tree.write("app/plugins/bad.py", statement)
@@ -156,13 +157,14 @@ class TestUnpicklableInterface:
         assert first == plugin_names(getPlugins(asked, package))
         assert "odd" in first
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """The writer does the same, and reports it."""
         tree.write("app/plugins/odd.py", self.SOURCE)
         (report,) = refresh(tree).directories
         assert cached_names(tree) == ["good", "odd"]
         (warning,) = report.warnings
-        assert warning.startswith("app.plugins.odd.plugin: interface ILocal left out")
+        assert warning.startswith("app.plugins.odd: plugin: interface ILocal left out")
 
 
 @pytest.mark.parametrize("method", ["__conform__", "__getattr__"])
@@ -199,14 +201,16 @@ class TestObjectThatRaises:
             assert greeters(package) == ["beside", "good"]
         assert messages(caplog) == ["app.plugins.beside.bad left out: RuntimeError: no"]
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType, method: str) -> None:
         """The writer does the same, and reports it."""
         tree.write("app/plugins/beside.py", self.SOURCE.replace("METHOD", method))
         (report,) = refresh(tree).directories
-        assert report.warnings == ("app.plugins.beside.bad left out: RuntimeError: no",)
+        assert report.warnings == ("app.plugins.beside: bad left out: RuntimeError: no",)
         assert [2, 2] == [report.modules, report.plugins]
 
 
+@pytest.mark.processes
 class TestUnreadableDirectory:
     """In Twisted the PermissionError escapes."""
 
@@ -247,6 +251,7 @@ class TestCacheWithOtherValues:
         assert cached_names(tree) == ["good"]
         assert messages(caplog) == []
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """The writer calls it corrupt, and replaces it."""
         cache_of(tree).write_bytes(pickle.dumps(None))
@@ -275,6 +280,7 @@ class TestHostilePickle:
         assert greeters(package) == ["good"]
         assert not flag.exists()
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """For the writer it is too."""
         flag = tree.path / "flag"
@@ -295,6 +301,7 @@ class TestOlderFile:
         new_process("good")
         assert greeters(package) == []
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """It is noticed."""
         tree.dropin("good", mtime_ns=LATER)
@@ -316,6 +323,7 @@ class TestCacheDatedInTheFuture:
         new_process("good")
         assert greeters(package) == []
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """Changes are noticed, and the date is put right."""
         refresh(tree)
@@ -356,6 +364,7 @@ class TestSourceChangedMeanwhile:
         assert greeters(package) == ["good"]
         assert fingerprint_of(path) == decode(cache_of(tree).read_bytes())["good"].fingerprint
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """The writer starts again, and caches what is there in the end."""
         path = tree.dropin("good")
@@ -402,6 +411,7 @@ class TestInterfaceModuleRemoved:
         assert messages(caplog) == []
 
 
+@pytest.mark.processes
 class TestPluginRemoved:
     """In Twisted, where the cache cannot be written, its entry stays and fails to load."""
 
@@ -439,6 +449,7 @@ class TestAllDropinsRemoved:
         new_process("good")
         assert greeters(package) == []
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """The writer removes it."""
         refresh(tree)
@@ -448,6 +459,7 @@ class TestAllDropinsRemoved:
         assert not cache_of(tree).exists()
         assert refresh(tree).directories == ()
 
+    @pytest.mark.processes
     def test_writer_of_a_package(self, tree: Tree, package: ModuleType) -> None:
         """It also removes that of a drop-in that was a package."""
         path = tree.dropin("one/__init__")
@@ -476,6 +488,7 @@ class TestSameNameTwice:
         assert cached_names(tree) == ["good"]
         assert list(decode((second / "dropin.cache").read_bytes())) == ["other"]
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType, second: Path) -> None:
         """The writer does as well."""
         assert len(refresh(tree, further=(tree.path / "second",)).directories) == 2
@@ -505,6 +518,7 @@ class TestZipOnThePath:
         assert messages(caplog) == []
         assert cached_names(tree) == ["good"]
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType, archive: str) -> None:
         """The writer has nothing to do with it."""
         tree.write("app/plugins/__init__.py", f"__path__.append({archive!r})")
@@ -529,6 +543,7 @@ class TestNamespacePackage:
         assert greeters(spaced) == ["one"]
         assert list(decode(cache_of(tree, "spaced").read_bytes())) == ["one"]
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, spaced: ModuleType) -> None:
         """The writer knows it as well."""
         (report,) = refresh(tree, "spaced.plugins").directories
@@ -536,6 +551,7 @@ class TestNamespacePackage:
         assert list(decode(cache_of(tree, "spaced").read_bytes())) == ["one"]
 
 
+@pytest.mark.processes
 class TestModeOfTheCache:
     """In Twisted it is 0777 with umask 0, and 0755 normally."""
 
@@ -546,12 +562,13 @@ class TestModeOfTheCache:
         # In a child, because the mask concerns everything that a process makes.
         program = """
         import os, sys
-        import app.plugins, dropin_cache, dropin_cache.update
+        import app.plugins, dropin_cache
+        from dropin_cache.update import orchestrator, report
         sys.dont_write_bytecode = True
         os.umask(int(sys.argv[1]))
         if sys.argv[2] == "True":
-            request = dropin_cache.update.Request(("app.plugins",), paths=tuple(sys.argv[3:]))
-            dropin_cache.update.update(request, lambda *_: None)
+            request = report.Request(("app.plugins",), paths=tuple(sys.argv[3:]))
+            orchestrator.update(request, lambda *_: None)
         else:
             dropin_cache.getCache(app.plugins)
         """
@@ -583,12 +600,14 @@ class TestKilledBeforeRename:
         assert greeters(package) == ["good"]
         assert [False, False] == [path.exists() for path in left]
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """The next run removes it."""
         left = self.leave(tree)
         refresh(tree)
         assert [False, False] == [path.exists() for path in left]
 
+    @pytest.mark.processes
     def test_writer_with_nothing_to_write(self, tree: Tree, package: ModuleType) -> None:
         """The next run removes it, also where the cache is fresh."""
         refresh(tree)
@@ -620,6 +639,7 @@ class TestRemoveAndAddAgain:
         assert cached_names(tree) == ["a", "good", "z"]
         assert expected == (cache_of(tree).read_bytes(), cache_of(tree).stat().st_mtime_ns)
 
+    @pytest.mark.processes
     def test_writer(self, tree: Tree, package: ModuleType) -> None:
         """They do not."""
         path = tree.dropin("a", mtime_ns=LONG_AGO)

@@ -152,6 +152,7 @@ def follow(document, path):
 class TestGuide:
     """The guide for authors."""
 
+    @pytest.mark.processes
     def test_output(self, tmp_path):
         """Every file can be written, every command runs and prints what the guide says."""
         follow(GUIDE, tmp_path / "guide")
@@ -175,6 +176,7 @@ class TestGuide:
 class TestReadme:
     """What a stranger reads first."""
 
+    @pytest.mark.processes
     def test_output(self, tmp_path):
         """The example works as it is written."""
         follow(README, tmp_path / "readme")

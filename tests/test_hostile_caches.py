@@ -201,6 +201,7 @@ class TestHostilePickles:
         pickle.loads(self.pickles(flag)[0])
         assert flag.exists()
 
+    @pytest.mark.processes
     def test_nothing_is_touched(self, tree: Tree) -> None:
         """While it decodes, the interpreter neither imports nor opens nor executes anything."""
         tree.path.mkdir()
@@ -248,6 +249,7 @@ class TestHostilePickles:
         assert not flag.exists()
 
 
+@pytest.mark.processes
 class TestBombs:
     """Small files that grow."""
 
@@ -323,6 +325,7 @@ class TestSpecialFiles:
             assert list(decode(cache_of(tree).read_bytes())) == ["good"]
             assert not cache_of(tree).is_symlink()
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("kind", KINDS + DEVICES)
     def test_writer(self, tree: Tree, package: ModuleType, kind: str) -> None:
         """An update replaces it, or says that it cannot."""
@@ -337,6 +340,7 @@ class TestSpecialFiles:
         assert greeters(package) == ["good"]
         assert target.read_text(encoding="ascii") == "untouched"
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("kind", ["mode", *KINDS])
     def test_ordinary_user(self, public_path: Path, tree: Tree, kind: str) -> None:
         """Who can neither read nor replace it gets the right results all the same."""

@@ -19,6 +19,8 @@ import pytest
 import command_line
 from conftest import missing, run_python
 
+pytestmark = pytest.mark.processes
+
 VARIABLES = ("DROPIN_CACHE_TWISTED_OLD", "DROPIN_CACHE_TWISTED_NEW")
 
 # What plugins can be like, beyond what the real packages show.

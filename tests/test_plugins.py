@@ -351,6 +351,7 @@ class TestPolling:
         first.clear()
         assert ["a", "b"] == list(getCache(package))
 
+    @pytest.mark.processes
     def test_opens_no_file(self, tree: Tree, package: types.ModuleType) -> None:
         """Who asks again, and nothing has changed, has directories listed and no file opened."""
         settled(tree, package)
@@ -400,6 +401,7 @@ class TestPolling:
         package.__path__.append(str(tree.path / "further"))
         assert ["a", "b", "z"] == list(getCache(package))
 
+    @pytest.mark.processes
     def test_unwritable(self, public_path: Path, tree: Tree) -> None:
         """What a cache has too much, and this process may not remove, is no reason to read it."""
         shared = type(tree)(public_path)
@@ -569,6 +571,7 @@ class TestImports:
         os.utime(directory, ns=(before, before))
         assert list(getCache(package)) == ["late"]
 
+    @pytest.mark.processes
     def test_error_that_cannot_be_shown(self, tree: Tree) -> None:
         """An error that raises when it is printed does not escape."""
         # In a child, because such an error ends a test run as well.
@@ -609,6 +612,7 @@ class TestImports:
 class TestWriteBack:
     """Updating the cache from the reader."""
 
+    @pytest.mark.processes
     def test_same_bytes_as_an_update(self, tree: Tree, package: types.ModuleType) -> None:
         """The reader writes what the command would write."""
         tree.dropin("a")
@@ -725,6 +729,7 @@ class TestWriteBack:
         assert list(decode(cache_of(tree).read_bytes())) == ["a"]
         assert [] == messages(caplog)
 
+    @pytest.mark.processes
     def test_unreadable_and_unwritable(self, public_path: Path, tree: Tree) -> None:
         """Who may not write gets the right results and one message for each directory."""
         shared = type(tree)(public_path)
@@ -756,6 +761,7 @@ class TestWriteBack:
 class TestPlugIns:
     """What a process has to import."""
 
+    @pytest.mark.processes
     def test_fresh_cache_needs_no_write_path(self, tree: Tree, package: types.ModuleType) -> None:
         """A process that finds a fresh cache imports nothing that writes, locks, logs or hashes."""
         tree.dropin("a", "IOther")
@@ -772,6 +778,7 @@ class TestPlugIns:
         done = run_python(program, path=[tree.path, LIBRARY])
         assert (done.stdout, done.stderr) == ("[]\n", "")
 
+    @pytest.mark.processes
     def test_nothing_large(self) -> None:
         """The reader adds no module of the standard library that takes long to load."""
         done = run_python(

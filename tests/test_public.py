@@ -16,6 +16,7 @@ class TestNames:
         assert set(dropin_cache.__all__) <= set(dir(dropin_cache))
         assert all(getattr(dropin_cache, name) is not None for name in dropin_cache.__all__)
 
+    @pytest.mark.processes
     def test_star(self) -> None:
         """A star import brings all of them, in a process that has loaded none yet."""
         program = "from dropin_cache import *; print(getPlugins.__name__, IPlugin.__module__)"
@@ -26,6 +27,7 @@ class TestNames:
         with pytest.raises(AttributeError, match="'dropin_cache' has no attribute 'nothing'"):
             _ = dropin_cache.nothing
 
+    @pytest.mark.processes
     def test_nothing_loaded(self) -> None:
         """The package alone loads nothing of itself, and no zope.interface."""
         program = (
@@ -34,6 +36,7 @@ class TestNames:
         )
         assert "[]\n" == run_python(program).stdout
 
+    @pytest.mark.processes
     def test_little_loaded(self, app: Tree) -> None:
         """Whoever asks for plugins loads eight modules of ours, if the cache is fresh."""
         program = """

@@ -134,6 +134,7 @@ class TestHold:
         LIST.parent.rmdir()
         assert not _quick.hold()
 
+    @pytest.mark.processes
     def test_other_users(self, held: Path) -> None:
         """It says nothing about what other users would find."""
         program = "import os; from dropin_cache import _quick; os.seteuid(65534); "
@@ -149,6 +150,7 @@ class TestUsers:
         assert not _quick.hold()
 
 
+@pytest.mark.processes
 class TestTrigger:
     """What the trigger does with it."""
 

@@ -240,6 +240,7 @@ class TestScan:
         assert keys(found) == [["one"]]
         assert not reported
 
+    @pytest.mark.processes
     def test_unreadable_directory(self, public_path: Path) -> None:
         """A directory without permission is reported with its error, and the others are read."""
         (public_path / "secret").mkdir()

@@ -11,6 +11,8 @@ import pytest
 from conftest import NOBODY, run_python
 from reader_support import LIBRARY
 
+pytestmark = pytest.mark.processes
+
 twisted_test = pytest.importorskip("twisted.test", reason="Twisted is missing")
 
 # The suite checks permissions, which root has all. What the interpreter needs is imported before

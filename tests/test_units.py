@@ -30,6 +30,7 @@ def settings(unit):
 class TestService:
     """The services that run the writer."""
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("unit", SERVICES, ids=name)
     def test_exposure(self, unit):
         """What it could do if it were taken over is rated 1.0 at most, of 10."""

@@ -40,7 +40,8 @@ class DropinCacheError(Exception):
 
     def __init_subclass__(cls) -> None:
         """Note what the errors carry."""
-        cls._fields = tuple(getattr(cls, "__annotations__", ()))
+        annotated = getattr(cls, "__annotations__", ())  # up to Python 3.9 those of the base
+        cls._fields = tuple(name for name in annotated if name != "_fields")
 
     def __init__(self, *values: object) -> None:
         """Take the facts, in the order of their annotations."""

@@ -91,7 +91,7 @@ class Bash(Shell):
         """Return what can follow."""
         command, *words = line.split(" ")
         script = f"""
-            source {COMPLETIONS}/{command}.bash
+            source "{COMPLETIONS}/{command}.bash"
             COMP_WORDS=({command} "$@") COMP_CWORD=$#
             set -- $(complete -p {command})
             while [ "$1" != -F ]; do shift; done
@@ -107,7 +107,7 @@ class Fish(Shell):
     def complete(self, line):
         """Return what can follow."""
         # It would load them itself if there were commands of these names on its PATH.
-        script = f"for file in {COMPLETIONS}/*.fish; source $file; end; complete -C '{line}'"
+        script = f"for file in '{COMPLETIONS}'/*.fish; source $file; end; complete -C '{line}'"
         lines = self.run(found("fish"), "--no-config", "-c", script)
         return {each.partition("\t")[0] for each in lines}
 
@@ -121,7 +121,7 @@ class Zsh(Shell):
         (home / "offered").write_text("")
         (home / ".zshrc").write_text(
             f"""
-            fpath=({COMPLETIONS} $fpath)
+            fpath=("{COMPLETIONS}" $fpath)
             autoload -Uz compinit && compinit -u -D
             compadd() {{
                 # With one of these options it is only asked something.
@@ -129,7 +129,7 @@ class Zsh(Shell):
                 # Nothing is shown in the end: nobody reads what would soon fill the terminal.
                 local -a offered
                 builtin compadd -O offered "$@"
-                print -rl -- $offered >>{home}/offered
+                print -rl -- $offered >>"{home}/offered"
             }}
             complete-line() {{ _main_complete }}
             zle -C complete-line complete-word complete-line
@@ -162,6 +162,7 @@ def shell(request, tmp_path):
     return request.param(tmp_path)
 
 
+@pytest.mark.processes
 class TestShells:
     """What can follow, as the shells say."""
 

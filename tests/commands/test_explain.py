@@ -20,6 +20,8 @@ from dropin_cache.update.report import Request
 from environments import Environment
 from updates import SETTLED
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 HELLO = "app.plugins.hello"
 NOT_CACHED = "it is not in the cache"

@@ -39,6 +39,7 @@ def write(tree: Tree) -> None:
     update(request_for(tree), lambda *_: None)
 
 
+@pytest.mark.processes
 class TestRows:
     """Plugins, one by one."""
 

@@ -14,7 +14,7 @@ import pytest
 from command_line import run
 from conftest import missing
 from dropin_cache.commands import explain, listing, options
-from dropin_cache.update import report
+from dropin_cache.update import report, session
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.sandbox import limits
 from dropin_cache.update.settings import configuration
@@ -102,6 +102,7 @@ class TestCommand:
 
         assert list(action.choices) == ["auto", *listed]
 
+    @pytest.mark.processes
     def test_json(self, tree):
         """The example of the output in JSON has the members that the output has."""
         tree.application()
@@ -192,6 +193,7 @@ class TestFile:
         )
         default = limits.Limits()
         expected = {
+            "timeout": session.TIMEOUT,
             "cpu": default.cpu,
             "memory": default.memory >> 20,
             "processes": default.processes,
@@ -235,6 +237,7 @@ class TestFile:
         )
 
 
+@pytest.mark.processes
 class TestForm:
     """How the pages are written."""
 

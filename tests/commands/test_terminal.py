@@ -181,6 +181,7 @@ class TestProgress:
             fail()
         assert terminal.text().endswith(f"one\r{' ' * len('dropin-cache: 1/1 one')}\r")
 
+    @pytest.mark.processes
     def test_for_real(self, tree: Tree) -> None:
         """A run of more than a second shows it."""
         tree.application()

@@ -201,7 +201,7 @@ def _described(content: bytes | None) -> str:
 
 
 @contextlib.contextmanager
-def made_site(factory: pytest.TempPathFactory) -> Iterator[Site]:
+def made_site() -> Iterator[Site]:
     """Make a site in memory, if this process may."""
     if os.geteuid() != 0:
         pytest.skip("only root writes with privilege")
@@ -213,11 +213,11 @@ def made_site(factory: pytest.TempPathFactory) -> Iterator[Site]:
         if libc.mount(b"tmpfs", bytes(path), b"tmpfs", 0, b"mode=0755") != 0:
             pytest.skip("this machine does not let root mount")
         # What is mounted here afterwards is to be seen by the process that starts others.
-        for place in (bytes(path), b"/var/lib", b"/run/lock"):
+        for place in (bytes(path), b"/var/lib", b"/var/cache", b"/run/lock"):
             libc.mount(None, place, None, _MS_SHARED, None)
         try:
             with _started() as starter:
-                with room_for_processes(factory):
+                with room_for_processes():
                     made = Site(path, starter)
                 yield made
         finally:

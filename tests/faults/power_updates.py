@@ -14,8 +14,8 @@ import power_disk
 import power_log
 from conftest import Tree
 from dropin_cache._cachefile import CacheFile, read_cache_file
-from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.files.locations import state_directory
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state.ledger import Ledger
 from power_disk import Disk, FileSystem
 from power_log import Epoch

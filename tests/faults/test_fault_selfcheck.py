@@ -24,9 +24,9 @@ from scenarios import FIRST, OVERWRITE, Scenario
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site() -> Iterator[Site]:
     """The site, for all tests of this module."""
-    with made_site(tmp_path_factory) as made:
+    with made_site() as made:
         yield made
 
 

@@ -25,9 +25,9 @@ _PIECES = (1, 2, 3, 100, 511) if LONG else (100,)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site() -> Iterator[Site]:
     """The site, for all tests of this module."""
-    with made_site(tmp_path_factory) as made:
+    with made_site() as made:
         yield made
 
 

@@ -33,9 +33,9 @@ _RECHECKED = 10  # one in so many runs that have changed nothing is followed by 
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site() -> Iterator[Site]:
     """The site, for all tests of this module."""
-    with made_site(tmp_path_factory) as made:
+    with made_site() as made:
         yield made
 
 

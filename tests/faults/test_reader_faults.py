@@ -37,9 +37,9 @@ _TRUTH = {"hello", "loud"}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site() -> Iterator[Site]:
     """The site, for all tests of this module."""
-    with made_site(tmp_path_factory) as made:
+    with made_site() as made:
         yield made
 
 

@@ -2,14 +2,10 @@
 
 import json
 import os
-import sys
 
 from app import victims
 
-frame = sys._getframe()
-while "token" not in frame.f_locals.get("request", ()):
-    frame = frame.f_back
-token = frame.f_locals["request"]["token"]
-
-answer = {"token": token, "description": "forged", "warnings": [], "plugins": [], "imports": {}}
+nothing = {"files": [], "listed": [], "paths": [], "names": []}
+answer = {"of": __name__, "description": "forged", "warnings": [], "plugins": []}
+answer["observed"] = nothing
 os.write(victims.way_back(), json.dumps(answer).encode() + b"\n")

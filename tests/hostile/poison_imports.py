@@ -1,12 +1,11 @@
 """Has the update forget that others depend on a module that they share."""
 
-import gc
 import sys
 
-import app.shared  # noqa: F401
+import app.shared
 
-for graph in gc.get_objects():
-    if type(graph).__name__ == "ImportGraph":
-        graph._imports["app.shared"] = set()
-        graph._unreported.add("app.shared")
-sys.modules["app.shared"].__file__ = None
+for finder in list(sys.meta_path):
+    for notes in vars(finder).values():
+        if isinstance(notes, dict):
+            notes.clear()
+app.shared.__file__ = app.shared.__spec__ = None

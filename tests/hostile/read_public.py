@@ -1,4 +1,4 @@
-"""Reads a file that everybody may read, but that has nothing to do with drop-ins."""
+"""Reads a file that everybody may read, but that has nothing to do with plugin modules."""
 
 from app import victims
 

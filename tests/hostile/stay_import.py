@@ -1,4 +1,4 @@
-"""Replaces what imports drop-ins, so that those behind it are taken for it."""
+"""Replaces what imports plugin modules, so that those behind it are taken for it."""
 
 import importlib
 import sys

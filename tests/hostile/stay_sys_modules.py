@@ -2,4 +2,4 @@
 
 import sys
 
-sys.modules[__name__ + "_behind"] = sys.modules[__name__]
+sys.modules["app.plugins.z_good"] = sys.modules[__name__]

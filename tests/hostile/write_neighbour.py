@@ -1,4 +1,6 @@
-"""Changes the source of the drop-in behind it."""
+"""Changes the source of the plugin module of another."""
 
-with open(__file__.replace(".py", "_behind.py"), "a", encoding="utf-8") as file:
+import os
+
+with open(os.path.join(os.path.dirname(__file__), "a_good.py"), "a", encoding="utf-8") as file:
     file.write("# changed\n")

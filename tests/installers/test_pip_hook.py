@@ -52,6 +52,7 @@ def written(place, modules):
     )
 
 
+@pytest.mark.processes
 class TestCommand:
     """dropin-cache hook."""
 
@@ -117,6 +118,7 @@ class TestCommand:
         assert f"{place.site} can be written by others" in outcome.err
 
 
+@pytest.mark.processes
 class TestPip:
     """What pip leaves behind."""
 
@@ -311,6 +313,7 @@ class TestUser:
         with unprivileged():
             assert ("/home/me/site-packages" if enabled else "") == pip_hook._user_site()
 
+    @pytest.mark.processes
     def test_changed(self, hooked, tmp_path, monkeypatch):
         """What is installed there is cached there, together with what it goes with."""
         own = tmp_path / "site-packages"
@@ -330,6 +333,7 @@ class TestUser:
         assert (own / "app" / "plugins" / CACHE).exists()
 
 
+@pytest.mark.processes
 class TestGone:
     """A start-up file whose package is not there any more."""
 
@@ -385,6 +389,7 @@ class TestOurs:
 class TestStart:
     """What is processed when an interpreter starts."""
 
+    @pytest.mark.processes
     def test_modules(self, place):
         """An interpreter loads no module more than it does for a start-up file with a comment."""
         program = "import sys; print(sorted(sys.modules))"
@@ -394,6 +399,7 @@ class TestStart:
 
         assert before == place.run("-c", program)
 
+    @pytest.mark.processes
     def test_names(self, hooked):
         """It leaves no name behind where `site` works."""
         program = "import builtins, __main__; print(dir(__main__), dir(builtins))"
@@ -413,6 +419,7 @@ class TestStart:
         """Which files there are depends on who may process them."""
         assert expected == set(startup_file.contents(site, version))
 
+    @pytest.mark.processes
     def test_start_file(self, place):
         """A .start file, processed as PEP 829 has it, does the same: this Python has none of it."""
         for name, data in startup_file.contents(str(place.site), (3, 15)).items():
@@ -426,6 +433,7 @@ class TestStart:
         assert (0, "", written(place, 1)) == outcome
         assert ["hello"] == place.cached()
 
+    @pytest.mark.processes
     def test_odd_path(self, tmp_path):
         """The line is ASCII, and right, whatever the characters of the path are."""
         place = Place(tmp_path / 'it\'s "ümläut" \\ {x} %s')

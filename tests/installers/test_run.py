@@ -43,6 +43,7 @@ def unpacking(place, *names, status=0):
     return [sys.executable, "-c", textwrap.dedent(program)]
 
 
+@pytest.mark.processes
 class TestStatus:
     """How it ends."""
 
@@ -127,6 +128,7 @@ class TestStatus:
         assert (0, f"{tmp_path}\n/somewhere x\n0027\n", "") == outcome
 
 
+@pytest.mark.processes
 class TestUpdate:
     """What it does about it."""
 
@@ -279,6 +281,7 @@ class TestSites:
         assert set(sites.sites(sites.prefix_of(sys.executable))) <= set(sites.everywhere(Request()))
 
 
+@pytest.mark.processes
 class TestSettle:
     """dropin-cache update --settle."""
 

@@ -18,8 +18,8 @@ import load_support
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._decode import MAX_SIZE
-from dropin_cache.update.importing.child import MAX_ANSWER
 from dropin_cache.update.files.locations import state_directory
+from dropin_cache.update.importing.child import MAX_ANSWER
 from load_support import FACTOR, SLACK, directory, read, update
 from tally import LONG, tally
 

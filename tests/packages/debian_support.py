@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest  # noqa: TC002 - see TC001
 
-from roots import Base, Done, Root
+from roots import Base, Done, Prepared, Root, once, prepared
 
 TREE = Path(__file__).resolve().parents[2]
 DIST = "/usr/lib/python3/dist-packages"
@@ -100,8 +98,8 @@ class Debian:
         root: The system.
     """
 
-    def __init__(self, base: Base = USER) -> None:
-        self.root = Root(base)
+    def __init__(self, base: Base | Prepared | Root = USER) -> None:
+        self.root = base if isinstance(base, Root) else Root(base)
 
     def close(self) -> None:
         """End it."""
@@ -247,24 +245,25 @@ def built_packages(temporary: pytest.TempPathFactory) -> Path:
     Returns:
         The directory with the packages. Beside it is `tree`, the source as it was then.
     """
-    place = temporary.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent  # the one that all of them share
-    built = place / "debs"
-    with (place / "debs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not built.exists():
-            BUILDER.tree()  # where that is not to be had, tests are skipped
-            # Whoever comes next need not wait for another failure.
-            assert not (place / "debs.failed").exists(), "the packages could not be built"
-            (place / "debs.failed").touch()
-            _build(place / "tree", place / "debs.new")
-            (place / "debs.new").rename(built)
-    return built
+    BUILDER.tree()  # where that is not to be had, tests are skipped
+    return once(temporary, "debs", _build) / "built"
 
 
-def _build(tree: Path, target: Path) -> None:
+def with_ours(temporary: pytest.TempPathFactory) -> Prepared:
+    """Return a Debian system that has our packages installed, and at hand."""
+    packages = built_packages(temporary)
+
+    def install(root: Root) -> None:
+        debian = Debian(root)
+        debian.add(packages)
+        debian.install_ours()
+
+    return prepared(temporary, "debian-ours", USER, install)
+
+
+def _build(place: Path) -> None:
     junk = (".git", "dist", "__pycache__", ".*_cache")
+    tree = place / "tree"
     shutil.copytree(TREE, tree, symlinks=True, ignore=shutil.ignore_patterns(*junk))
     debian = Debian(BUILDER)
     try:
@@ -272,6 +271,6 @@ def _build(tree: Path, target: Path) -> None:
         # Of the tests, the others run more than the build does.
         environment = {"DEB_BUILD_OPTIONS": "nocheck"}
         debian.root.run("sh", "/srv/tree/tools/deb", "/srv/built", env=environment)
-        shutil.copytree(debian.root.path / "srv/built", target)
+        shutil.copytree(debian.root.path / "srv/built", place / "built")
     finally:
         debian.close()

@@ -3,7 +3,8 @@
 A tree is made once and kept in the directory that `DROPIN_CACHE_ROOTS` names. A `Root` is that tree
 as a system of its own: an overlay in memory is its file system, and it has its own process and
 network namespaces. All of it is gone when the process that holds it ends, which it does when the
-tests end, however they do.
+tests end, however they do. What many tests do first, such as installing our packages, is done once:
+a `Prepared` tree is another one and what that changed.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # Becomes the first process of the root. Its standard input is the life of the whole.
 _HOLDER = r"""
 set -eu
-base=$1 place=$2
+base=$1 place=$2 changes=$3
 mount --make-rprivate /
 mount -t tmpfs -o mode=0755 tmpfs "$place"
-mkdir "$place/upper" "$place/work" "$place/root"
-mount -t overlay -o "lowerdir=$base,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
+mkdir "$place/root" "$place/changes"
+[ -z "$changes" ] || mount --bind "$changes" "$place/changes"
+cd "$place/changes"
+mkdir upper work
+mount -t overlay -o "lowerdir=$base,upperdir=upper,workdir=work" overlay "$place/root"
 cd "$place/root"
 mount -t proc proc proc
 mount -t tmpfs -o mode=0755 tmpfs run
@@ -57,6 +61,10 @@ class Base(NamedTuple):
     name: str
     installed: tuple[str, ...]
     archived: tuple[str, ...] = ()
+
+    def layers(self) -> list[Path]:
+        """Return the directories that lie above each other, the uppermost first."""
+        return [self.tree()]
 
     def tree(self) -> Path:
         """Return the directory of the tree; make it if it is not there."""
@@ -101,6 +109,72 @@ class Base(NamedTuple):
 _STYLE = "2"  # to be changed together with `_build`
 
 
+class Prepared(NamedTuple):
+    """A tree with changes.
+
+    Attributes:
+        below: What was changed.
+        changes: Where the changes are.
+    """
+
+    below: Base | Prepared
+    changes: Path
+
+    def layers(self) -> list[Path]:
+        """Return the directories that lie above each other, the uppermost first."""
+        return [self.changes / "upper", *self.below.layers()]
+
+
+def prepared(
+    temporary: pytest.TempPathFactory,
+    name: str,
+    below: Base | Prepared,
+    change: Callable[[Root], None],
+) -> Prepared:
+    """Change a system, once for all tests of this run.
+
+    Args:
+        temporary: Where the changes are kept.
+        name: What it is called.
+        below: What is changed.
+        change: Does it.
+    """
+    below.layers()  # where that is not to be had, tests are skipped
+
+    def make(place: Path) -> None:
+        place.mkdir()
+        root = Root(below, changes=place)
+        try:
+            change(root)
+        finally:
+            root.close()
+
+    return Prepared(below, once(temporary, name, make))
+
+
+def once(temporary: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a directory that is made once for all processes that run tests.
+
+    Args:
+        temporary: Where it is.
+        name: Its name.
+        make: Makes it, under another name.
+    """
+    place = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # the one that all of them share
+    made, new, failed = (place / f"{name}{suffix}" for suffix in ("", ".new", ".failed"))
+    with (place / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            # Whoever comes next need not wait for another failure.
+            assert not failed.exists(), f"{name} could not be made"
+            failed.touch()
+            make(new)
+            new.rename(made)
+    return made
+
+
 def _cache() -> Path:
     """Return the directory for trees, which is closed to others: the trees have setuid programs."""
     told = os.environ.get("DROPIN_CACHE_ROOTS")
@@ -134,17 +208,18 @@ class Root:
         path: Where its files are, as this process sees them.
     """
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base | Prepared, changes: Path | None = None) -> None:
         """Start it.
 
         Args:
             base: What it is made of.
+            changes: A directory for what is changed in it, if that is to be kept.
         """
-        tree = base.tree()
+        lower = ":".join(map(str, base.layers()))
         self._place = tempfile.mkdtemp(prefix="dropin-cache-test-")
         unshare = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
         self._holder = subprocess.Popen(
-            [*unshare, "sh", "-c", _HOLDER, "sh", str(tree), self._place],
+            [*unshare, "sh", "-c", _HOLDER, "sh", lower, self._place, str(changes or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

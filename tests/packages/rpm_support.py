@@ -8,9 +8,7 @@ provides.
 
 from __future__ import annotations
 
-import atexit
 import fcntl
-import functools
 import hashlib
 import json
 import os
@@ -18,13 +16,14 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest  # noqa: TC002 - see TC001
+
 import roots
-from roots import Base, Root
+from roots import Base, Prepared, Root, once, prepared
 
 TREE = Path(__file__).resolve().parents[2]
 BASE = Base(
@@ -201,9 +200,9 @@ printf '%%s\n' {SITE64} {SITE} >%{{buildroot}}{PTH}
 
 
 @contextmanager
-def started() -> Iterator[Root]:
+def started(base: Base | Prepared = BASE) -> Iterator[Root]:
     """Start a system and end it."""
-    root = Root(BASE)
+    root = Root(base)
     try:
         yield root
     finally:
@@ -258,17 +257,17 @@ def download(directory: Path, requirements: list[str], *options: str) -> None:
     subprocess.run([*command, *options, *requirements], check=True)
 
 
-@functools.cache
-def our_packages() -> Path:
+def our_packages(temporary: pytest.TempPathFactory) -> Path:
     """Return the directory of our own packages, built from the source tree as it is now."""
-    place = Path(tempfile.mkdtemp(prefix="dropin-cache-test-"))
-    atexit.register(shutil.rmtree, place)
+    BASE.tree()  # or skip
+    return once(temporary, "rpms", _build)
+
+
+def _build(place: Path) -> None:
     with started() as root:
         copy_source(root, "/srv/source")
         root.run("sh", "-c", BUILD, "sh", "/srv/source")
-        for file in (root.path / "srv/source/dist").iterdir():
-            shutil.copy(file, place)
-    return place
+        shutil.copytree(root.path / "srv/source/dist", place)
 
 
 # What `make rpm` runs.
@@ -283,11 +282,12 @@ def copy_source(root: Root, name: str) -> None:
         root.copy(TREE / file, f"{name}/{file}")
 
 
-@contextmanager
-def distribution() -> Iterator[Root]:
-    """Start a system with the stubs installed and all packages in /srv/repository."""
-    with started() as root:
-        for place in (plugin_packages() / "repository", our_packages()):
+def distribution(temporary: pytest.TempPathFactory) -> Prepared:
+    """Return a system with the stubs installed and all packages in /srv/repository."""
+    places = (plugin_packages() / "repository", our_packages(temporary))
+
+    def change(root: Root) -> None:
+        for place in places:
             for file in place.iterdir():
                 root.copy(file, f"/srv/repository/{file.name}")
         root.copy(TREE / "tools/read_with_twisted.py", "/srv/read_with_twisted.py")
@@ -300,7 +300,18 @@ def distribution() -> Iterator[Root]:
         root.write("/srv/zypper/tests.repo", f"[tests]\n{repository}type=rpm-md\n")
         root.write("/srv/dnf/tests.repo", f"[tests]\n{repository}".replace("dir://", "file://"))
         root.run("rpm", "--force-debian", "--install", *paths(root, *_STUBS))
-        yield root
+
+    return prepared(temporary, "rpm-distribution", BASE, change)
+
+
+def with_software(temporary: pytest.TempPathFactory) -> Prepared:
+    """Return such a system with the older Twisted and all of ours."""
+    return prepared(
+        temporary,
+        "rpm-software",
+        distribution(temporary),
+        lambda root: rpm(root, "--install", *paths(root, *SOFTWARE)),
+    )
 
 
 def paths(root: Root, *names: str) -> list[str]:

@@ -16,11 +16,13 @@ from debian_support import (
     WITH_DROPINS,
     Debian,
     built_packages,
+    with_ours,
     witness,
 )
 from roots import SLOW
 
 VERSION = "0.1.0~dev0-1"
+LARGE = {"python3-autobahn", "python3-daphne", "python3-txtorcon"}
 # What Twisted tells an ordinary user whose cache is stale.
 CANNOT_WRITE = f"Unable to write to plugin cache {PLUGINS}/dropin.cache: error number 13"
 # A drop-in's way to say that it has another plugin now.
@@ -50,16 +52,26 @@ def stock(packages: Path) -> Iterator[Debian]:
 
 
 @pytest.fixture
-def debian(stock: Debian) -> Debian:
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
     """A system that has our packages installed."""
-    stock.install_ours()
-    return stock
+    debian = Debian(with_ours(tmp_path_factory))
+    try:
+        yield debian
+    finally:
+        debian.close()
 
 
 class TestLifecycle:
     """Packages that know nothing of us come and go."""
 
-    @pytest.mark.parametrize("package", WITH_DROPINS)
+    @pytest.mark.parametrize(
+        "package",
+        [
+            # These bring many others along, and come with all at once, too.
+            *(pytest.param(name, marks=pytest.mark.long) for name in sorted(LARGE)),
+            *(name for name in WITH_DROPINS if name not in LARGE),
+        ],
+    )
     def test_one(self, debian: Debian, package: str) -> None:
         """Whatever apt does with a package, the cache is right afterwards."""
         dropin = WITH_DROPINS[package]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from debian_support import BUILDER, DIST, NOBODY, TREE, Debian, built_packages
+from debian_support import BUILDER, DIST, NOBODY, TREE, Debian, built_packages, with_ours
 
 # What a user without rights finds in an application's plugin package, and imports for that.
 _READER = """
@@ -157,14 +157,12 @@ class TestApplication:
     """An application with plugins of its own, and a plugin that knows nothing of caches."""
 
     @pytest.fixture
-    def debian(self, builder: Debian, packages: Path) -> Iterator[Debian]:
+    def debian(self, builder: Debian, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
         """A system that has our packages, and the examples at hand."""
-        debian = Debian()
+        debian = Debian(with_ours(tmp_path_factory))
         try:
-            debian.add(packages)
             for file in (builder.root.path / "srv/examples").glob("*.deb"):
                 shutil.copy(file, debian.root.path / "srv/debs")
-            debian.install_ours()
             yield debian
         finally:
             debian.close()

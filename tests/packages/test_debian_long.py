@@ -12,9 +12,7 @@ import pytest
 from debian_support import BUILDER, Debian, built_packages
 from roots import SUITE, Base
 
-pytestmark = pytest.mark.skipif(
-    "DROPIN_CACHE_LONG" not in os.environ, reason="part of the longer tests: make test-long"
-)
+pytestmark = pytest.mark.long
 
 TESTER = Base(
     "debian-tester",

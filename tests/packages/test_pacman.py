@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rpm_support
+from roots import Prepared, once, prepared
 from rpm_support import (
     NOBODY,
     PLUGINS,
@@ -138,6 +139,12 @@ def packages() -> Path:
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our package, built by the recipe from what `make rpm` takes for its source."""
+    rpm_support.BASE.tree()  # or skip
+    return once(tmp_path_factory, "pacman-ours", _build) / "dropin-cache-0.1.0.dev0.pkg.tar"
+
+
+def _build(place: Path) -> None:
+    place.mkdir()
     alpm = rpm_support.TREE / "hooks/alpm"
     with started() as root:
         rpm_support.copy_source(root, "/srv/dropin-cache-0.1.0.dev0")
@@ -146,20 +153,40 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files = {name: alpm / name for name in ("dropin-cache.install",)}
         files[archive] = root.path / "srv" / archive
         made = make_package(root, (alpm / "PKGBUILD").read_text("utf-8"), files)
-        return Path(
-            shutil.copy(made, tmp_path_factory.mktemp("ours") / "dropin-cache-0.1.0.dev0.pkg.tar")
-        )
+        shutil.copy(made, place / "dropin-cache-0.1.0.dev0.pkg.tar")
 
 
-@pytest.fixture
-def system(packages: Path, ours: Path) -> Iterator[rpm_support.Root]:
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, packages: Path, ours: Path) -> Prepared:
     """A system with all packages in /srv/repository."""
-    with started() as root:
+
+    def change(root: rpm_support.Root) -> None:
         for file in (*packages.iterdir(), ours):
             root.copy(file, f"/srv/repository/{file.name}")
         root.copy(rpm_support.TREE / "tools/read_with_twisted.py", "/srv/read_with_twisted.py")
         root.write("/etc/pacman.conf", _CONFIGURATION)
         root.write("/etc/pacman.d/hooks/20-systemd-sysusers.hook", _SYSUSERS)
+
+    return prepared(tmp_path_factory, "pacman-repository", rpm_support.BASE, change)
+
+
+@pytest.fixture
+def system(repository: Prepared) -> Iterator[rpm_support.Root]:
+    """That, running."""
+    with started(repository) as root:
+        yield root
+
+
+@pytest.fixture
+def full(
+    tmp_path_factory: pytest.TempPathFactory, repository: Prepared
+) -> Iterator[rpm_support.Root]:
+    """One that has the software, too."""
+
+    def change(root: rpm_support.Root) -> None:
+        pacman(root, "--upgrade", *files(*SOFTWARE))
+
+    with started(prepared(tmp_path_factory, "pacman-software", repository, change)) as root:
         yield root
 
 
@@ -178,15 +205,14 @@ def files(*releases: str) -> list[str]:
 class TestTransactions:
     """Whatever is done to packages."""
 
-    def test_one(self, system):
+    def test_one(self, full):
         """Whatever a transaction does, the caches are right after it, and when all is gone, too."""
-        pacman(system, "--upgrade", *files(*SOFTWARE))
-        require_fresh(system, "python3-daphne", "python3-wokkel", "python3-autobahn")
+        require_fresh(full, "python3-daphne", "python3-wokkel", "python3-autobahn")
         # It has no other way to remove something in the same transaction than a conflict.
-        instead = make_package(system, recipe("no-wokkel-1", "", "python3-wokkel"))
-        shutil.copy(instead, system.path / "srv/repository/no-wokkel-1.pkg.tar")
+        instead = make_package(full, recipe("no-wokkel-1", "", "python3-wokkel"))
+        shutil.copy(instead, full.path / "srv/repository/no-wokkel-1.pkg.tar")
         done = pacman(
-            system,
+            full,
             *("--upgrade", "--ask=4"),
             *files(
                 "no-wokkel-1",
@@ -197,14 +223,14 @@ class TestTransactions:
             ),
         )
         assert 1 == done.out.count("written: ")
-        installed = system.run("pacman", "--query").out
+        installed = full.run("pacman", "--query").out
         assert "python-twisted 26.10.0-1\n" in installed
         assert "python3-daphne 4.1.2-1\n" in installed
         assert "python3-wokkel" not in installed
-        require_fresh(system, "python3-daphne", "python3-autobahn", "magic-wormhole-transit-relay")
+        require_fresh(full, "python3-daphne", "python3-autobahn", "magic-wormhole-transit-relay")
         plugins = ("python3-daphne", "python3-autobahn", "magic-wormhole-transit-relay")
-        pacman(system, "--remove", *plugins, "python-twisted", "dropin-cache")
-        assert [] == leftovers(system)
+        pacman(full, "--remove", *plugins, "python-twisted", "dropin-cache")
+        assert [] == leftovers(full)
 
     def test_repository(self, system):
         """The same for packages from a repository, one transaction after the other."""
@@ -224,22 +250,20 @@ class TestTransactions:
 class TestHook:
     """When it runs, and what it does then."""
 
-    def test_failures(self, system):
+    def test_failures(self, full):
         """Without an interpreter a transaction succeeds, and people are told."""
-        pacman(system, "--upgrade", *files(*SOFTWARE))
-        system.run("mv", "/usr/bin/python3", "/usr/bin/python3.away")
-        done = pacman(system, "--remove", "python3-wokkel")
+        full.run("mv", "/usr/bin/python3", "/usr/bin/python3.away")
+        done = pacman(full, "--remove", "python3-wokkel")
         assert "dropin-cache: warning: plugin caches were not updated: " in done.out
         assert "failed" not in done.out + done.err
 
-    def test_data(self, system):
+    def test_data(self, full):
         """Packages without code do not run it."""
-        pacman(system, "--upgrade", *files(*SOFTWARE))
-        data = make_package(system, recipe("some-data-1", ""))
-        shutil.copy(data, system.path / "srv/repository/some-data-1.pkg.tar")
-        done = pacman(system, "--upgrade", *files("some-data-1"))
+        data = make_package(full, recipe("some-data-1", ""))
+        shutil.copy(data, full.path / "srv/repository/some-data-1.pkg.tar")
+        done = pacman(full, "--upgrade", *files("some-data-1"))
         assert "Updating the plugin caches" not in done.out
-        done = pacman(system, "--remove", "python3-wokkel")
+        done = pacman(full, "--remove", "python3-wokkel")
         assert 1 == done.out.count("Updating the plugin caches of Python sites...")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -16,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from command_line import no_process_left
-from conftest import missing
+from conftest import LONG, missing
 from installs import CACHE, Place
 from roots import _cache
 
-LONG = os.environ.get("DROPIN_CACHE_LONG") == "1"
 TREE = Path(__file__).resolve().parents[2]
 READER = TREE / "tools" / "read_with_twisted.py"
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 import rpm_support
-from rpm_support import OURS, SOFTWARE, leftovers, paths, require_fresh, rpm
+from rpm_support import OURS, SOFTWARE, leftovers, paths, require_fresh, rpm, started
 
 
 class Changes(NamedTuple):
@@ -123,9 +123,16 @@ class ZypperAtOnce(Zypper):
 
 
 @pytest.fixture
-def system() -> Iterator[rpm_support.Root]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rpm_support.Root]:
     """A system with stubs of what a distribution provides, and repositories."""
-    with rpm_support.distribution() as root:
+    with started(rpm_support.distribution(tmp_path_factory)) as root:
+        yield root
+
+
+@pytest.fixture
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rpm_support.Root]:
+    """One that has the software, too."""
+    with started(rpm_support.with_software(tmp_path_factory)) as root:
         yield root
 
 
@@ -156,15 +163,13 @@ class TestTransactions:
         manager().remove(system, *plugins, "python3-twisted", *OURS)
         assert [] == leftovers(system)
 
-    def test_plugins_first(self, system):
+    def test_plugins_first(self, full):
         """Where the commands stay, the caches and their directories go with the last plugins."""
-        rpm(system, "--install", *paths(system, *SOFTWARE))
         names = ("python3-daphne", "python3-wokkel", "python3-autobahn", "python3-twisted")
-        rpm(system, "--erase", *names)
-        assert not [name for name in leftovers(system) if "twisted" in name]
+        rpm(full, "--erase", *names)
+        assert not [name for name in leftovers(full) if "twisted" in name]
 
-    def test_commands_first(self, system):
+    def test_commands_first(self, full):
         """Where Twisted stays, its caches go, since nobody would keep them fresh any more."""
-        rpm(system, "--install", *paths(system, *SOFTWARE))
-        rpm(system, "--erase", *OURS)
-        assert not [name for name in leftovers(system) if "dropin" in name]
+        rpm(full, "--erase", *OURS)
+        assert not [name for name in leftovers(full) if "dropin" in name]

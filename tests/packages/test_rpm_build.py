@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,9 +52,15 @@ def root() -> Iterator[rpm_support.Root]:
 
 
 @pytest.fixture(scope="module")
-def packages(root: rpm_support.Root) -> rpm_support.Root:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of our packages."""
+    return rpm_support.our_packages(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def packages(root: rpm_support.Root, built: Path) -> rpm_support.Root:
     """A system with our packages in /srv/ours."""
-    for file in rpm_support.our_packages().iterdir():
+    for file in built.iterdir():
         root.copy(file, f"/srv/ours/{file.name}")
     return root
 
@@ -67,7 +74,7 @@ def digests(root: rpm_support.Root, source: str) -> dict[str, str]:
 class TestBuild:
     """What `make rpm` does."""
 
-    def test_names(self):
+    def test_names(self, built):
         """There is a library, the commands, macros for packagers, and the source."""
         release = "0.1.0~dev0-1"
         assert {
@@ -75,9 +82,9 @@ class TestBuild:
             f"dropin-cache-{release}.src.rpm",
             f"dropin-cache-rpm-macros-{release}.noarch.rpm",
             f"python3-dropin-cache-{release}.noarch.rpm",
-        } == {file.name for file in rpm_support.our_packages().iterdir()}
+        } == {file.name for file in built.iterdir()}
 
-    def test_reproducible(self, root):
+    def test_reproducible(self, root, built):
         """Another user, at another place, with another umask and dates, builds the same bytes."""
         copy_source(root, "/srv/elsewhere/of/another name")
         source = "/srv/elsewhere/of/another name"
@@ -93,8 +100,7 @@ class TestBuild:
         command = f"umask 077; {BUILD}"
         root.run("sh", "-c", command, "sh", source, user=NOBODY, env=environment)
         expected = {
-            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in rpm_support.our_packages().iterdir()
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in built.iterdir()
         }
         assert expected == digests(root, source)
 

@@ -37,9 +37,9 @@ print(*(name for name in sys.modules if name.startswith("twisted.plugins.")))
 
 
 @pytest.fixture
-def system() -> Iterator[rpm_support.Root]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rpm_support.Root]:
     """A system with stubs of what a distribution provides, and repositories."""
-    with rpm_support.distribution() as root:
+    with rpm_support.started(rpm_support.distribution(tmp_path_factory)) as root:
         yield root
 
 

@@ -27,18 +27,16 @@ exec /usr/bin/dropin-cache.real "$@"
 
 
 @pytest.fixture
-def system() -> Iterator[rpm_support.Root]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rpm_support.Root]:
     """A system with the older Twisted and all of ours."""
-    with rpm_support.distribution() as root:
-        rpm(root, "--install", *paths(root, *rpm_support.SOFTWARE))
+    with rpm_support.started(rpm_support.with_software(tmp_path_factory)) as root:
         yield root
 
 
 @pytest.fixture(scope="module")
-def observing() -> Iterator[rpm_support.Root]:
+def observing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rpm_support.Root]:
     """Another one, where the calls of the command are written down in /run/calls."""
-    with rpm_support.distribution() as root:
-        rpm(root, "--install", *paths(root, *rpm_support.SOFTWARE))
+    with rpm_support.started(rpm_support.with_software(tmp_path_factory)) as root:
         (root.path / "usr/bin/dropin-cache").rename(root.path / "usr/bin/dropin-cache.real")
         root.write("/usr/bin/dropin-cache", _OBSERVER, 0o755)
         yield root

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
 
+from conftest import LONG
 from installs import wheel
 from systemd_support import BASE, LOCAL, TREE, UNITS, Booted, install
 
-LONG = os.environ.get("DROPIN_CACHE_LONG") == "1"
 NOBODY = 65534
 PLUGINS = f"{LOCAL}/twisted/plugins"
 SERVICE = "dropin-cache.service"
@@ -19,16 +20,30 @@ SITE = f"{VENV}/lib/python3.11/site-packages"
 pytestmark = pytest.mark.xdist_group("systemd")
 
 
+@contextlib.contextmanager
+def booted():
+    """Boot a system with the project."""
+    system = Booted(BASE)
+    try:
+        install(system)
+        system.run("systemctl", "daemon-reload")
+        yield system
+    finally:
+        system.close()
+
+
 @pytest.fixture
 def system():
-    """A booted system with the project."""
-    booted = Booted(BASE)
-    try:
-        install(booted)
-        booted.run("systemctl", "daemon-reload")
-        yield booted
-    finally:
-        booted.close()
+    """A system of its own."""
+    with booted() as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A system in which units are only looked at."""
+    with booted() as system:
+        yield system
 
 
 def plugin(system, name, version="1"):
@@ -74,27 +89,27 @@ def read(system, python="/usr/bin/python3"):
 class TestForm:
     """The units as files."""
 
-    def test_verify(self, system):
+    def test_verify(self, shared):
         """Systemd has nothing to say about any of them, nor about an instance."""
         names = [unit.name.replace("@.", "@srv-app.") for unit in UNITS.iterdir()]
-        done = system.run("systemd-analyze", "verify", *names, status=None)
+        done = shared.run("systemd-analyze", "verify", *names, status=None)
 
         assert (0, "", "") == done
 
     @pytest.mark.parametrize("unit", ["dropin-cache.path", "dropin-cache.timer"])
-    def test_enabled(self, system, unit):
+    def test_enabled(self, shared, unit):
         """What is to be enabled is started at boot, and when."""
-        system.run("systemctl", "enable", unit)
+        shared.run("systemctl", "enable", unit)
         kind = unit.partition(".")[2]
 
-        assert system.exists(f"/etc/systemd/system/{kind}s.target.wants/{unit}")
+        assert shared.exists(f"/etc/systemd/system/{kind}s.target.wants/{unit}")
 
-    def test_timer(self, system):
+    def test_timer(self, shared):
         """The timer starts the service some time within a day or two."""
-        system.run("systemctl", "start", "dropin-cache.timer")
+        shared.run("systemctl", "start", "dropin-cache.timer")
 
-        assert SERVICE == system.property("dropin-cache.timer", "Unit")
-        assert system.property("dropin-cache.timer", "NextElapseUSecRealtime")
+        assert SERVICE == shared.property("dropin-cache.timer", "Unit")
+        assert shared.property("dropin-cache.timer", "NextElapseUSecRealtime")
 
 
 class TestService:

@@ -24,6 +24,8 @@ from dropin_cache.update.state.ledger import Ledger
 from environments import Environment
 from updates import SETTLED
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 ROOT = os.geteuid() == 0
 

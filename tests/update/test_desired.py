@@ -18,6 +18,8 @@ from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
 from updates import ROOT, SETTLED, affected, modules, own, run
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:

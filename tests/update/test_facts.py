@@ -7,6 +7,8 @@ import textwrap
 from conftest import Tree, run_python
 from reader_support import LIBRARY
 
+pytestmark = pytest.mark.processes
+
 
 class TestFacts:
     """What is done while plugin modules are imported."""

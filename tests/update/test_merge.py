@@ -13,6 +13,8 @@ from dropin_cache._model import CachedDropin
 from environments import Environment, environment
 from updates import Done, affected, own, run
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:

@@ -16,6 +16,8 @@ from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
 from environments import environment
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:

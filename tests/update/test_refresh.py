@@ -28,6 +28,8 @@ from dropin_cache.update.files import cache_directory
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 
 

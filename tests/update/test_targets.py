@@ -74,6 +74,7 @@ def names(found: Targets) -> list[str]:
 class TestFindTargets:
     """Interpreters and packages."""
 
+    @pytest.mark.processes
     def test_named(self, tree: Tree) -> None:
         """A package that is named is found, with its path."""
         tree.application()
@@ -84,6 +85,7 @@ class TestFindTargets:
             assert str(tree.path / "app" / "plugins") == target.search_path[0]
             assert sys.executable == target.interpreter.python
 
+    @pytest.mark.processes
     def test_built_in(self) -> None:
         """Without names, the built-in packages that are installed are meant."""
         with opened(Request()) as found:
@@ -92,6 +94,7 @@ class TestFindTargets:
         assert paths["dropin_cache.plugins"]
         assert list(targets.BUILT_IN_PACKAGES) == packages[:2]
 
+    @pytest.mark.processes
     def test_missing(self, tree: Tree) -> None:
         """One that is named and nowhere to be found is an error."""
         tree.application()
@@ -100,6 +103,7 @@ class TestFindTargets:
             pass
         assert ("missing.x", sys.executable) == (caught.value.package, caught.value.python)
 
+    @pytest.mark.processes
     def test_two_interpreters(self, tree: Tree) -> None:
         """Each interpreter has targets of its own."""
         tree.application()
@@ -115,6 +119,7 @@ class TestFindTargets:
             assert one.interpreter != two.interpreter
             assert [sys.executable, other.python] == [each.python for each in found.interpreters]
 
+    @pytest.mark.processes
     def test_one_interpreter_has_it(self, tree: Tree) -> None:
         """A package need only be installed for one of the interpreters."""
         first, second = (environment(tree.path / name) for name in ("first", "second"))
@@ -127,6 +132,7 @@ class TestFindTargets:
             two.search_path[:1],
         )
 
+    @pytest.mark.processes
     def test_relative_path(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         """A relative path counts from here, not from where the child is."""
         tree.application()
@@ -182,6 +188,7 @@ class TestFindTargets:
             caught.value.reasons
         )
 
+    @pytest.mark.processes
     def test_package_is_broken(self, tree: Tree) -> None:
         """A package that does not import is a problem, and the others go on."""
         tree.application()
@@ -193,6 +200,7 @@ class TestFindTargets:
         assert isinstance(problem, PackageBrokenError)
         assert ("bad", "ZeroDivisionError: division by zero") == (problem.package, problem.reason)
 
+    @pytest.mark.processes
     def test_declared(self, tree: Tree) -> None:
         """Installed distributions say which plugin packages they have."""
         tree.application()
@@ -205,6 +213,7 @@ class TestFindTargets:
             paths = {target.package: target.search_path for (target,) in found.packages}
         assert str(tree.path / "app" / "plugins") == paths["app.plugins"][0]
 
+    @pytest.mark.processes
     def test_configured(self, tree: Tree) -> None:
         """The configuration says so, too, and where they may be."""
         tree.application()
@@ -219,6 +228,7 @@ class TestFindTargets:
         assert None is paths["missing.plugins"]
         assert () == found.problems
 
+    @pytest.mark.processes
     @pytest.mark.skipif(not ROOT, reason="users rely on what they may")
     def test_configured_root_of_others(self, tree: Tree, public_path: Path) -> None:
         """Where others can write, nothing is imported from for root."""
@@ -230,6 +240,7 @@ class TestFindTargets:
             assert line.import_roots[0] not in found.packages[0][0].import_roots
         assert isinstance(problem, UntrustedError)
 
+    @pytest.mark.processes
     @pytest.mark.skipif(not ROOT, reason="users have no configured interpreters")
     def test_configured_interpreters(self, tree: Tree, public_path: Path) -> None:
         """Further interpreters count, too; one that cannot be used is a problem, no more."""
@@ -243,6 +254,7 @@ class TestFindTargets:
             problems = found.problems
         assert [InterpreterError, UntrustedError] == [type(problem) for problem in problems]
 
+    @pytest.mark.processes
     @pytest.mark.skipif(not ROOT, reason="users have no configured interpreters")
     def test_named_interpreters(self, tree: Tree) -> None:
         """Who names interpreters means no others."""
@@ -251,6 +263,7 @@ class TestFindTargets:
             assert [sys.executable] == [each.python for each in found.interpreters]
             assert () == found.problems
 
+    @pytest.mark.processes
     @pytest.mark.skipif(ROOT, reason="root has configured interpreters")
     def test_interpreters_of_a_user(self) -> None:
         """The configured ones are those of the system."""
@@ -259,6 +272,7 @@ class TestFindTargets:
             assert () == found.problems
 
 
+@pytest.mark.processes
 class TestGone:
     """Packages that are not there any more."""
 

@@ -52,19 +52,23 @@ trigger-18, trigger-1000
     earlier run has found everything up to date. The other side is `python -I -c pass`.
 trigger-18-pip
     The same by the command that pip has installed.
+update-real
+    `update -q --force` without a cache in a copy of `real`: imports and writes everything. The
+    other side is the one-liner of Twisted's guide, without a cache, in another copy, which lets
+    every plugin module into its own process.
+floor-real
+    In the place of our side the imports alone: an interpreter for each of the six packages, as many
+    at once as there are processors, without a sandbox.
+update-upgraded
+    `update -q` after daphne's files have been written again; the other side is the one-liner after
+    the same, with the cache that it has written before.
 update-all
-    `update -q --force` without a cache: imports and writes everything. The other side is the
-    one-liner of Twisted's guide, without a cache, which lets every drop-in into its own process.
-update-one
-    `update -q` after one of the generated drop-ins has changed; the other side is the one-liner
-    after the same, with the cache that it has written before. Each side has an environment of its
-    own.
+    As `update-real`, of Twisted's plugin modules and 1,000 generated ones of one package.
 processors
-    `update-all`, ours, against the same by one of the processors; there is one child for each.
-floor-all, floor-one
-    What these two cannot do without, in the place of our side: 1,018 processes forked from one that
-    has imported `twisted.plugins`, which end at once, as many at a time as there are processors,
-    four at most; and `import twisted.plugins` by an interpreter in bubblewrap.
+    `update-all`, ours, against the same by one of the processors.
+command-twistd, command-twist
+    Stock Twisted's commands with `--help`, by nobody where root measures: in `real` with the cache
+    that our update has written, and in a copy without a cache.
 
 Memory, memory.py. The peak of resident memory that the kernel tells, of a program that ends after
 that: up to the first plugin as in `start-twisted`; `getCache` of 10,000 drop-ins; and `update -q

@@ -41,7 +41,7 @@ def tasks(place: Path) -> Iterator[Task]:
             "apt",
             "the trigger of an apt transaction that changed one of Debian's drop-ins",
             against,
-            *(FASTER, 2, "ms"),
+            *(FASTER, 2.5, "ms"),
             lambda: ours.trigger(changed=True),
             lambda: theirs.trigger(changed=True),
             runs=7,

@@ -105,6 +105,27 @@ class Sites:
         return self.updated(self.real)
 
     @functools.cached_property
+    def our_real(self) -> Environment:
+        """A copy of `real`, our caches up to date."""
+        return self.updated(self._copy(self.real, "real-ours"))
+
+    @functools.cached_property
+    def their_real(self) -> Environment:
+        """Another with the cache that Twisted writes."""
+        environment = self._copy(self.real, "real-theirs")
+        environment.forget()
+        self.one_liner(environment)
+        return environment
+
+    @functools.cached_property
+    def uncached(self) -> Environment:
+        """Another without a cache, and nobody but root can write one."""
+        environment = self._copy(self.real, "uncached")
+        environment.forget()
+        close(environment.path)
+        return environment
+
+    @functools.cached_property
     def twisted(self) -> Environment:
         """The one with Twisted, with its caches up to date."""
         return self.updated(self.stock)
@@ -140,6 +161,10 @@ class Sites:
         environment = self._copy(self.stock, f"thousand-{side}")
         for number in range(1000):
             write(environment.site / _GENERATED.format(number), dropin(number))
+        # All of them are one package's.
+        record = "".join(f"{_GENERATED.format(number)},,\n" for number in range(1000))
+        write(environment.site / "generated-1.dist-info/RECORD", record)
+        write(environment.site / "generated-1.dist-info/METADATA", "Name: generated\nVersion: 1\n")
         compile_all(environment.plugins)
         environment.forget()
         return environment

@@ -5,62 +5,50 @@ Each is the time of a whole process, from before it is started until its end is 
 
 from __future__ import annotations
 
+import functools
 import os
-import shutil
 import time
 from collections.abc import Iterator
 
-from benchmarks.dropins import compile_all, dropin, write
+from benchmarks.dropins import compile_all
 from benchmarks.figures import COST, FASTER, Sample, Task
 from benchmarks.processes import Spent
 from benchmarks.sites import SETTLED, TRIGGER, Environment, Sites
 
-_CHANGED = "generated_00500.py"
-_SANDBOX = ("bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--unshare-all")
-_FORKS = """
-import os, sys
-import twisted.plugins
-
-def fork():
-    process = os.fork()
-    if process == 0:
-        os._exit(0)
-    return process
-
-processors = min(4, len(os.sched_getaffinity(0)))
-lanes = []
-for _ in range(processors):
-    lane = os.fork()
-    if lane == 0:
-        for _ in range(int(sys.argv[1]) // processors):
-            os.waitpid(fork(), 0)
-        os._exit(0)
-    lanes.append(lane)
-for lane in lanes:
-    os.waitpid(lane, 0)
+# What the imports of all owners cost, each owner's in an interpreter of its own, and nothing more.
+_IMPORTS = """
+import subprocess, sys
+from importlib.metadata import distributions
+owners = {}
+for distribution in distributions():
+    for file in distribution.files or ():
+        there = str(file.parent) == "twisted/plugins" and file.suffix == ".py"
+        if there and file.stem != "__init__":
+            owners.setdefault(distribution.name, []).append(f"import twisted.plugins.{file.stem}")
+commands = [[sys.executable, "-I", "-B", "-c", ";".join(each)] for each in owners.values()]
+running = []
+for command in sorted(commands, key=len):
+    if len(running) == int(sys.argv[1]):
+        running.pop(0).wait()
+    running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+for each in running:
+    each.wait()
 """
+_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
 
 
 def tasks(sites: Sites) -> Iterator[Task]:
     """Yield what there is to measure."""
     yield from _triggers(sites)
-    thousand = _Thousand(sites)
+    yield from _real(sites)
+    thousand = _Updates(sites, sites.our_thousand, sites.their_thousand)
     yield Task(
         "update-all",
-        "update of 18 real and 1,000 trivial drop-ins, all of them imported, sandboxed",
+        "update of 18 real and 1,000 trivial plugin modules, all of them imported, sandboxed",
         "the Twisted guide's one-liner without a cache, no sandbox",
-        *(FASTER, 1, "ms"),
+        *(COST, 1.5, "ms"),
         thousand.ours_all,
         thousand.theirs_all,
-        runs=5,
-    )
-    yield Task(
-        "update-one",
-        "update when one of these has changed, sandboxed",
-        "the one-liner, its cache being fresh for the others",
-        *(FASTER, 3, "ms"),
-        thousand.ours_one,
-        thousand.theirs_one,
         runs=7,
     )
     yield Task(
@@ -72,24 +60,55 @@ def tasks(sites: Sites) -> Iterator[Task]:
         thousand.ours_by_one,
         runs=5,
     )
+    yield from _commands(sites)
+
+
+def _real(sites: Sites) -> Iterator[Task]:
+    real = _Updates(sites, sites.our_real, sites.their_real)
     yield Task(
-        "floor-all",
-        "one process forked for each of these from one that has imported Twisted, and nothing more",
-        "the one-liner without a cache",
-        *(FASTER, None, "ms"),
-        thousand.forks,
-        thousand.theirs_all,
-        runs=5,
+        "update-real",
+        "update of the plugin modules of six packages, all of them imported, sandboxed",
+        "the Twisted guide's one-liner without a cache, no sandbox",
+        *(COST, 2.5, "ms"),
+        real.ours_all,
+        real.theirs_all,
+        runs=11,
     )
-    if shutil.which("bwrap"):
+    yield Task(
+        "floor-real",
+        "the imports of each of these packages by an interpreter of its own, and nothing more",
+        "the one-liner without a cache",
+        *(COST, None, "ms"),
+        real.imports,
+        real.theirs_all,
+        runs=7,
+    )
+    yield Task(
+        "update-upgraded",
+        "update after an upgrade of one of these packages, daphne, sandboxed",
+        "the one-liner, its cache being fresh for the others",
+        *(COST, 1, "ms"),
+        real.ours_upgraded,
+        real.theirs_upgraded,
+        runs=11,
+    )
+
+
+def _commands(sites: Sites) -> Iterator[Task]:
+    def run(environment: Environment, *command: str) -> Sample:
+        program = [environment.python, "-I", str(environment.path / "bin" / command[0])]
+        user = _NOBODY if os.geteuid() == 0 else ()
+        return _wall(sites.runner.run([*user, *program, *command[1:]], silent=True))
+
+    for name in ("twistd", "twist"):
         yield Task(
-            "floor-one",
-            "import of twisted.plugins by an interpreter in bubblewrap, and nothing more",
-            "the one-liner, its cache being fresh for all but one",
+            f"command-{name}",
+            f"`{name} --help` of stock Twisted with the cache that an update has written",
+            "the same without a cache, by a user who cannot write one",
             *(FASTER, None, "ms"),
-            thousand.sandboxed_import,
-            thousand.theirs_one,
-            runs=7,
+            functools.partial(run, sites.fresh, name, "--help"),
+            functools.partial(run, sites.uncached, name, "--help"),
+            runs=9,
         )
 
 
@@ -107,7 +126,7 @@ def _triggers(sites: Sites) -> Iterator[Task]:
         "trigger-18",
         work + "Twisted's 18 drop-ins",
         against,
-        *(COST, 2, "ms"),
+        *(COST, 1.2, "ms"),
         lambda: sites.command(sites.twisted, *TRIGGER, silent=True).sample,
         nothing,
         runs=25,
@@ -132,16 +151,15 @@ def _triggers(sites: Sites) -> Iterator[Task]:
     )
 
 
-class _Thousand:
-    """Updates of 1,018 drop-ins, each side in an environment of its own."""
+class _Updates:
+    """Updates of the same plugin modules, each side in an environment of its own."""
 
-    def __init__(self, sites: Sites) -> None:
-        self._sites = sites
-        self._number = 0
+    def __init__(self, sites: Sites, ours: Environment, theirs: Environment) -> None:
+        self._sites, self._ours, self._theirs = sites, ours, theirs
 
     def ours_all(self) -> Sample:
-        self._sites.our_thousand.forget()
-        return _wall(self._sites.command(self._sites.our_thousand, "update", "-q", "--force"))
+        self._ours.forget()
+        return _wall(self._sites.command(self._ours, "update", "-q", "--force"))
 
     def ours_by_one(self) -> Sample:
         """Do the same on one processor."""
@@ -153,32 +171,38 @@ class _Thousand:
             os.sched_setaffinity(0, everywhere)
 
     def theirs_all(self) -> Sample:
-        self._sites.their_thousand.forget()
-        return _wall(self._sites.one_liner(self._sites.their_thousand))
+        self._theirs.forget()
+        return _wall(self._sites.one_liner(self._theirs))
 
-    def ours_one(self) -> Sample:
-        self._change(self._sites.our_thousand)
-        return _wall(self._sites.command(self._sites.our_thousand, "update", "-q"))
+    def ours_upgraded(self) -> Sample:
+        _upgrade(self._ours)
+        return _wall(self._sites.command(self._ours, "update", "-q"))
 
-    def theirs_one(self) -> Sample:
-        self._change(self._sites.their_thousand)
-        return _wall(self._sites.one_liner(self._sites.their_thousand))
+    def theirs_upgraded(self) -> Sample:
+        _upgrade(self._theirs)
+        return _wall(self._sites.one_liner(self._theirs))
 
-    def forks(self) -> Sample:
-        """Fork as often as an update of all does, by as many processes as there are processors."""
-        python = self._sites.our_thousand.python
-        return _wall(self._sites.runner.run([python, "-I", "-c", _FORKS, "1018"], silent=True))
+    def imports(self) -> Sample:
+        """Import what each owner has, as many owners at once as there are processors."""
+        count = str(len(os.sched_getaffinity(0)))
+        command = [self._theirs.python, "-I", "-B", "-c", _IMPORTS, count]
+        return _wall(self._sites.runner.run(command, silent=True))
 
-    def sandboxed_import(self) -> Sample:
-        """Start the least of a sandbox that a child could be content with."""
-        inside = [self._sites.our_thousand.python, "-I", "-B", "-c", "import twisted.plugins"]
-        return _wall(self._sites.runner.run([*_SANDBOX, *inside], silent=True))
 
-    def _change(self, environment: Environment) -> None:
-        self._number += 1
-        write(environment.plugins / _CHANGED, dropin(500_000 + self._number))
-        compile_all(environment.plugins / _CHANGED)
-        time.sleep(SETTLED)
+def _upgrade(environment: Environment) -> None:
+    """Write daphne's files again, as an upgrade does: new files, compiled, and another date."""
+    (metadata,) = environment.site.glob("daphne-*.dist-info")
+    package = environment.site / "daphne"
+    module = environment.plugins / "fd_endpoint.py"
+    for file in (module, *package.rglob("*.py"), *metadata.iterdir()):
+        if file.is_file():
+            content = file.read_bytes()
+            file.unlink()
+            file.write_bytes(content)
+    os.utime(environment.site)
+    compile_all(package)
+    compile_all(module)
+    time.sleep(SETTLED)
 
 
 def _wall(spent: Spent) -> Sample:

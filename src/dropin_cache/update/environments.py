@@ -51,11 +51,9 @@ class Environments:
         known: Any = recorded.package(package)
         if known is not ...:
             return known  # type: ignore[no-any-return]  # it is what was noted
-        top = package.partition(".")[0]
-        path = self.start(interpreter).path
-        if not self._look.found(top, path) and not any(map(os.path.isfile, path)):
-            # Where even the topmost package is in no directory, there is nothing to be imported.
-            recorded.note_package(package, None, Observed(names=frozenset([(top, path)])))
+        searched = self._cannot_be_there(interpreter, package)
+        if searched is not None:
+            recorded.note_package(package, None, searched)
             return None
         try:
             found, observed = self._importer.locate(interpreter, package)
@@ -64,6 +62,16 @@ class Environments:
             raise
         recorded.note_package(package, found, observed)
         return found
+
+    def _cannot_be_there(self, interpreter: Interpreter, package: str) -> Observed | None:
+        """Return what was looked at if not even the topmost package is in any directory."""
+        if self._session.request.root is not None:  # links in an image would lead out of it
+            return None
+        top = package.partition(".")[0]
+        path = self.start(interpreter).path
+        if self._look.found(top, path) or any(map(os.path.isfile, path)):  # or in an archive
+            return None
+        return Observed(names=frozenset([(top, path)]))
 
     def save(self) -> None:
         """Hand on what this run has found out, for the next one."""

@@ -85,6 +85,8 @@ class References:
         """Divide modules by whose they are."""
         if len(wanted) <= 1 or not self._importer.keeps_apart:
             return [wanted] if wanted else []
+        if self._owners.in_image:  # links in an image would lead out of it
+            return [{module: names} for module, names in wanted.items()]
         start = self._recorded[key].start
         roots = list(start.path) if start is not None else []
         look = Look()

@@ -19,7 +19,8 @@ from dropin_cache.update.settings import configuration
 from dropin_cache.update.settings.configuration import Settings
 from dropin_cache.update.state.ledger import Ledger
 
-_TIMEOUT = 30.0  # seconds, where neither the command line nor the configuration says more
+TIMEOUT = 30.0
+"""Seconds, where neither the command line nor the configuration says more."""
 
 
 class Session(NamedTuple):
@@ -113,4 +114,4 @@ def _tiers(request: Request, settings: Settings, *, privileged: bool) -> tuple[s
 
 
 def _first(*values: float | None) -> float:
-    return next((value for value in values if value is not None), _TIMEOUT)
+    return next((value for value in values if value is not None), TIMEOUT)

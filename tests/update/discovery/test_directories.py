@@ -27,6 +27,8 @@ from dropin_cache.update.report import Request
 from environments import environment
 from updates import Done, run
 
+pytestmark = pytest.mark.processes
+
 ROOT = os.geteuid() == 0
 CACHE = "dropin.cache"
 

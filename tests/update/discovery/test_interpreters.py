@@ -74,6 +74,7 @@ class TestDecisive:
             assert ["x-1.dist-info/entry_points.txt"] == self.names(tree.path)
 
 
+@pytest.mark.processes
 class TestRun:
     """What an update makes of it."""
 

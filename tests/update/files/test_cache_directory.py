@@ -372,6 +372,7 @@ class TestDate:
         assert file is not None
         assert ["one"] == list(file.dropins() or {})
 
+    @pytest.mark.processes
     def test_coarse_file_system(self, tmp_path: Path) -> None:
         """Where only whole seconds are kept, the cache is still newer than the drop-in."""
         if shutil.which("mkfs.ext2", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
@@ -446,6 +447,7 @@ class TestNewestOf:
 class TestLeftovers:
     """Temporary files of runs that did not come to clean up."""
 
+    @pytest.mark.processes
     def test_of_a_killed_run(self, directory: Path) -> None:
         """What a run killed before the rename leaves behind, the next one removes."""
         (directory / CACHE).write_bytes(OLD)
@@ -462,6 +464,7 @@ write_cache()
         write_one(directory)
         assert {"one.py", CACHE} == set(os.listdir(directory))
 
+    @pytest.mark.processes
     def test_killed_at_the_rename(self, directory: Path) -> None:
         """The same when the kernel itself ends the run at the system call."""
         trace = strace("-e", "trace=rename,renameat,renameat2", "-o", os.devnull)
@@ -500,6 +503,7 @@ write_cache()
         assert (directory / CACHE).is_file()
 
 
+@pytest.mark.processes
 class TestSystemCalls:
     """Order and flags, as the kernel sees them."""
 
@@ -621,6 +625,7 @@ class TestOpenLocked:
             directory.mkdir()
             assert not target.is_same(str(directory))
 
+    @pytest.mark.processes
     def test_excludes(self, directory: Path) -> None:
         """While another process holds the lock nothing is written, by whatever path."""
         other = directory.parent / "other"
@@ -631,12 +636,14 @@ class TestOpenLocked:
         assert 0 == caught.value.timeout
         assert ["one.py"] == os.listdir(directory)
 
+    @pytest.mark.processes
     def test_timeout(self, directory: Path) -> None:
         """Waiting ends after the time that was given."""
         with locked_by_another_process(directory), pytest.raises(LockTimeoutError) as caught:
             write_one(directory, timeout=0.1)
         assert 0.1 == caught.value.timeout
 
+    @pytest.mark.processes
     def test_waits(self, directory: Path) -> None:
         """The lock is taken when the other process has gone."""
         with locked_by_another_process(directory):
@@ -673,6 +680,7 @@ class TestOpenLocked:
         assert errno.EACCES == caught.value.errno
         assert [] == os.listdir(cache_home)
 
+    @pytest.mark.processes
     def test_read_only_file_system(self) -> None:
         """The reason for a refusal is the file system where that is the reason."""
         script = """
@@ -691,6 +699,7 @@ class TestOpenLocked:
         expected = f"cannot write /mnt/{CACHE}: {os.strerror(errno.EROFS)}\n"
         assert expected == in_mount_namespace(script, sys.executable, code).out
 
+    @pytest.mark.processes
     def test_descriptors(self, directory: Path) -> None:
         """Nothing stays open, however it ends."""
         write_one(directory)

@@ -29,6 +29,8 @@ from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedErro
 from dropin_cache.update.files import atomic, cache_directory, locations
 from dropin_cache.update.files.trusted import Files
 
+pytestmark = pytest.mark.processes
+
 CACHE = "dropin.cache"
 SECRET = b"what only root may read and write"
 DATA = encode([CachedDropin("app.plugins.one", None)])
@@ -553,7 +555,7 @@ class TestLock:
                 cache_directory.open_locked(str(plugins), 0.3, files),
             ):
                 pass
-            assert 0.3 <= time.monotonic() - start < PATIENCE
+            assert 0.3 <= time.monotonic() - start
         finally:
             os.close(held)
         assert SECRET == (plugins / CACHE).read_bytes()

@@ -13,22 +13,29 @@ from hypothesis import strategies as st
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint, InterfaceName
+from dropin_cache.update.discovery.interpreters import Start
 from dropin_cache.update.importing import answers
-from dropin_cache.update.importing.answers import AnswerError
-from dropin_cache.update.importing.records import Description, Failure, Module, Plugin, Start
+from dropin_cache.update.importing.answers import AnswerError, Started
+from dropin_cache.update.importing.records import Description, Failure, Plugin
+from dropin_cache.update.state.observations import Observed
 
 PLUGIN = {"name": "p", "description": None, "provided": [["m", "I"]], "interfaces": ["m.I"]}
 MODULE = {"description": "text", "warnings": ["w"], "plugins": [PLUGIN]}
 START = {"version": [3, 11], "zope": True, "path": ["/a"], "files": ["/f"], "packages": ["a.b"]}
-VALIDATORS = [
-    answers.start_from_untrusted,
-    answers.package_from_untrusted,
-    answers.module_from_untrusted,
-    answers.promises_from_untrusted,
-    answers.imports_from_untrusted,
-]
-TYPES = [(Start,), (tuple, type(None), Failure), (Description, Failure), (tuple,), (dict,)]
-TOKEN = "f00d"  # noqa: S105 - no password
+OBSERVED: dict[str, Any] = {
+    "files": ["/f"],
+    "listed": ["/d"],
+    "paths": [["/a"]],
+    "names": [["a.b", 0]],
+}
+VALIDATORS: dict[Any, tuple[type, ...]] = {
+    answers.started_from_untrusted: (Started,),
+    answers.package_from_untrusted: (tuple, type(None), Failure),
+    answers.module_from_untrusted: (Description, Failure),
+    answers.resolved_from_untrusted: (tuple, Failure),
+    (lambda answer: answers.observed_from_untrusted(answer, [])): (Observed,),
+}
+ABOUT = "a.b"
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -38,7 +45,10 @@ anything = st.recursive(
     max_leaves=10,
 )
 names = st.sampled_from(
-    [*START, *MODULE, *PLUGIN, "found", "error", "traceback", "promises", "imports", "nothing"]
+    [
+        *(*START, *MODULE, *PLUGIN, "found", "error", "traceback", "passing"),
+        *("promises", "resolved", "observed", "nothing"),
+    ]
 )
 almost = st.dictionaries(
     names,
@@ -55,10 +65,13 @@ almost = st.dictionaries(
         ),
         max_size=2,
     )
-    | st.dictionaries(
-        st.text(max_size=3),
-        st.tuples(st.none() | st.booleans() | st.text(), st.lists(st.text(), max_size=2)),
-        max_size=2,
+    | st.fixed_dictionaries(
+        {
+            "files": st.lists(st.text(), max_size=2),
+            "listed": st.lists(st.text(), max_size=2),
+            "paths": st.lists(st.lists(st.text() | st.just("/a"), max_size=2), max_size=2),
+            "names": st.lists(st.tuples(st.text() | st.just("a"), st.integers(-1, 2)), max_size=2),
+        }
     ),
 )
 described = st.fixed_dictionaries(
@@ -87,7 +100,7 @@ def line(value: Any) -> bytes:
 
 def sent(value: dict[str, Any]) -> dict[str, Any]:
     """Return an answer as it arrives."""
-    return answers.from_untrusted(line({**value, "token": TOKEN}), TOKEN)
+    return answers.from_untrusted(line({**value, "of": ABOUT}), ABOUT)
 
 
 def changed(value: Any, *path: Any, to: Any) -> dict[str, Any]:
@@ -110,21 +123,21 @@ class TestAnyAnswer:
     def test_parsed_or_an_error(self, answer: bytes) -> None:
         """Whatever bytes come, they are an object or raise AnswerError."""
         with contextlib.suppress(AnswerError):
-            assert type(answers.from_untrusted(answer, TOKEN)) is dict
+            assert type(answers.from_untrusted(answer, ABOUT)) is dict
 
     def test_too_many_values(self) -> None:
         """What would take many times its size in memory is not even parsed."""
-        text = b'{"token": "%s", "x": [%s]}'
+        text = b'{"of": "%s", "x": [%s]}'
         few, many = (b"[]," * count + b"[]" for count in (199_000, 200_000))
-        assert 199_001 == len(answers.from_untrusted(text % (TOKEN.encode(), few), TOKEN)["x"])
+        assert 199_001 == len(answers.from_untrusted(text % (ABOUT.encode(), few), ABOUT)["x"])
         with pytest.raises(AnswerError) as caught:
-            answers.from_untrusted(text % (TOKEN.encode(), many), TOKEN)
+            answers.from_untrusted(text % (ABOUT.encode(), many), ABOUT)
         assert ["too many values"] == caught.value.issues
 
     @given(almost)
     def test_valid_or_an_error(self, answer: dict[str, Any]) -> None:
         """Each validator returns what it promises or raises AnswerError, nothing else."""
-        for validate, types in zip(VALIDATORS, TYPES):
+        for validate, types in VALIDATORS.items():
             try:
                 result: Any = validate(sent(answer))
             except AnswerError as error:
@@ -159,18 +172,18 @@ class TestAnyAnswer:
             (b"[]", "not an object"),
             (b"null", "not an object"),
             (b"{}", "not the answer to what was asked"),
-            (b'{"token": "beef"}', "not the answer to what was asked"),
-            (b'{"token": null}', "not the answer to what was asked"),
+            (b'{"of": "a.c"}', "not the answer to what was asked"),
+            (b'{"of": null}', "not the answer to what was asked"),
         ],
         ids=[
             *("empty", "cut", "two", "UTF-8", "deep", "list", "null"),
-            *("no token", "another token", "null token"),
+            *("about nothing", "about another", "about null"),
         ],
     )
     def test_no_answer(self, answer: bytes, issue: str) -> None:
-        """What is no JSON object in ASCII, or does not repeat the token, is refused as that."""
+        """What is no JSON object in ASCII, or is about something else, is refused as that."""
         with pytest.raises(AnswerError) as caught:
-            answers.from_untrusted(answer, TOKEN)
+            answers.from_untrusted(answer, ABOUT)
         assert [issue] == caught.value.issues
 
 
@@ -180,25 +193,40 @@ class TestStart:
     def test_valid(self) -> None:
         """A valid answer becomes plain values."""
         expected = Start((3, 11), True, ("/a",), ("/f",), ("a.b",))
-        assert expected == answers.start_from_untrusted(sent(START))
+        assert Started(start=expected) == answers.started_from_untrusted(sent(START))
+
+    def test_not_asked(self) -> None:
+        """Without a question about the interpreter there is nothing to tell."""
+        assert Started() == answers.started_from_untrusted(sent({}))
+
+    def test_fails(self) -> None:
+        """A child that fails already then is none that can be used."""
+        failure = {"error": "KeyError: 1", "traceback": "", "passing": True}
+        with pytest.raises(AnswerError) as caught:
+            answers.started_from_untrusted(sent(failure))
+        assert ["KeyError: 1"] == caught.value.issues
 
     @pytest.mark.parametrize("file", ["", "f", "/f/../g", "/f\0", "/" + "f" * 5000])
     def test_files_that_are_none(self, file: str) -> None:
         """What is no plain absolute path is left out: this process will look at the others."""
         answer = sent({**START, "files": [file, "/f"]})
-        assert ("/f",) == answers.start_from_untrusted(answer).files
+        start = answers.started_from_untrusted(answer).start
+        assert start is not None
+        assert ("/f",) == start.files
 
     @pytest.mark.parametrize("name", ["", ".", "a.", "a..b", "a-b", "a/b", "1a", "a" * 5000])
     def test_packages_that_are_none(self, name: str) -> None:
         """Anybody can declare anything; what is no dotted name is left out."""
         answer = sent({**START, "packages": [name, "a.b"]})
-        assert ("a.b",) == answers.start_from_untrusted(answer).packages
+        start = answers.started_from_untrusted(answer).start
+        assert start is not None
+        assert ("a.b",) == start.packages
 
     @pytest.mark.parametrize(
         ("answer", "issues"),
         [
             (
-                {},
+                {"version": 1},
                 [
                     f"{name} is not a {kind}"
                     for name, kind in [
@@ -221,75 +249,106 @@ class TestStart:
         if type(answer.get("version")) is not list or answer["version"] != [3, 11]:
             issues = [*issues, "version is not two numbers"]
         with pytest.raises(AnswerError) as caught:
-            answers.start_from_untrusted(sent(answer))
+            answers.started_from_untrusted(sent(answer))
         assert issues == caught.value.issues
 
 
 class TestPromises:
     """What the child says of its sandbox."""
 
-    def test_none(self) -> None:
-        """An answer without any is one about a sandbox that holds."""
-        assert () == answers.promises_from_untrusted(sent(START))
-
     def test_broken(self) -> None:
-        """Others are lines fit for a terminal."""
-        answer = sent({"promises": ["it can write", "\x1b[2J"]})
-        assert ("it can write", "\\x1b[2J") == answers.promises_from_untrusted(answer)
+        """Those that do not hold are lines fit for a terminal, of bounded length."""
+        answer = sent({"promises": ["it can write", "\x1b[2J", "x" * 9999]})
+        expected = Started(promises=("it can write", "\\x1b[2J", "x" * 500))
+        assert expected == answers.started_from_untrusted(answer)
 
     @pytest.mark.parametrize("value", [None, "text", [1]])
     def test_invalid(self, value: Any) -> None:
         """Nonsense is not taken for a sandbox that holds."""
         with pytest.raises(AnswerError):
-            answers.promises_from_untrusted(sent({"promises": value}))
+            answers.started_from_untrusted(sent({"promises": value}))
 
 
-class TestImports:
-    """Who imports whom, in any answer."""
+class TestObserved:
+    """What has been looked at, in any answer."""
+
+    def observed(self, known: list[tuple[str, ...]] | None = None, **parts: Any) -> Observed:
+        """Return what an answer with some other parts says."""
+        answer = sent({"observed": {**OBSERVED, **parts}})
+        return answers.observed_from_untrusted(answer, [] if known is None else known)
 
     def test_valid(self) -> None:
-        """A file may be none, or missing."""
-        graph = {"a": ["/a.py", ["b", "c"]], "b": [None, []], "c": [False, []]}
-        assert {
-            "a": Module("/a.py", ("b", "c")),
-            "b": Module(None, ()),
-            "c": Module(False, ()),
-        } == answers.imports_from_untrusted(sent({"imports": graph}))
+        """Files, directories, and names with the path they were looked for on."""
+        expected = Observed(frozenset(["/f"]), frozenset(["/d"]), frozenset([("a.b", ("/a",))]))
+        assert expected == self.observed()
 
-    @pytest.mark.parametrize("file", ["", "a.py", "/a/../b", "/a\0", "/" + "a" * 5000, 1, True, []])
-    def test_files_that_are_none(self, file: Any) -> None:
-        """What is no plain absolute path is no file: this process will look at it."""
-        answer = sent({"imports": {"a": [file, []]}})
-        assert {"a": Module(None, ())} == answers.imports_from_untrusted(answer)
+    def test_paths_go_on(self) -> None:
+        """Search paths are numbered over all answers of a child."""
+        paths: list[tuple[str, ...]] = [("/first",)]
+        names = [["a", 0], ["b", 1]]
+        expected = {("a", ("/first",)), ("b", ("/a",))}
+        assert expected == self.observed(paths, names=names).names
+        assert [("/first",), ("/a",)] == paths
+        assert expected == self.observed(paths, paths=[], names=names).names
+
+    @pytest.mark.parametrize("path", ["", "a.py", "/a/../b", "/a\0", "/" + "a" * 5000])
+    def test_paths_that_are_none(self, path: str) -> None:
+        """What is no plain absolute path is left out: this process will look at the others."""
+        found = self.observed(files=[path], listed=[path], paths=[[path, "/a"]])
+        assert Observed(names=frozenset([("a.b", ("/a",))])) == found
+
+    @pytest.mark.parametrize("name", ["", "a b", "a/b", ".", "a" * 5000])
+    def test_names_that_are_none(self, name: str) -> None:
+        """What cannot be the name of a module is left out as well."""
+        assert frozenset() == self.observed(names=[[name, 0]]).names
 
     @pytest.mark.parametrize(
-        ("graph", "issue"),
+        ("part", "value", "issue"),
         [
-            ([], "imports is not a dict"),
-            (None, "imports is not a dict"),
-            ({"a": None}, "imports are not of modules"),
-            ({"a": ["/a.py"]}, "imports are not of modules"),
-            ({"a": ["/a.py", [], []]}, "imports are not of modules"),
-            ({"a" * 5000: ["/a.py", []]}, "imports are not of modules"),
-            ({"a": ["/a.py", "b"]}, "imports are not modules"),
-            ({"a": ["/a.py", [1]]}, "imports are not modules"),
-            ({"a": ["/a.py", ["b" * 5000]]}, "imports are too many, or their names too long"),
-            ({"a": ["/a.py", ["b"] * 20_001]}, "imports are too many, or their names too long"),
-            (
-                {str(number): [None, []] for number in range(20_001)},
-                "imports are of more than 20000 modules",
-            ),
+            ("files", None, "files is not a list"),
+            ("files", ["/a"] * 20_001, "files holds more than 20000 values"),
+            ("listed", [1], "listed holds something that is not a str"),
+            ("paths", ["/a"], "paths holds something that is not a list"),
+            ("names", [[]], "a module that was looked for is not a name and a path"),
+            ("names", [["a"]], "a module that was looked for is not a name and a path"),
+            ("names", [["a", 0, 0]], "a module that was looked for is not a name and a path"),
+            ("names", [["a", 1]], "a module that was looked for is not a name and a path"),
+            ("names", [["a", -1]], "a module that was looked for is not a name and a path"),
+            ("names", [["a", False]], "a module that was looked for is not a name and a path"),
+            ("names", [[1, 0]], "a module that was looked for is not a name and a path"),
         ],
         ids=[
-            *("list", "null", "no list", "short", "long", "long name", "text", "number"),
-            *("long import", "many imports", "many modules"),
+            *("null", "many", "number", "text", "empty", "short", "long"),
+            *("no such path", "negative", "boolean", "no name"),
         ],
     )
-    def test_invalid(self, graph: Any, issue: str) -> None:
+    def test_invalid(self, part: str, value: Any, issue: str) -> None:
         """Everything else is refused."""
         with pytest.raises(AnswerError) as caught:
-            answers.imports_from_untrusted(sent({"imports": graph}))
-        assert [issue] == caught.value.issues
+            self.observed(**{part: value})
+        assert issue == caught.value.issues[0]
+
+    def test_missing(self) -> None:
+        """An answer without any is no answer."""
+        with pytest.raises(AnswerError) as caught:
+            answers.observed_from_untrusted(sent({}), [])
+        assert "observed is not a dict" == caught.value.issues[0]
+
+
+class TestResolved:
+    """The answer to "resolve"."""
+
+    def test_valid(self) -> None:
+        """Names, or a failure."""
+        assert ("I", "J") == answers.resolved_from_untrusted(sent({"resolved": ["I", "J"]}))
+        failure = {"error": "E", "traceback": "t", "passing": False}
+        assert Failure("E", "t") == answers.resolved_from_untrusted(sent(failure))
+
+    @pytest.mark.parametrize("value", [None, "I", [1]])
+    def test_invalid(self, value: Any) -> None:
+        """Everything else is refused."""
+        with pytest.raises(AnswerError):
+            answers.resolved_from_untrusted(sent({"resolved": value}))
 
 
 class TestPackage:
@@ -301,8 +360,14 @@ class TestPackage:
             ({"found": ["/a", "/b"]}, ("/a", "/b")),
             ({"found": []}, ()),
             ({"found": None}, None),
-            ({"error": "E: e", "traceback": "t\n"}, Failure("E: e", "t\n")),
-            ({"error": "E: \x1b[2J\n", "traceback": ""}, Failure("E: \\x1b[2J\\n", "")),
+            (
+                {"error": "E: e", "traceback": "t\n", "passing": False},
+                Failure("E: e", "t\n"),
+            ),
+            (
+                {"error": "E: \x1b[2J\n", "traceback": "", "passing": True},
+                Failure("E: \\x1b[2J\\n", "", True),
+            ),
         ],
     )
     def test_valid(self, answer: Any, expected: Any) -> None:
@@ -315,8 +380,10 @@ class TestPackage:
             ({}, "found is not a list"),
             ({"found": "abc"}, "found is not a list"),
             ({"found": [1]}, "found holds something that is not a str"),
-            ({"error": None, "traceback": ""}, "error is not a str"),
-            ({"error": ""}, "traceback is not a str"),
+            ({"error": None, "traceback": "", "passing": True}, "error is not a str"),
+            ({"error": "", "passing": True}, "traceback is not a str"),
+            ({"error": "", "traceback": ""}, "passing is not a bool"),
+            ({"error": "", "traceback": "", "passing": 1}, "passing is not a bool"),
         ],
     )
     def test_invalid(self, answer: Any, issue: str) -> None:
@@ -336,8 +403,15 @@ class TestModule:
 
     def test_failure(self) -> None:
         """So does a failure."""
-        answer = sent({"error": "ValueError: \n", "traceback": "a\nb"})
+        answer = sent({"error": "ValueError: \n", "traceback": "a\nb", "passing": False})
         assert Failure("ValueError: \\n", "a\nb") == answers.module_from_untrusted(answer)
+
+    def test_bounded(self) -> None:
+        """What is printed of it has a length for people, and few lines."""
+        answer = sent({"error": "x" * 9999, "traceback": "y" * 9999, "passing": False})
+        assert Failure("x" * 500, "y" * 4000) == answers.module_from_untrusted(answer)
+        found = answers.module_from_untrusted(sent({**MODULE, "warnings": ["\n" + "x" * 999] * 99}))
+        assert ("\\n" + "x" * 499,) * 20 == found.warnings
 
     @pytest.mark.parametrize(
         ("answer", "issue"),

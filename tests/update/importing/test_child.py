@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dropin_cache.update.importing.multiplex import alone
 
 from command_line import no_process_left, wait_for
 from dropin_cache.update.importing import child
@@ -21,7 +19,8 @@ from dropin_cache.update.importing.processes import Marked
 from dropin_cache.update.sandbox.launch import Launch
 
 LAUNCH = Launch([sys.executable, "-I", "-B"], {}, "/")
-START = {"path": [], "more": [], "tier": "none", "user": None, "closed": [], "token": "t"}
+START = {"path": [], "more": [], "tier": "none", "user": None, "closed": [], "writable": []}
+START["asked"] = False
 # The descriptor of the answers, as a module in the child finds it.
 ANSWERS = "int(__import__('sys').argv[1])"
 
@@ -52,8 +51,8 @@ def started(modules: Path) -> Iterator[Child]:
 
 def ask(process: Child, timeout: float = 60, **request: Any) -> Any:
     """Ask a child and return its answer."""
-    answer = json.loads(alone(process.ask(json.dumps({**START, **request}).encode(), timeout)))
-    return {key: answer[key] for key in answer if key not in ("token", "imports")}
+    answer = process.ask({**START, **request}, timeout)
+    return {key: answer[key] for key in answer if key not in ("of", "observed")}
 
 
 def module(modules: Path, text: str) -> dict[str, Any]:
@@ -84,8 +83,8 @@ class TestChild:
 
     def test_large_answer(self, started: Child, modules: Path) -> None:
         """An answer larger than a pipe comes whole."""
-        request = module(modules, "__doc__ = 'x' * 1_000_000")
-        assert "x" * 1_000_000 == ask(started, **request)["description"]
+        request = module(modules, "__doc__ = 'x' * 900_000")
+        assert "x" * 900_000 == ask(started, **request)["description"]
 
     def test_close(self) -> None:
         """A child that is not asked any more ends by itself; closing twice does no harm."""
@@ -171,17 +170,17 @@ class TestDeath:
         self, started: Child, modules: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An answer longer than any drop-in needs ends the child."""
-        monkeypatch.setattr(child, "MAX_ANSWER", 3 << 20)
+        monkeypatch.setattr(child, "MAX_ANSWER", 3 << 10)
         text = f"import os\nwhile True: os.write({ANSWERS}, b'x' * 9999)"
         with pytest.raises(ChildError) as caught:
             ask(started, **module(modules, text))
-        assert "its description is larger than 3 MiB" == caught.value.reason
+        assert "its description is larger than 0 MiB" == caught.value.reason
 
     def test_does_not_read(self) -> None:
         """A child whose input is full is given up when its time is over."""
         process = Child(Launch(["/bin/sh", "-c", "sleep 999"], {}, "/"))
         with pytest.raises(ChildError) as caught:
-            alone(process.ask(b"x" * (1 << 20), 0.2))
+            process.ask({"do": "package", "name": "x" * (1 << 20)}, 0.2)
         assert "it keeps the process from reading" == caught.value.reason
 
     def test_last_words(self, started: Child, modules: Path) -> None:
@@ -255,17 +254,15 @@ class TestBootstrap:
 import os
 from dropin_cache.update.importing.child import Child
 from dropin_cache.update.sandbox.choice import Launch
-from dropin_cache.update.importing.multiplex import alone
 os.closerange(0, 3)
 child = Child(Launch({LAUNCH.arguments!r}, {{}}, "/"))
-answer = alone(child.ask(b'{{"do": "package", "name": "json", "token": "t"}}', 60))
+answer = child.ask({{"do": "package", "name": "json"}}, 60)
 child.close()
-open({str(modules / "answer")!r}, "wb").write(answer)
+open({str(modules / "answer")!r}, "w").write(repr(sorted(answer)))
 os._exit(0)
 """
         subprocess.run([sys.executable, "-B", "-c", code], check=False, timeout=120)
-        answer = (modules / "answer").read_bytes()
-        assert "found" in json.loads(answer)
+        assert "['found', 'observed', 'of']" == (modules / "answer").read_text()
 
 
 class TestLifeline:
@@ -280,10 +277,9 @@ class TestLifeline:
 import json
 from dropin_cache.update.importing.child import Child
 from dropin_cache.update.sandbox.choice import Launch
-from dropin_cache.update.importing.multiplex import alone
 child = Child(Launch({LAUNCH.arguments!r}, {{}}, "/"))
 for request in ({start!r}, {request!r}):
-    alone(child.ask(json.dumps(request).encode(), 600))
+    child.ask(request, 600)
 """
         parent = subprocess.Popen([sys.executable, "-B", "-c", code])
         wait_for(modules / "begun")

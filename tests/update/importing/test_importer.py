@@ -1,329 +1,180 @@
-"""Asking an interpreter, whatever its drop-ins do to it."""
+"""Importing the plugin modules of owners, whatever they do to the process that imports them."""
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import subprocess
 import sys
-import textwrap
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dropin_cache.update.importing.multiplex import OTHERS_FIRST, Turn
-from dropin_cache.update.state.dependencies import Memory
 
-from command_line import no_process_left
-from conftest import Tree
-from dropin_cache.errors import (
-    ConfinementError,
-    InterpreterError,
-    NoSandboxError,
-    PackageBrokenError,
-    ZopeInterfaceMissingError,
-)
+from command_line import no_process_left, wait_for
+from conftest import Tree, missing
+from dropin_cache.errors import InterpreterError, NoSandboxError, PackageBrokenError
+from dropin_cache.update.discovery.interpreters import Interpreter, interpreter_of
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.importing import worker
-from dropin_cache.update.importing.importer import Probe
-from dropin_cache.update.importing.records import Description, Failure
+from dropin_cache.update.importing import importer as importing
+from dropin_cache.update.importing import starting
+from dropin_cache.update.importing.importer import Importer
+from dropin_cache.update.importing.records import Description, Failure, Imported, Job, Outcome
+from dropin_cache.update.importing.starting import Starter
+from dropin_cache.update.importing.threads import Task
 from dropin_cache.update.sandbox.choice import Confinement, Unconfined
-from dropin_cache.update.sandbox.visible import Entry, View
-from dropin_cache.update.state.ledger import Ledger
+from dropin_cache.update.sandbox.limits import Limits
+from sandboxes import PYTHON, sandbox
 
-# What else an answer to "start" has.
-REST = '"path": [], "files": [], "packages": [], "imports": {}, "token": TOKEN}'
+OWN = "project own"
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
-    """Check after each test that no process is left."""
+    """Check after each test that no process and no descriptor is left."""
+    before = set(os.listdir("/proc/self/fd"))
     with no_process_left():
         yield
+    assert before == set(os.listdir("/proc/self/fd"))
 
 
-def probe_of(  # noqa: PLR0913 - as many as there are
-    python: str,
-    paths: list[str],
-    timeout: float,
-    *,
-    more: tuple[str, ...] = (),
-    ledger: Ledger | None = None,
-    confinement: Confinement | None = None,
-    view: View | None = None,
-) -> Probe:
-    """Return a probe, by default one that knows nothing yet and confines nothing."""
-    memory = Memory(ledger or Ledger(None, Files(enforced=False)), python, paths)
-    confinement = confinement or Confinement(Unconfined)
-    return Probe(python, paths, more, timeout, confinement, memory, view)
+class ManyAtOnce(Unconfined):
+    """Confines nothing, and lets children run beside each other."""
+
+    at_once = 4
 
 
-def fake(path: Path, answer: str) -> str:
-    """Write an interpreter that gives one answer, whatever the question."""
-    program = f"""\
-        #!{sys.executable} -B
-        import json, os, sys
-        arguments = sys.argv[sys.argv.index("-c") + 2:]
-        sys.stdin.buffer.read(sum(map(int, arguments[2::3])))
-        token = json.dumps(json.loads(sys.stdin.readline())["token"])
-        answer = {answer!r}.replace("TOKEN", token)
-        os.write(int(arguments[0]), answer.encode() + b"\\n")
-        sys.stdin.read()
-        """
-    path.write_text(textwrap.dedent(program))
-    path.chmod(0o755)
-    return str(path)
-
-
-def zope_file() -> str:
-    """Return the file of zope.interface."""
-    return str(importlib.import_module("zope.interface").__file__)
-
-
-def nothing(*_: object) -> None:
-    """Show no progress."""
+@contextmanager
+def importer_of(sandbox: Any = Unconfined, processor: float = 60, tier: str = "none") -> Any:
+    """Have an importer, by default one that confines nothing."""
+    with Files(enforced=False) as files:
+        confinement = Confinement(sandbox, (tier,), Limits())
+        with Importer(confinement, files, None, processor) as made:
+            yield made
 
 
 @pytest.fixture
-def probe(tree: Tree) -> Iterator[Probe]:
-    """An interpreter that imports from the tree."""
+def importer() -> Iterator[Importer]:
+    """An importer that confines nothing."""
+    with importer_of() as made:
+        yield made
+
+
+@pytest.fixture
+def this(tree: Tree) -> Interpreter:
+    """The interpreter that runs the tests, importing from a tree with an application."""
     tree.application()
-    with probe_of(sys.executable, [str(tree.path)], 60) as found:
-        yield found
+    return interpreter_of(sys.executable, [str(tree.path)], ())
 
 
-class TestStart:
-    """Starting the interpreter."""
-
-    def test_import_roots(self, probe: Probe, tree: Tree) -> None:
-        """The paths given come first, and the working directory is not among them."""
-        assert str(tree.path) == probe.import_roots[0]
-        assert "" not in probe.import_roots
-        assert set(os.path.dirname(os.__file__).splitlines()) <= set(probe.import_roots)
-
-    def test_two_ends(self, tree: Tree) -> None:
-        """Further paths come last."""
-        with probe_of(sys.executable, [str(tree.path)], 60, more=("/more",)) as probe:
-            assert (str(tree.path), "/more") == probe.import_roots[:: len(probe.import_roots) - 1]
-
-    def test_late(self, probe: Probe) -> None:
-        """Nothing is started before something is asked."""
-        with no_process_left():
-            assert not probe.running
-        assert isinstance(probe.start.path, tuple)
-        assert probe.running
-
-    def test_known(self, tree: Tree, probe: Probe) -> None:
-        """Nothing is started for what an earlier run has found out, either."""
-        ledger = Ledger(None, Files(enforced=False))
-        tree.application()
-        for path in (*tree.path.rglob("*"), tree.path):
-            os.utime(path, (1, 1))
-        time.sleep(0.05)  # what is newer than that is looked at again
-        with probe_of(sys.executable, [str(tree.path)], 60, ledger=ledger) as first:
-            found = first.import_roots, first.locate("app.plugins"), first.locate("missing")
-            first.memory.keep([])
-        with (
-            probe_of("/nonexistent", [str(tree.path)], 60, ledger=ledger) as other,
-            pytest.raises(InterpreterError),
-        ):
-            assert other.import_roots
-        with probe_of(sys.executable, [str(tree.path)], 60, ledger=ledger) as second:
-            assert found == (
-                second.import_roots,
-                second.locate("app.plugins"),
-                second.locate("missing"),
-            )
-            assert not second.running
-
-    @pytest.mark.parametrize(
-        ("answer", "reason"),
-        [
-            ('{"version": [3, 8], "zope": true, ' + REST, "it is Python 3.8, older than 3.9"),
-            ('{"version": [2, 7], "zope": false, ' + REST, "it is Python 2.7, older than 3.9"),
-            (
-                '{"token": TOKEN}',
-                "it answered nonsense: version is not a list; path is not a list",
-            ),
-            (
-                '{"version": [3, 11], "zope": true, ' + REST.replace("{}", "[]"),
-                "it answered nonsense: imports is not a dict",
-            ),
-            ('{"token": "other"}', "it answered nonsense: not the answer to what was asked"),
-            ("hello", "it answered nonsense: not JSON: JSONDecodeError"),
-        ],
-    )
-    def test_unfit(self, tmp_path: Path, answer: str, reason: str) -> None:
-        """An interpreter that is too old, or none, is refused with the reason."""
-        python = fake(tmp_path / "python", answer)
-        with probe_of(python, [], 60) as probe, pytest.raises(InterpreterError) as caught:
-            assert probe.start
-        assert caught.value.reason.startswith(reason)
-        assert python == caught.value.python
-
-    def test_without_zope_interface(self, tmp_path: Path) -> None:
-        """So is one that cannot have plugins."""
-        python = fake(tmp_path / "python", '{"version": [3, 9], "zope": false, ' + REST)
-        with probe_of(python, [], 60) as probe, pytest.raises(ZopeInterfaceMissingError) as caught:
-            assert probe.start
-        assert python == caught.value.python
-
-    @pytest.mark.parametrize(
-        ("program", "reason"),
-        [
-            ("", "it ended the process with exit status 0"),
-            ("echo; printf 'one \\033[2J\\n'; echo two; exit 3", "one \\x1b[2J"),
-            ("exec sleep 999", "it took longer than 0.5 s"),
-        ],
-        ids=["silent", "talks", "hangs"],
-    )
-    def test_no_interpreter(
-        self, tmp_path: Path, program: str, reason: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A program that is no Python is refused with its first words."""
-        if "longer" in reason:
-            monkeypatch.setattr(worker, "_START_TIMEOUT", 0.5)
-        python = tmp_path / "python"
-        python.write_text(f"#!/bin/sh\n{program}\n")
-        python.chmod(0o755)
-        timeout = 0.5 if "longer" in reason else 60
-        with (
-            probe_of(str(python), [], timeout) as probe,
-            pytest.raises(InterpreterError) as caught,
-        ):
-            assert probe.start
-        assert f"it did not start as a Python interpreter: {reason}" == caught.value.reason
-
-    @pytest.mark.parametrize(
-        ("name", "reason"),
-        [("missing", "No such file or directory"), ("file", "Permission denied")],
-    )
-    def test_cannot_be_executed(self, tmp_path: Path, name: str, reason: str) -> None:
-        """A program that does not even start is refused with the system's reason."""
-        (tmp_path / "file").touch()
-        python = str(tmp_path / name)
-        with probe_of(python, [], 60) as probe, pytest.raises(InterpreterError) as caught:
-            assert probe.start
-        assert reason == caught.value.reason
-
-    def test_interrupted(self, tmp_path: Path) -> None:
-        """An interruption while it starts leaves no process."""
-        python = tmp_path / "python"
-        python.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexec sleep 999\n")
-        python.chmod(0o755)
-        code = (
-            "import signal, sys\n"
-            "from dropin_cache.update.state.ledger import Ledger\n"
-            "from dropin_cache.update.state.dependencies import Memory\n"
-            "from dropin_cache.update.importing.importer import Probe\n"
-            "from dropin_cache.update.sandbox.choice import Confinement, Unconfined\n"
-            "from dropin_cache.update.files.trusted import Files\n"
-            "memory = Memory(Ledger(None, Files(enforced=False)), sys.argv[1], [])\n"
-            "confinement = Confinement(Unconfined)\n"
-            "signal.alarm(1)\n"
-            "signal.signal(signal.SIGALRM, lambda *_: sys.exit(7))\n"
-            "Probe(sys.argv[1], [], [], 60, confinement, memory, None).start\n"
-        )
-        done = subprocess.run([sys.executable, "-B", "-c", code, str(python)], check=False)
-        assert 7 == done.returncode
-
-    def test_short_timeout(self, tree: Tree) -> None:
-        """The limit for an import does not limit the start of an interpreter."""
-        tree.application()
-        with probe_of(sys.executable, [str(tree.path)], 0.001) as probe:
-            assert str(tree.path) == probe.import_roots[0]
+def job(interpreter: Interpreter, *names: str, owner: str = "project other") -> Job:
+    """Return the work on some modules of the application."""
+    return Job(interpreter.key, "app.plugins", owner, tuple(f"app.plugins.{n}" for n in names))
 
 
-class TestConfinement:
-    """The sandbox of a probe."""
+def imported(importer: Importer, interpreter: Interpreter, *jobs: Job, **more: Any) -> Any:
+    """Have jobs done, the package being the application's own."""
+    progress = more.pop("progress", lambda *_: None)
+    follow_up = more.pop("follow_up", lambda *_: [])
+    owners = {interpreter.key: OWN}
+    return importer.import_all([(interpreter, each) for each in jobs], owners, progress, follow_up)
 
-    def test_chosen_once(self) -> None:
-        """It is chosen when it is first needed, and then kept."""
-        confinement = Confinement(Unconfined)
-        assert None is confinement.tier
-        assert confinement.chosen() is confinement.chosen()
-        assert "none" == confinement.tier
 
-    def test_none(self) -> None:
-        """Where there is none, nothing is started."""
+def outcomes(importer: Importer, interpreter: Interpreter, *names: str) -> dict[str, Outcome]:
+    """Import modules of one owner; return what became of each, by its last component."""
+    only = job(interpreter, *names)
+    done = imported(importer, interpreter, only)[only].outcomes
+    return {name.rpartition(".")[2]: outcome for name, outcome in done.items()}
+
+
+class TestAsk:
+    """Asking an interpreter what it is."""
+
+    def test_goes_on(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """The child that has told imports the package, and then its owner's modules."""
+        tree.write("app/plugins/one.py", "import os\n__doc__ = str(os.getpid())")
+        assert str(tree.path) == importer.ask(this).path[0]
+        (asked,) = importer._fresh.values()
+        found, _ = importer.locate(this, "app.plugins")
+        assert found is not None
+        assert str(tree.path / "app" / "plugins") == found[0]
+        assert {this.key} == importer.warm
+        own = job(this, "one", owner=OWN)
+        done = imported(importer, this, own)[own].outcomes["app.plugins.one"]
+        assert str(asked._child._process.pid) == done.description
+        assert set() == importer.warm
+
+    def test_another_owner(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """The modules of others are imported where the package has not been."""
+        tree.write("app/plugins/one.py", "import os\n__doc__ = str(os.getpid())")
+        importer.locate(this, "app.plugins")
+        (warm,) = importer._warm.values()
+        found = outcomes(importer, this, "one")["one"]
+        assert isinstance(found, Description)
+        assert str(warm._child._process.pid) != found.description
+        assert {this.key} == importer.warm
+
+    def test_restart(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """After a restart nothing is remembered."""
+        importer.ask(this)
+        importer.locate(this, "app.plugins")
+        importer.ask(this)
+        importer.restart()
+        importer.restart()
+        assert set() == importer.warm
+        tree.write("app/plugins/__init__.py", "__path__.append('/another')")
+        found, _ = importer.locate(this, "app.plugins")
+        assert found is not None
+        assert "/another" == found[-1]
+
+    def test_setting(self, importer: Importer) -> None:
+        """What imports are tried with is told apart from other settings."""
+        assert importer.setting.startswith("none 60 ")
+        with importer_of(processor=1.5) as other:
+            assert other.setting.startswith("none 1.5 ")
+        assert not importer.keeps_apart
+        assert () == importer.left_out
+
+    def test_nothing_to_start(self) -> None:
+        """Where there is no sandbox, nothing is started."""
 
         def choose() -> Any:
             raise NoSandboxError((("namespace", "no"),))
 
-        with (
-            probe_of(sys.executable, [], 60, confinement=Confinement(choose)) as probe,
-            pytest.raises(NoSandboxError),
-        ):
-            assert probe.start
-
-    def test_broken_promises(self, tmp_path: Path) -> None:
-        """One that does not hold is found out before anything is imported."""
-
-        class Pretended(Unconfined):
-            tier = "namespace"
-
-        confinement = Confinement(Pretended, [str(tmp_path)])
-        with (
-            probe_of(sys.executable, [], 60, confinement=confinement) as probe,
-            pytest.raises(ConfinementError) as caught,
-        ):
-            assert probe.start
-        assert "namespace" == caught.value.tier
-        assert f"it can write in {tmp_path}" in caught.value.promises
-
-    def test_other_user(self) -> None:
-        """So is one that has not become the user it should be."""
-
-        class Pretended(Unconfined):
-            tier = "landlock"
-            user = 54321  # nobody
-
-        with (
-            probe_of(sys.executable, [], 60, confinement=Confinement(Pretended)) as probe,
-            pytest.raises(ConfinementError) as caught,
-        ):
-            assert probe.start
-        assert any(line.endswith(", not 54321") for line in caught.value.promises)
-
-    def test_view(self, tree: Tree) -> None:
-        """What its children cannot see is nothing to import from, or to look at."""
-        tree.application()
-        tree.write("hidden/other.py")
-        tree.write(
-            "app/plugins/one.py", f"import sys; sys.path.append('{tree.path}/hidden')\nimport other"
-        )
-        shown = [os.path.dirname(os.__file__), str(tree.path / "app"), os.path.dirname(zope_file())]
-        view = View(tuple(Entry(path, path) for path in shown), (), (), ())
-        more = (str(tree.path / "hidden"),)
-        with probe_of(sys.executable, [str(tree.path)], 60, more=more, view=view) as probe:
-            assert shown[0] in probe.import_roots
-            assert {str(tree.path), *more} & set(probe.import_roots) == set()
-            assert isinstance(
-                probe.describe(["app.plugins.one"], nothing)["app.plugins.one"], Description
-            )
-            modules = {**probe.memory._record["modules"], **probe.memory._new}
-        assert str(tree.path / "app" / "plugins" / "one.py") == modules["app.plugins.one"][0]
-        assert None is modules["other"][0]
+        with importer_of(choose) as importer, pytest.raises(NoSandboxError):
+            importer.ask(interpreter_of(sys.executable, [], ()))
 
 
 class TestLocate:
     """Finding plugin packages."""
 
-    def test_found(self, probe: Probe, tree: Tree) -> None:
-        """A package has a path."""
-        assert str(tree.path / "app" / "plugins") == probe.locate("app.plugins")[0]
+    def test_found(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """A package has a path, and what was looked at for it is told."""
+        found, observed = importer.locate(this, "app.plugins")
+        assert found is not None
+        assert str(tree.path / "app" / "plugins") == found[0]
+        assert str(tree.path / "app" / "plugins" / "__init__.py") in observed.files
 
-    def test_namespace_package(self, probe: Probe, tree: Tree) -> None:
+    def test_namespace_package(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
         """One without __init__.py has one too."""
         tree.write("space/plugins/one.py")
-        assert (str(tree.path / "space" / "plugins"),) == probe.locate("space.plugins")
+        expected = (str(tree.path / "space" / "plugins"),)
+        assert expected == importer.locate(this, "space.plugins")[0]
 
-    @pytest.mark.parametrize("package", ["missing", "missing.plugins", "app.missing", "json.x.y"])
-    def test_not_installed(self, probe: Probe, package: str) -> None:
-        """A package that is not there is no error."""
-        assert None is probe.locate(package)
+    @pytest.mark.parametrize(
+        "package",
+        [
+            *("missing", "missing.plugins", "app.missing", "json.x.y"),
+            *("", ".plugins", "app..plugins", "app.plugins.", "a/b"),
+        ],
+    )
+    def test_not_installed(self, importer: Importer, this: Interpreter, package: str) -> None:
+        """A package that is not there, or cannot be, is no error."""
+        assert None is importer.locate(this, package)[0]
+        assert set() == importer.warm
 
     @pytest.mark.parametrize(
         ("text", "reason"),
@@ -334,85 +185,155 @@ class TestLocate:
             ("import ap", "ModuleNotFoundError: No module named 'ap'"),
             ("def", "SyntaxError: invalid syntax (__init__.py, line 1)"),
             ("import os; os._exit(3)", "it ended the process with exit status 3"),
+            ("import os; os.fork()", "it forks when it is imported"),
             (
                 "import os; os.write(int(__import__('sys').argv[1]), b'{\\n')",
                 "it tampered with its description: not JSON: JSONDecodeError",
             ),
         ],
     )
-    def test_broken(self, probe: Probe, tree: Tree, text: str, reason: str) -> None:
+    def test_broken(
+        self, importer: Importer, this: Interpreter, tree: Tree, text: str, reason: str
+    ) -> None:
         """A package that is there and does not import is one."""
         tree.write("app/plugins/__init__.py", text)
         with pytest.raises(PackageBrokenError) as caught:
-            probe.locate("app.plugins")
+            importer.locate(this, "app.plugins")
         assert reason == caught.value.reason
         assert "app.plugins" == caught.value.package
 
-    def test_forks(self, probe: Probe, tree: Tree) -> None:
-        """A package that forks does not answer twice."""
-        tree.write("app/plugins/__init__.py", "import os; os.fork()")
-        tree.dropin("one")
-        try:
-            probe.locate("app.plugins")
-        except PackageBrokenError as error:
-            assert "it forks when it is imported" == error.reason  # noqa: PT017 - may not raise
-        outcomes = probe.describe(["app.plugins.one"], nothing)
-        assert isinstance(outcomes["app.plugins.one"], (Description, Failure))
 
-    @pytest.mark.parametrize("package", ["", ".plugins", "app..plugins", "app.plugins.", "a/b"])
-    def test_no_name(self, probe: Probe, package: str) -> None:
-        """What cannot be the name of a package is not installed."""
-        assert None is probe.locate(package)
+class TestImport:
+    """Importing the modules of one owner."""
 
+    def test_together(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """They share a process, in the order of their names, and nothing more is started."""
+        for name in "abc":
+            tree.write(f"app/plugins/{name}.py", "import os\n__doc__ = str(os.getpid())")
+        found = outcomes(importer, this, *"abc")
+        assert list("abc") == list(found)
+        assert 1 == len({outcome.description for outcome in found.values()})  # type: ignore[union-attr]
 
-class TestDescribe:
-    """Importing drop-ins."""
-
-    def test_all(self, probe: Probe, tree: Tree) -> None:
-        """Each drop-in has an outcome, also after one that ended the child."""
+    def test_all(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """Each has an outcome, also after one that ended the process."""
         tree.dropin("a")
         tree.write("app/plugins/b.py", "import os; os._exit(3)")
         tree.write("app/plugins/c.py", "1/0")
         tree.dropin("d")
-        names = [f"app.plugins.{name}" for name in "abcd"]
-        outcomes = probe.describe(names, nothing)
-        assert names == list(outcomes)
+        found = outcomes(importer, this, *"abcd")
         assert [Description, Failure, Failure, Description] == [
-            type(outcomes[name]) for name in names
+            type(found[name]) for name in "abcd"
         ]
-        assert "it ended the process with exit status 3" == outcomes["app.plugins.b"].error
-        assert "ZeroDivisionError: division by zero" == outcomes["app.plugins.c"].error
+        assert "it ended the process with exit status 3" == found["b"].error  # type: ignore[union-attr]
+        assert "ZeroDivisionError: division by zero" == found["c"].error  # type: ignore[union-attr]
 
-    def test_progress(self, probe: Probe, tree: Tree) -> None:
-        """Each import is announced."""
+    def test_once_more(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """One that takes a used process with it is tried again alone; what follows goes on anew."""
+        pid = "import os\n__doc__ = str(os.getpid())\n"
+        tree.write("app/plugins/a.py", pid + "import sys; sys.used = True")
+        tree.write(
+            "app/plugins/b.py", "import os, sys\nif hasattr(sys, 'used'): os._exit(3)\n" + pid
+        )
+        for name in "cd":
+            tree.write(f"app/plugins/{name}.py", pid)
+        found = outcomes(importer, this, *"abcd")
+        told = [outcome.description for outcome in found.values()]  # type: ignore[union-attr]
+        assert 3 == len(set(told))
+        assert told[2] == told[3]
+
+    def test_twice_only(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """One that ends its process alone as well is to blame, and is not tried for ever."""
         tree.dropin("a")
-        tree.dropin("b")
+        text = f"import os\nopen({str(tree.path / 'tries')!r}, 'a').write('x')\nos._exit(3)"
+        tree.write("app/plugins/b.py", text)
+        assert isinstance(outcomes(importer, this, "a", "b")["b"], Failure)
+        assert "xx" == (tree.path / "tries").read_text()
+        assert isinstance(outcomes(importer, this, "b")["b"], Failure)
+        assert "xxx" == (tree.path / "tries").read_text()
+
+    def test_progress(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """Each import is announced, with numbers that go on over all owners."""
+        for name in "abc":
+            tree.dropin(name)
         calls: list[tuple[int, int, str]] = []
-        probe.describe(["app.plugins.a", "app.plugins.b"], lambda *each: calls.append(each))
-        assert [(0, 2, "app.plugins.a"), (1, 2, "app.plugins.b")] == calls
+        jobs = job(this, "c", owner="1"), job(this, "a", "b", owner="2")
+        imported(importer, this, *jobs, progress=lambda *each: calls.append(each))
+        assert [(0, 3, "app.plugins.a"), (1, 3, "app.plugins.b"), (2, 3, "app.plugins.c")] == calls
 
-    def test_meanwhile(self, probe: Probe, tree: Tree) -> None:
-        """There is something else to do while a drop-in is imported."""
-        flag = tree.path / "flag"
-        waiting = f"import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.01)"
-        tree.write("app/plugins/one.py", waiting)
+    def test_follow_up(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """When an owner is done, what there is to do then is done."""
+        tree.dropin("a")
+        seen: list[Any] = []
 
-        def meanwhile() -> Turn[None]:
-            yield OTHERS_FIRST
-            flag.touch()
+        def follow_up(_: Interpreter, of: Job, done: Imported) -> list[Task]:
+            return [lambda: seen.append((of.owner, list(done.outcomes)))]
 
-        outcomes = probe.describe(["app.plugins.one"], nothing, [meanwhile()])
-        assert isinstance(outcomes["app.plugins.one"], Description)
+        imported(importer, this, job(this, "a"), follow_up=follow_up)
+        assert [("project other", ["app.plugins.a"])] == seen
 
-    def test_tampers(self, probe: Probe, tree: Tree) -> None:
-        """An answer that is none costs that drop-in its place, and nobody else."""
+    @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+    def test_at_once(self, this: Interpreter, tree: Tree) -> None:
+        """Owners are done beside each other, as many as there are processors."""
+        for name, other in ("ab", "ba"):
+            tree.write(
+                f"app/plugins/{name}.py",
+                f"""
+                import os, time
+                here = os.path.dirname(__file__)
+                open(here + "/{name}.begun", "w").close()
+                while not os.path.exists(here + "/{other}.begun"): time.sleep(0.01)
+                """,
+            )
+        with importer_of(ManyAtOnce) as importer:
+            jobs = [job(this, name, owner=name) for name in "ab"]
+            done = imported(importer, this, *jobs)
+        assert [Description, Description] == [
+            type(done[each].outcomes[each.modules[0]]) for each in jobs
+        ]
+
+    def test_tampers(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """An answer that is none costs that module its place, and nobody else."""
         text = "import os; os.write(int(__import__('sys').argv[1]), b'boo\\n')"
         tree.write("app/plugins/a.py", text)
         tree.dropin("b")
-        outcomes = probe.describe(["app.plugins.a", "app.plugins.b"], nothing)
+        found = outcomes(importer, this, "a", "b")
         expected = Failure("it tampered with its description: not JSON: JSONDecodeError")
-        assert expected == outcomes["app.plugins.a"]
-        assert isinstance(outcomes["app.plugins.b"], Description)
+        assert expected == found["a"]
+        assert isinstance(found["b"], Description)
+
+    def test_processor_time(
+        self, this: Interpreter, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each import has its own processor time; too much of it may be of the moment."""
+        work = "import time\nend = time.process_time() + 0.7\nwhile time.process_time() < end: pass"
+        for name in "ab":
+            tree.write(f"app/plugins/{name}.py", work)
+        tree.write("app/plugins/d.py", "while True: pass")
+        monkeypatch.setattr(starting, "_BACKSTOP", 60)  # the machine may be busy
+        with importer_of(processor=1) as importer:
+            found = outcomes(importer, this, *"abd")
+        assert [Description] * 2 == [type(found[name]) for name in "ab"]
+        assert Failure("it took more than 1 s of processor time", "", True) == found["d"]
+
+    def test_wall_time(self, this: Interpreter, tree: Tree) -> None:
+        """One that does nothing has a few times as long."""
+        tree.write("app/plugins/a.py", "import time; time.sleep(999)")
+        with importer_of(processor=0.1) as importer:
+            found = outcomes(importer, this, "a")
+        assert Failure("it took longer than 0.4 s", "", True) == found["a"]
+
+    def test_large(
+        self, importer: Importer, this: Interpreter, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What an owner's modules say of themselves is no more than so much."""
+        monkeypatch.setattr(importing, "MAX_DESCRIPTIONS", 2 << 20)
+        for name in "abc":
+            tree.write(f"app/plugins/{name}.py", "__doc__ = 'x' * 900_000")
+        tree.write("app/plugins/d.py", "1/0")
+        found = outcomes(importer, this, *"abcd")
+        told = Failure("with it the descriptions of its owner would exceed 2 MiB")
+        assert [Description, Description] == [type(found[name]) for name in "ab"]
+        assert [told, told] == [found[name] for name in "cd"]
 
     @pytest.mark.parametrize(
         "sabotage",
@@ -420,25 +341,172 @@ class TestDescribe:
             "import sys; sys.path.clear(); sys.modules.clear()",
             "import builtins; builtins.__import__ = None",
             "import sys; sys.setrecursionlimit(60)",
-            "import sys; sys.meta_path.clear()",
             "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))",
-            "import os, threading; threading.Timer(0.2, os._exit, [9]).start()",
         ],
-        ids=["modules", "import", "recursion", "finders", "files", "delayed exit"],
+        ids=["modules", "import", "recursion", "files"],
     )
-    def test_sabotage(self, probe: Probe, tree: Tree, sabotage: str) -> None:
-        """What one drop-in does to the interpreter is not held against the next."""
+    def test_sabotage(
+        self, importer: Importer, this: Interpreter, tree: Tree, sabotage: str
+    ) -> None:
+        """What the module of one owner does to its process is not seen by those of others."""
         tree.write("app/plugins/a.py", sabotage)
-        tree.write("app/plugins/b.py", "import time; time.sleep(0.5)\nimport wave, http.client")
-        outcomes = probe.describe(["app.plugins.a", "app.plugins.b"], nothing)
-        assert isinstance(outcomes["app.plugins.b"], Description), outcomes
+        tree.write("app/plugins/b.py", "import wave, http.client")
+        jobs = job(this, "a", owner="1"), job(this, "b", owner="2")
+        done = imported(importer, this, *jobs)
+        assert isinstance(done[jobs[1]].outcomes["app.plugins.b"], Description)
 
-    def test_restart(self, probe: Probe, tree: Tree) -> None:
-        """After a restart nothing is remembered."""
-        file = tree.write("app/plugins/a.py", "'One.'")
-        assert "One." == probe.describe(["app.plugins.a"], nothing)["app.plugins.a"].description
-        file.write_text("'Another.'")
-        assert "One." == probe.describe(["app.plugins.a"], nothing)["app.plugins.a"].description
-        probe.restart()
-        probe.restart()
-        assert "Another." == probe.describe(["app.plugins.a"], nothing)["app.plugins.a"].description
+
+class TestInterrupted:
+    """Ctrl-C, and children that cannot be started."""
+
+    def test_ctrl_c(self, this: Interpreter, tree: Tree) -> None:
+        """Children of all threads end with an interruption, whatever they are doing."""
+        for name in "ab":
+            begun = f"open({str(tree.path / name)!r}, 'w').close()"
+            tree.write(f"app/plugins/{name}.py", f"import time\n{begun}\ntime.sleep(999)")
+        code = f"""
+import signal, sys
+sys.path[:0] = {sys.path!r}
+import test_importer as shared
+from dropin_cache.update.discovery.interpreters import interpreter_of
+this = interpreter_of(sys.executable, [{str(tree.path)!r}], ())
+with shared.importer_of(shared.ManyAtOnce) as importer:
+    importer.locate(this, "app.plugins")  # which leaves a child for the modules of its owner
+    shared.imported(importer, this, *(shared.job(this, n, owner=o) for n, o in ("a1", "b@")))
+"""
+        code = code.replace('("a1", "b@")', f"(('a', '1'), ('b', {OWN!r}))")
+        process = subprocess.Popen(
+            [sys.executable, "-B", "-c", code], stderr=subprocess.PIPE, text=True
+        )
+        wait_for(tree.path / "a")
+        if len(os.sched_getaffinity(0)) > 1:
+            wait_for(tree.path / "b")
+        process.send_signal(2)
+        _, errors = process.communicate(timeout=60)
+        assert errors.endswith("KeyboardInterrupt\n"), errors
+
+    def test_not_startable_now(
+        self, this: Interpreter, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A child that cannot be started for reasons of the moment is no fault of a module's."""
+        tree.dropin("a")
+        with importer_of() as importer:
+
+            def full(*_: object) -> Any:
+                cause = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+                raise InterpreterError(this.python, "no") from cause
+
+            monkeypatch.setattr(Starter, "start", full)
+            found = outcomes(importer, this, "a")["a"]
+            assert isinstance(found, Failure)
+            assert found.passing
+            assert (set(), ()) == (importer.resolve(this, {"app": ["x"]})[0], importer.left_out)
+
+    def test_not_startable(self, importer: Importer, this: Interpreter) -> None:
+        """One that cannot be started at all is an error of the run."""
+        gone = this._replace(python="/nonexistent/python")
+        with pytest.raises(InterpreterError):
+            outcomes(importer, gone, "a")
+
+    @pytest.mark.parametrize("stopped", ["before", "meanwhile"])
+    def test_stopped(
+        self, this: Interpreter, tree: Tree, monkeypatch: pytest.MonkeyPatch, stopped: str
+    ) -> None:
+        """A thread that is to stop starts nothing that stays, and tries nothing again."""
+        tree.write("app/plugins/a.py", "import os; os._exit(3)")
+        tree.write("app/plugins/b.py", "1")
+        with importer_of() as importer:
+            start = Starter.start
+
+            def stop_and_start(starter: Starter, interpreter: Interpreter) -> Any:
+                if stopped == "before":
+                    importer._stop()
+                session = start(starter, interpreter)
+                importer._stop()
+                return session
+
+            monkeypatch.setattr(Starter, "start", stop_and_start)
+            found = outcomes(importer, this, "a")
+            assert isinstance(found["a"], Failure)
+
+    def test_left_behind(self, this: Interpreter, tree: Tree) -> None:
+        """What still runs when this process goes on without its answer is ended."""
+        with importer_of() as importer:
+            importer._started(this)
+
+
+class TestResolve:
+    """Finding out which interfaces can be reached without any plugin module."""
+
+    def test_found(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """Those that are in modules, and no others."""
+        wanted = {"app.interfaces": ["IGreeter", "INothing"], "app.missing": ["IOther"]}
+        found, observed = importer.resolve(this, wanted)
+        assert {("app.interfaces", "IGreeter")} == found
+        assert str(tree.path / "app" / "interfaces.py") in observed.files
+
+    def test_dies(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
+        """One that takes the process with it costs nobody else anything."""
+        tree.write("bad.py", "import os; os._exit(3)")
+        tree.write("last.py", "import os; os._exit(3)")
+        wanted = {name: ["IGreeter"] for name in ("app.interfaces", "bad", "last")}
+        found, observed = importer.resolve(this, wanted)
+        assert {("app.interfaces", "IGreeter")} == found
+        assert str(tree.path / "app" / "interfaces.py") in observed.files
+        assert (set(), frozenset()) == (
+            importer.resolve(this, {})[0],
+            importer.resolve(this, {})[1].files,
+        )
+
+
+@pytest.mark.parametrize("tier", ["namespace", "landlock"])
+class TestConfined:
+    """Owners in sandboxes."""
+
+    @pytest.fixture
+    def place(self, public_path: Path) -> Tree:
+        """A tree that everybody can read."""
+        tree = Tree(public_path / "tree")
+        tree.application()
+        return tree
+
+    @pytest.fixture
+    def confined(self, tier: str, place: Tree) -> Iterator[tuple[Importer, Interpreter]]:
+        """An importer in the sandbox, and the interpreter."""
+        if not os.path.exists(PYTHON):
+            missing(PYTHON)
+        own = place.path.parent / "own"
+        own.mkdir()
+        for name in ("zope", "dropin_cache"):
+            source = next(iter(importlib.import_module(name).__path__))
+            (own / name).mkdir()
+            subprocess.run(["cp", "-r", f"{source}/.", str(own / name)], check=True)
+        this = interpreter_of(PYTHON, [str(place.path), str(own)], ())
+        with importer_of(lambda: sandbox(tier), tier=tier) as importer:
+            assert importer.keeps_apart
+            yield importer, this
+
+    def test_own_place(self, confined: tuple[Importer, Interpreter], place: Tree) -> None:
+        """Each owner has a home and a place for temporary files of its own; nothing stays."""
+        for name in "ab":
+            place.write(
+                f"app/plugins/{name}.py",
+                f"""
+                import os, tempfile
+                there = os.listdir(tempfile.gettempdir()) + os.listdir(os.path.expanduser("~"))
+                there = [each for each in there if "-test-" not in each]  # the way to the tree
+                for made in (os.path.expanduser("~/{name}"), tempfile.mkdtemp()):
+                    os.makedirs(made + "/" + "/".join("deep" * 50), exist_ok=True)
+                assert tempfile.gettempdir() == os.path.expanduser("~")
+                __doc__ = repr(there)
+                """,
+            )
+        importer, this = confined
+        before = set(os.listdir("/tmp"))  # noqa: S108 - the sandboxes'
+        done = imported(importer, this, *(job(this, name, owner=name) for name in "ab"))
+        found = [each.outcomes[of.modules[0]] for of, each in done.items()]
+        assert ["[]", "[]"] == [getattr(each, "description", each) for each in found]
+        new = set(os.listdir("/tmp")) - before  # noqa: S108
+        assert [] == [
+            name for name in new if name.startswith("dropin-cache-") and "test" not in name
+        ]

@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dropin_cache.update.importing.multiplex import alone
 
 from command_line import no_process_left
 from dropin_cache.update.importing import processes
@@ -61,11 +61,14 @@ def ask(child: Child, modules: Path, code: str, timeout: float = 60) -> dict[str
     name = f"bad{len(os.listdir(modules))}"
     (modules / name).mkdir()
     (modules / name / "__init__.py").write_text(code)
-    start = {"do": "start", "path": [str(modules)], "more": [], "tier": "none", "user": None}
-    for request in ({**start, "closed": []}, {"do": "package", "name": name}):
-        line = json.dumps({**request, "token": "t"}).encode()
-        answer = json.loads(alone(child.ask(line, timeout)))
-    return dict(answer)
+    child.ask(start(modules), 60)
+    return child.ask({"do": "package", "name": name}, timeout)
+
+
+def start(modules: Path) -> dict[str, Any]:
+    """Return the first request to a child that imports from a directory."""
+    nothing = {"more": [], "user": None, "closed": [], "writable": [], "asked": False}
+    return {"do": "start", "path": [str(modules)], "tier": "none", **nothing}
 
 
 def daemons() -> list[int]:
@@ -114,15 +117,12 @@ class TestDaemons:
         (modules / "bad" / "__init__.py").write_text(
             f"import os, sys\n{before}\n{DAEMON}time.sleep(999)"
         )
-        start = {"do": "start", "path": [str(modules)], "more": [], "tier": "none", "user": None}
         code = f"""
-import json
 from dropin_cache.update.importing.child import Child
 from dropin_cache.update.sandbox.launch import Launch
-from dropin_cache.update.importing.multiplex import alone
 child = Child(Launch(*{tuple(launch)!r}))
-for request in ({start!r}, {{"do": "package", "name": "bad"}}):
-    alone(child.ask(json.dumps({{**request, "closed": [], "token": "t"}}).encode(), 600))
+for request in ({start(modules)!r}, {{"do": "package", "name": "bad"}}):
+    child.ask(request, 600)
 """
         deadline = time.monotonic() + 60
         with no_process_left():
@@ -177,21 +177,32 @@ class TestStatus:
             assert f"it ended the process with {reason}" == caught.value.reason
 
     @pytest.mark.parametrize("tier", ["namespace", "landlock"])
-    def test_regular_end(self, tier: str) -> None:
-        """A child that is not asked any more ends by itself."""
+    def test_closed(self, modules: Path, tier: str) -> None:
+        """A child that is not asked any more is ended at once: nothing is lost with it."""
         with no_process_left():
-            child = Child(confined(tier))
+            child = Child(confined(tier, modules))
+            child.ask(start(modules), 60)
             child.close()
-            assert 0 == child._process.returncode
+            assert child._process.returncode in (0, -signal.SIGKILL)  # it may be quicker
 
-    def test_setup_fails(self) -> None:
+    @pytest.mark.parametrize("tier", ["namespace", "landlock"])
+    @pytest.mark.parametrize("end", ["kill", "close"])
+    def test_ended_while_it_starts(self, modules: Path, tier: str, end: str) -> None:
+        """One that has not even begun can be ended as well."""
+        with no_process_left():
+            child = Child(confined(tier, modules))
+            getattr(child, end)()
+            child.close()
+            assert None is not child._process.returncode
+
+    def test_setup_fails(self, modules: Path) -> None:
         """What bwrap has to say about its failure is the child's output."""
         launch = confined("namespace")
         at = launch.arguments.index("--ro-bind")
         broken = [*launch.arguments[:at], "--ro-bind", "/nonexistent", "/x", *launch.arguments[at:]]
         child = Child(launch._replace(arguments=broken))
         with pytest.raises(ChildError) as caught:
-            alone(child.ask(b"{}", 60))
+            child.ask(start(modules), 60)
         assert "bwrap: Can't find source path /nonexistent" in caught.value.output
         assert "it ended the process with exit status 1" == caught.value.reason
 

@@ -85,6 +85,11 @@ class Owners:
         self._root = "" if root is None else os.path.abspath(root).rstrip("/")
         self._known: dict[tuple[str, tuple[str, ...]], Owner | None] = {}
 
+    @property
+    def in_image(self) -> bool:
+        """Whether another system is asked about than this one."""
+        return bool(self._root)
+
     def owner_of(self, path: str, import_roots: Sequence[str] = ()) -> Owner | None:
         """Return who installed a file, also if it is gone; None if nobody says so.
 

@@ -80,7 +80,7 @@ class CacheDirectory:
             self.remove_leftovers()
             if len(data) > _decode.MAX_SIZE:
                 raise OSError(errno.EFBIG, "no reader would accept it")
-            replace_file(self._directory, CACHE_NAME, data, finish=finish)
+            replace_file(self._directory, CACHE_NAME, data, FILE_MODE, finish)
 
     def remove(self, *, keep_time: bool = False) -> None:
         """Remove the cache.

@@ -6,39 +6,49 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
-_RM = "/bin/rm"
+# Not shutil.rmtree: the depth of what was made in there is no matter for rm(1).
+_MAKE = ("/bin/mkdir", "-m", "0700", "--")
+_REMOVE = ("/bin/rm", "-rf", "--one-file-system", "--")
 
 
 @contextlib.contextmanager
-def private_directory(
-    owner: Optional[tuple[int, int]],  # noqa: UP045
-) -> Iterator[Optional[str]]:  # noqa: UP045
+def private_directory(as_user: Sequence[str]) -> Iterator[Optional[str]]:  # noqa: UP045
     """Make a directory that only one user can enter, and remove it in the end with all it holds.
 
     Args:
-        owner: The numbers of the user and of the group; None for this process's own.
+        as_user: What runs a command as that user: the start of a command line. Root need not be
+            able to give files away, nor to remove what is another's: a hardened unit takes that
+            from it.
 
     Yields:
         Its path; None where there can be none, which is no reason not to go on.
     """
-    path: str | None
+    # Root takes no place from its environment.
+    above = "/tmp" if os.geteuid() == 0 else tempfile.gettempdir()  # noqa: S108 - it is sticky
+    path = os.path.join(above, f"dropin-cache-{os.urandom(16).hex()}")
+    made = _run([*as_user, *_MAKE, path])
     try:
-        # Root takes no place from its environment.
-        place = "/tmp" if os.geteuid() == 0 else None  # noqa: S108 - it is sticky
-        path = tempfile.mkdtemp(prefix="dropin-cache-", dir=place)
-        if owner is not None:
-            os.chown(path, *owner, follow_symlinks=False)
-    except OSError:
-        path = None
-    try:
-        yield path
+        yield path if made else None
     finally:
-        if path is not None:
-            # Not shutil.rmtree: the depth of what was made in there is no matter for rm(1), which
-            # does not follow links either.
-            command = [_RM, "-rf", "--one-file-system", "--", path]
-            with contextlib.suppress(OSError):
-                subprocess.run(command, env={}, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+        if made:
+            _run([*as_user, *_REMOVE, path])
+
+
+def _run(command: Sequence[str]) -> bool:
+    """Run a command that says nothing, and tell whether it has done what it should."""
+    try:
+        done = subprocess.run(  # noqa: S603 - absolute paths only
+            command,
+            env={},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    except OSError:
+        return False
+    return done.returncode == 0

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from importlib.util import MAGIC_NUMBER
 from typing import Any, NamedTuple
@@ -76,7 +77,8 @@ if sys.version_info < (3, 9):
     stream = os.fdopen(0, "rb")
     stream.read(sum(int(size) for size in sys.argv[4::4] + sys.argv[5::4]))
     answer = {"version": sys.version_info[:2], "zope": True, "path": [], "files": []}
-    answer.update(packages=[], of="start", observed={})
+    observed = {"files": [], "listed": [], "paths": [], "names": []}
+    answer.update(packages=[], of="start", observed=observed)
     os.write(int(sys.argv[1]), (json.dumps(answer) + "\n").encode("ascii"))
     sys.exit()
 import marshal
@@ -131,6 +133,7 @@ class Child:
         self._unread = bytearray()  # answers that have come already
         self._processor = 0.0
         self._ended = False
+        self._reaping = threading.Lock()
         handed_over = [self._answers.write, self._lifeline.read]
         arguments = [*(str(descriptor) for descriptor in handed_over), _MAGIC]
         for source, (code, text) in zip(sources, program):
@@ -164,7 +167,7 @@ class Child:
             data = b"".join(code + text for code, text in program)
             self._send(data, time.monotonic() + _START_TIMEOUT)
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
-            self._end("")
+            self.close()
             raise
         finally:
             _close(facts.read)
@@ -200,7 +203,9 @@ class Child:
 
     def kill(self) -> None:
         """Have the child end soon; another thread is about to find that out, and to clean up."""
-        self._offspring.interrupt(self._process)
+        with self._reaping:  # a child that has been waited for may have left its number to others
+            if self._process.returncode is None:
+                self._offspring.interrupt(self._process)
 
     def close(self) -> None:
         """Let the child end, and kill it and its offspring if they do not."""
@@ -276,7 +281,8 @@ class Child:
         while not self._is_dead() and time.monotonic() < patience:
             time.sleep(_POLL / 20)
         alone = self._is_dead()
-        status = self._offspring.kill(self._process)
+        with self._reaping:
+            status = self._offspring.kill(self._process)
         printed = self.output()
         _close(self._answers.read, self._output.read, self._lifeline.write)
         if reason is None and alone:

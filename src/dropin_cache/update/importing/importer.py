@@ -175,7 +175,9 @@ class Importer:
                 resolved = session.resolve(module, names, self._processor)
                 found.update((module, name) for name in resolved)
             except ChildError:
-                observed += [session.observed] if session is not None else []
+                if session is not None:
+                    observed.append(session.observed)
+                    self._end(session)
                 session = None
         if session is not None:
             observed.append(session.observed)
@@ -195,6 +197,8 @@ class Importer:
         observed: list[Observed] = []
         first = begun = 0  # where the child began, and behind the last that it was told of
         room = MAX_DESCRIPTIONS
+        if session is not None:
+            self._running.add(session)
         for index, module in enumerate(job.modules):
             announce(module)
             try:
@@ -206,7 +210,9 @@ class Importer:
                 outcome = session.end_import(module, self._processor)
             except ChildError as error:
                 outcome = Failure(one_line(error.reason), error.output, error.passing)
-                observed += [session.observed] if session is not None else []
+                if session is not None:
+                    observed.append(session.observed)
+                    self._end(session)
                 session = None
                 # It may be the others' doing.
                 if begun - first > 1 and not self._stopped.is_set():
@@ -253,6 +259,7 @@ class Importer:
         self._running.add(session)
         if self._stopped.is_set():
             self._end(session)
+            raise ChildError("the update was interrupted", "", True)  # noqa: FBT003
         return session
 
     def _end(self, session: Session) -> None:

@@ -26,9 +26,9 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
         work.loop()
     else:
         threads = [threading.Thread(target=work.loop) for _ in range(count)]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             for thread in threads:
                 thread.join()
         except BaseException as error:
@@ -37,7 +37,7 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
         finally:
             if work.failures:
                 stop()
-                for thread in threads:
+                for thread in filter(threading.Thread.is_alive, threads):
                     thread.join()
     if work.failures:
         raise work.failures[0]

@@ -312,12 +312,23 @@ def _die_with(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_RDONLY | os.O_ASYNC)
 
 
+def _close_all_but(*kept: int) -> None:
+    """Close what the sandbox was made of: bwrap leaves it the descriptor of its user namespace."""
+    with contextlib.suppress(OSError):  # the tier landlock has nothing to close, nor to list
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            if descriptor > 2 and descriptor not in kept:  # noqa: PLR2004 - the standard three
+                with contextlib.suppress(OSError):  # that of the listing itself
+                    os.close(descriptor)
+
+
 def main() -> NoReturn:
     """Run as the child: keep the requests from what is imported, serve, leave without clean-up."""
     # The bootstrap has put our copies there; a plugin module shall get the package's own.
     for name in [name for name in sys.modules if name.partition(".")[0] == "dropin_cache"]:
         del sys.modules[name]
     answers, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    if sys.flags.no_site:  # a sandbox, and nothing of anybody's has opened anything yet
+        _close_all_but(answers, lifeline)
     _die_with(lifeline)
     requests = os.dup(0)
     # Not the null device: a chroot may have none.

@@ -75,7 +75,7 @@ class Landlock:
         """Make the child's home, which also is its place for temporary files."""
         account = self._account
         if account is None:
-            with private_directory(None) as private:
+            with private_directory([]) as private:
                 yield private
             return
         # The kernel counts the processes of a user, whoever starts them.
@@ -83,7 +83,7 @@ class Landlock:
             self._alone.enter_context(lock_user(account.uid, _PATIENCE))
         self._rooms += 1
         try:
-            with private_directory((account.uid, account.gid)) as private:
+            with private_directory(without_privilege(account)) as private:
                 yield private
         finally:
             self._rooms -= 1

@@ -120,7 +120,7 @@ class Namespace:
             self.tier,
             self._filter,
             users,
-            ("/tmp",),  # noqa: S108 - the child's own
+            (_home_in(view),),
         )
 
     def _command(self, program: list[str], view: View) -> list[str]:
@@ -129,12 +129,13 @@ class Namespace:
         descriptors = ["--info-fd", INFO, "--seccomp", FILTER]
         if self._account is not None:
             descriptors += ["--userns", USER_NAMESPACE]
-        bwrap = [*_FIRST_TO_GO, _BWRAP, *descriptors, *self._isolation(), *self._file_system(view)]
+        bwrap = [*_FIRST_TO_GO, _BWRAP, *descriptors, *self._isolation(_home_in(view))]
+        bwrap += self._file_system(view)
         # Looks at all processes of the machine, and once is enough for a run.
         self._limiting = self._limiting or within(self._limits, user)
         return [*self._limiting, *bwrap, "--", *drop, *program]
 
-    def _isolation(self) -> Iterator[str]:
+    def _isolation(self, home: str) -> Iterator[str]:
         yield from ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")
         yield from ("--unshare-cgroup-try", "--hostname", "dropin-cache")
         # With the update, the child goes, too; and it has no terminal to push input into.
@@ -146,12 +147,15 @@ class Namespace:
             for capability in _FOR_SETPRIV:
                 yield from ("--cap-add", capability)
         yield "--clearenv"
-        for name, value in {**SCRUBBED, "HOME": "/tmp", "TMPDIR": "/tmp"}.items():  # noqa: S108
+        for name, value in {**SCRUBBED, "HOME": home, "TMPDIR": home}.items():
             yield from ("--setenv", name, value)
 
     def _file_system(self, view: View) -> Iterator[str]:
         size = str(self._limits.file_size)
         yield from ("--perms", "1777", "--size", size, "--tmpfs", "/tmp")  # noqa: S108
+        home = _home_in(view)
+        if home != "/tmp":  # noqa: S108
+            yield from ("--perms", "1777", "--dir", home)
         made = {"/tmp"}  # noqa: S108
         for entry in view.entries:
             # Else bwrap makes them with the mode of those above the source. The child could not
@@ -168,6 +172,16 @@ class Namespace:
         # the first to be killed where memory runs out, or write into others.
         yield from ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
         yield from ("--chdir", "/")
+
+
+def _home_in(view: View) -> str:
+    """Return where a child may write.
+
+    Landlock allows what is below a directory as well. A FIFO that is shown below /tmp could be
+    written into if all of /tmp were allowed: a read-only mount does not keep anybody from that.
+    """
+    below = any(entry.destination.startswith("/tmp/") for entry in view.entries)  # noqa: S108
+    return "/tmp/dropin-cache-home" if below else "/tmp"  # noqa: S108
 
 
 def _without_user_namespace(command: list[str]) -> list[str]:

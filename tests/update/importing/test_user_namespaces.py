@@ -1,0 +1,113 @@
+"""User namespaces, in which processes are counted apart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line import no_process_left
+from conftest import missing
+from dropin_cache.update.importing import user_namespaces
+
+ROOT = os.geteuid() == 0
+needs_root = pytest.mark.skipif(not ROOT, reason="others may map no user but themselves")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """Check after each test that no process and no descriptor is left."""
+    before = set(os.listdir("/proc/self/fd"))
+    with no_process_left():
+        yield
+    assert before == set(os.listdir("/proc/self/fd"))
+
+
+def program(path: Path, text: str) -> str:
+    """Write a program of the shell."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+class TestMake:
+    """Making one."""
+
+    @needs_root
+    def test_users(self) -> None:
+        """It is another than ours, and holds the users that it should, each as itself."""
+        try:
+            made = user_namespaces.make([(0, 0), (4711, 4712)])
+        except OSError:
+            missing("user namespaces")
+        try:
+            assert os.stat("/proc/self/ns/user").st_ino != os.fstat(made).st_ino
+            assert not os.get_inheritable(made)
+            inside = ["nsenter", f"--user=/proc/self/fd/{made}", "cat", "/proc/self/uid_map"]
+            done = subprocess.run(
+                [*inside, "/proc/self/gid_map"], pass_fds=[made], capture_output=True, check=True
+            )
+        finally:
+            os.close(made)
+        rows = [line.split() for line in done.stdout.decode().splitlines()]
+        assert [
+            *(["0", "0", "1"], ["4711", "4711", "1"]),
+            *(["0", "0", "1"], ["4712", "4712", "1"]),
+        ] == rows
+
+    @needs_root
+    def test_same_user_twice(self) -> None:
+        """Nobody is in it twice, which the kernel would not have."""
+        try:
+            os.close(user_namespaces.make([(0, 0), (0, 0)]))
+        except OSError:
+            missing("user namespaces")
+
+    @needs_root
+    def test_own_count(self) -> None:
+        """Its processes are counted by themselves, whatever else its user runs."""
+        try:
+            made = user_namespaces.make([(0, 0), (64111, 64111)])
+        except OSError:
+            missing("user namespaces")
+        who = ["setpriv", "--reuid=64111", "--regid=64111", "--clear-groups"]
+        forks = [*who, "prlimit", "--nproc=3", "/bin/sh", "-c", "/bin/true; echo forked"]
+        others = [subprocess.Popen([*who, "sleep", "999"]) for _ in range(4)]
+        try:
+            for process in others:  # it is counted as soon as it has become that user
+                while b"64111" not in Path(f"/proc/{process.pid}/status").read_bytes():
+                    assert process.poll() is None
+            outside = subprocess.run(forks, capture_output=True, check=False)
+            inside = ["nsenter", f"--user=/proc/self/fd/{made}", *forks]
+            within = subprocess.run(inside, pass_fds=[made], capture_output=True, check=False)
+        finally:
+            os.close(made)
+            for process in others:
+                process.kill()
+                process.wait()
+        assert b"" == outside.stdout
+        assert (b"forked\n", b"") == (within.stdout, within.stderr)
+
+    @pytest.mark.parametrize("text", ["exit 1", "head -c 1 > /dev/null"], ids=["ends", "silent"])
+    def test_not_permitted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        """Where none can be made, that is an error of the system's."""
+        monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", text))
+        with pytest.raises(PermissionError):
+            user_namespaces.make([(0, 0)])
+
+    def test_no_program(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So it is without the program."""
+        monkeypatch.setattr(user_namespaces, "_UNSHARE", "/nonexistent/unshare")
+        with pytest.raises(FileNotFoundError):
+            user_namespaces.make([(0, 0)])
+
+    def test_not_mapped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So it is where the users cannot be put into it; here there is no namespace at all."""
+        monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", "exec cat"))
+        with pytest.raises(OSError, match="."):
+            user_namespaces.make([(0, 0), (1, 1)])
