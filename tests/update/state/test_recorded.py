@@ -582,6 +582,7 @@ class TestRecorded:
         assert "it failed before, with other limits or in another sandbox" == second.why_stale(
             "app.plugins", "pip one", "none 30", "none 60"
         )
+        assert None is second.why_stale("app.plugins", "pip one", "none 30", "")
         (tmp_path / "new.py").touch()
         third = self.recorded(ledger)
         assert None is third.why_stale("app.plugins", "pip one", None, "")

@@ -106,7 +106,7 @@ class Recorded:
             owner: The owner.
             failed: What the import was tried with, if it failed: then whatever is installed or
                 removed may mend it.
-            setting: What imports are tried with now.
+            setting: What imports are tried with now; empty if there is no sandbox for them.
 
         Returns:
             A phrase, or None if there is no reason.
@@ -115,7 +115,7 @@ class Recorded:
             return "the interpreter is new, or has changed"
         if failed is not None and not self.recent:
             return "it failed before, and something was installed or removed since"
-        if failed is not None and failed != setting:
+        if failed is not None and setting not in ("", failed):
             return "it failed before, with other limits or in another sandbox"
         name = f"owner {package} {owner}"
         # Of a module that failed, it is told whose it is also where owners were not kept apart.
