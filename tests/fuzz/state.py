@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import filelock  # noqa: F401 - likewise
+
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint

@@ -54,8 +54,10 @@ _PASSING = {
     "busy": (_BUSY, "it took longer than 1 s"),
     "memory": ("bytearray(8 << 30)", "MemoryError"),
     "files": (
-        "import os\nkept = []\ntry:\n    while True: kept.append(os.dup(1))\n"
-        "finally:\n    for each in kept: os.close(each)",
+        (
+            "import os\nkept = []\ntry:\n    while True: kept.append(os.dup(1))\n"
+            "finally:\n    for each in kept: os.close(each)"
+        ),
         "OSError: [Errno 24] Too many open files",
     ),
     "space": (
@@ -102,8 +104,8 @@ class TestReasonsOfTheMoment:
             update(tree)
             before = (tree.path / "app/plugins/dropin.cache").read_bytes()
             for name, (code, _) in {**_PASSING, **_LASTING}.items():
-                code = _UNLIMITED.get(name, code) if tier == "none" else code
-                tree.write(f"dep_{name}.py", code)
+                limited = tier != "none"
+                tree.write(f"dep_{name}.py", code if limited else _UNLIMITED.get(name, code))
 
             done = update(tree, timeout=0.5)
             (directory,) = done.report.directories
@@ -201,9 +203,7 @@ class TestSettings:
         assert (affected(tree, "bad"), ["fresh"]) == (check.imported, list(check.states.values()))
 
     @pytest.mark.skipif(not ROOT, reason="users have one tier")
-    def test_tier(
-        self, tree: Tree, public_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_tier(self, tree: Tree, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """So it is in another sandbox."""
         with tier_for("landlock", public_path, monkeypatch) as update:
             update(tree)

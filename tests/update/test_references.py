@@ -13,7 +13,6 @@ from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 from updates import TIERS, Done, own, run, tier_for
 
-
 pytestmark = pytest.mark.processes
 
 
@@ -98,7 +97,7 @@ class TestReferences:
             done = update(tree)
             assert {
                 **{name: [f"{module}.IMore"] for name, module in MODULES.items()},
-                **dict.fromkeys(LOST, []),
+                **{name: [] for name in LOST},
             } == references(tree)
             lines = warnings(done)
             assert sorted(LOST) == sorted(
