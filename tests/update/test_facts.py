@@ -12,6 +12,7 @@ import pytest
 import command_line
 from conftest import Tree, run_python
 from dropin_cache._cachefile import read_cache_file
+from environments import environment
 from reader_support import LIBRARY
 from updates import ROOT, TIERS, affected, own, run, tier_for
 
@@ -236,3 +237,41 @@ class TestSettings:
         file.chmod(0o644)
         assert os.access(file, os.R_OK)
         assert "good" in run(tree).imported
+
+
+class TestTwoInterpreters:
+    """A plugin module that one of two interpreters cannot import for the moment."""
+
+    def test_kept(self, tree: Tree) -> None:
+        """What is known of it in that one is kept, and it is tried again."""
+        tree.application()
+        tree.dropin("one")
+        with (tree.path / "app/plugins/one.py").open("a") as file:
+            file.write("import here\nfor name in here.NAMES: globals()[name] = Plugin()\n")
+        first, second = (environment(tree.path / name) for name in ("first", "second"))
+        here = [each.site / "here.py" for each in (first, second)]
+        for file, name in zip(here, ("a", "b")):
+            file.write_text(f"NAMES = [{name!r}]\n")
+        options = {"pythons": (first.python, second.python)}
+
+        def plugins() -> list[str]:
+            file = read_cache_file(str(tree.path / "app" / "plugins"))
+            assert file is not None
+            return sorted(each.name for each in (file.dropins() or {})["one"].plugins)
+
+        run(tree, **options)
+        assert ["a", "b", "plugin"] == plugins()
+        here[1].write_text("raise MemoryError")
+        for _ in range(2):
+            assert ["one", "one"] == run(tree, **options).imported
+            assert ["a", "b", "plugin"] == plugins()
+            check = run(tree, write=False, **options)
+            assert ["stale"] == list(check.states.values())
+        file = tree.path / "app/plugins/one.py"
+        file.write_text(file.read_text() + "more = Plugin()\n")
+        assert ["one", "one"] == run(tree, **options).imported
+        assert ["a", "more", "plugin"] == plugins()
+        here[1].write_text("NAMES = ['b']")
+        assert ["one", "one"] == run(tree, **options).imported
+        assert ["a", "b", "more", "plugin"] == plugins()
+        assert [] == run(tree, **options).imported
