@@ -14,7 +14,9 @@ import zope.interface
 
 import command_line
 import dropin_cache
+import updates
 from conftest import LONG, Tree, run_python
+from dropin_cache._cachefile import read_cache_file
 
 pytestmark = pytest.mark.processes
 
@@ -168,6 +170,84 @@ class TestHistory:
             ask_library(tree)
 
         assert expected == cache_of(tree)
+
+
+# Of one owner: the first is looked at by the second, which has as many plugins as that says, and
+# leaves something behind for the third.
+_NEIGHBOURS = {
+    "aaa": "import app.shared\napp.shared.SEEN.append('aaa')\nNAMES = ['x', 'y']",
+    "bbb": "import app.plugins.aaa\nfor name in app.plugins.aaa.NAMES: globals()[name] = Plugin()",
+    "ccc": "import app.shared\nfor name in app.shared.SEEN: globals()['p_' + name] = Plugin()",
+}
+_OTHER = {
+    "zzz": "import app.shared\nfor name in app.shared.SEEN: globals()['p_' + name] = Plugin()"
+}
+_HEAD = """from zope.interface import implementer
+from dropin_cache import IPlugin
+@implementer(IPlugin)
+class Plugin: pass
+plugin = Plugin()
+"""
+
+
+class TestNeighbours:
+    """Bytes do not depend on history, also where modules of one owner need each other."""
+
+    @pytest.fixture
+    def tree(self, public_path):
+        """An application with three plugin modules of one owner, and one of another."""
+        tree = Tree(public_path / "tree")
+        tree.application()
+        tree.write("app/shared.py", "SEEN = []\n")
+        for name in (*_NEIGHBOURS, *_OTHER):
+            self.add(tree, name)
+        lines = "".join(f"app/plugins/{name}.py,,\n" for name in _NEIGHBOURS)
+        tree.write("three-1.dist-info/RECORD", lines)
+        tree.write("other-1.dist-info/RECORD", "app/plugins/zzz.py,,\n")
+        return tree
+
+    def add(self, tree, name):
+        """Write one plugin module, always the same."""
+        code = {**_NEIGHBOURS, **_OTHER}[name]
+        tree.write(f"app/plugins/{name}.py", f"{_HEAD}{code}\n", _A_TIME_NS)
+
+    @pytest.mark.parametrize("tier", updates.TIERS)
+    def test_same_bytes(self, tree, public_path, monkeypatch, tier):
+        """They are the same after each change that is undone, and as if made at once."""
+        with updates.tier_for(tier, public_path, monkeypatch) as update:
+            update(tree)
+            expected = cache_of(tree)
+            assert b"p_aaa" in expected[0]
+            for name in _NEIGHBOURS:
+                file = tree.path / f"app/plugins/{name}.py"
+                file.touch()
+                update(tree)
+                self.add(tree, name)
+                update(tree)
+                assert (name, expected) == (name, cache_of(tree))
+                file.unlink()
+                update(tree)
+                without = cache_of(tree)
+                update(tree, force=True)
+                assert (name, without) == (name, cache_of(tree))
+                self.add(tree, name)
+                update(tree)
+                assert (name, expected) == (name, cache_of(tree))
+            assert ["unchanged"] == list(update(tree).states.values())
+            update(tree, force=True)
+            assert expected == cache_of(tree)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="users' plugin modules share a process")
+    def test_other_owner(self, tree, public_path, monkeypatch):
+        """What one owner leaves behind is nothing to another, in both sandboxes the same."""
+        caches = set()
+        for tier in ("namespace", "landlock"):
+            with updates.tier_for(tier, public_path / tier, monkeypatch) as update:
+                update(tree, force=True)
+                caches.add(cache_of(tree))
+                entry = read_cache_file(str(file_of(tree).parent)).dropins()["zzz"]
+                assert ["plugin"] == [plugin.name for plugin in entry.plugins]
+        assert 1 == len(caches)
 
 
 class TestInterpreter:

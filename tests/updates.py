@@ -127,6 +127,7 @@ def tier_for(
     if tier != "namespace" and ROOT:  # where the program must be one that others can run
         if not os.path.exists(_PYTHON):
             missing(_PYTHON)
+        place.mkdir(exist_ok=True)
         site = place / "site"
         for package in (dropin_cache, zope.interface):
             target = site.joinpath(*package.__name__.split("."))

@@ -17,7 +17,7 @@ def _in_place() -> None:
     """Write into the cache itself, as open(path, "w") does."""
 
     def replace_file(
-        directory: int, name: str, data: bytes, mode: int, finish: Any = lambda _: None
+        directory: int, name: str, data: bytes, mode: int = 0o644, finish: Any = lambda _: None
     ) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         descriptor = os.open(name, flags, mode, dir_fd=directory)
@@ -33,10 +33,10 @@ def _in_place() -> None:
 def _absent() -> None:
     """Remove the cache before the new one is there, as a maintainer script would."""
 
-    def replace_file(directory: int, name: str, *others: Any) -> None:
+    def replace_file(directory: int, name: str, *others: Any, **options: Any) -> None:
         if name in os.listdir(directory):
             os.unlink(name, dir_fd=directory)
-        atomic.replace_file(directory, name, *others)
+        atomic.replace_file(directory, name, *others, **options)
 
     cache_directory.replace_file = replace_file
 
@@ -45,7 +45,7 @@ def _litter() -> None:
     """Leave temporary files, and never remove them."""
 
     def replace_file(
-        directory: int, name: str, data: bytes, mode: int, finish: Any = lambda _: None
+        directory: int, name: str, data: bytes, mode: int = 0o644, finish: Any = lambda _: None
     ) -> None:
         temporary = f".{name}.{os.urandom(8).hex()}.new"
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, mode, dir_fd=directory)
@@ -56,7 +56,7 @@ def _litter() -> None:
 
     cache_directory.replace_file = replace_file
     cache_directory.leftovers = lambda _: []
-    ledger._remove_leftovers = lambda _: None
+    ledger.remove_leftovers = lambda *_: None
 
 
 def _child_left() -> None:
@@ -90,9 +90,9 @@ def _escape() -> None:
 def _short() -> None:
     """Take it that a write writes everything."""
 
-    def replace_file(directory: int, name: str, data: bytes, mode: int, _: object = None) -> None:
+    def replace_file(directory: int, name: str, data: bytes, **_: object) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with io.FileIO(os.open(name, flags, mode, dir_fd=directory), "wb") as file:
+        with io.FileIO(os.open(name, flags, 0o644, dir_fd=directory), "wb") as file:
             file.write(data)
 
     cache_directory.replace_file = replace_file

@@ -47,7 +47,7 @@ from dropin_cache.update.files import cache_directory
 sys.exit(cli.main())
 """
 _REPLACE = """
-def replace(directory, name, data, mode, finish):
+def replace(directory, name, data, finish):
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT | {flag}, 0o644, dir_fd=directory)
     {then}
     os.write(descriptor, data)

@@ -24,7 +24,7 @@ import atheris
 _MODULES = {
     "decoder": ["dropin_cache._unpickle", "dropin_cache._decode"],
     "cache file": ["dropin_cache._cachefile", "dropin_cache.installers.pip_hook"],
-    "answers": ["dropin_cache.update.importing.answers", "dropin_cache.update.state.dependencies"],
+    "answers": ["dropin_cache.update.importing.answers", "dropin_cache.update.state.observations"],
     "ledger": ["dropin_cache.update.state.ledger"],
     "configuration": [
         "dropin_cache.update.settings.configuration",

@@ -31,7 +31,7 @@ def follows_links() -> None:
         directory: int,
         name: str,
         data: bytes,
-        mode: int,
+        mode: int = 0o644,
         finish: Callable[[int], object] = lambda _: None,
     ) -> None:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode, dir_fd=directory)
@@ -107,7 +107,7 @@ def writes_in_place() -> None:
         directory: int,
         name: str,
         data: bytes,
-        mode: int,
+        mode: int = 0o644,
         finish: Callable[[int], object] = lambda _: None,
     ) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -125,13 +125,13 @@ def writes_in_place() -> None:
 
 def looks_afterwards() -> None:
     """Take the fingerprint of a drop-in when it has been imported."""
-    merged = facts.Knowledge._merged
+    take = facts.Facts._take
 
-    def late(self: Any, place: Any, dropin: Any, taken: Any, *rest: Any) -> Any:
-        now = _scan.with_status(dropin, os.stat(dropin.path))
-        return merged(self, place, dropin, _scan.fingerprint(now) or taken, *rest)
+    def late(self: Any, stale: Any, taken: Any, *rest: Any) -> None:
+        now = _scan.with_status(stale.dropin, os.stat(stale.dropin.path))
+        take(self, stale, _scan.fingerprint(now) or taken, *rest)
 
-    facts.Knowledge._merged = late
+    facts.Facts._take = late
     # The package has a function of that name.
     refresh = importlib.import_module("dropin_cache.update.refresh")
     facts.is_unchanged = refresh.is_unchanged = lambda _: True

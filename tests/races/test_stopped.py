@@ -25,9 +25,9 @@ from dropin_cache.update.files import cache_directory
 
 replace_file = cache_directory.replace_file
 
-def stop(*arguments):
+def stop(*arguments, **options):
     os.kill(os.getpid(), signal.SIGSTOP)
-    return replace_file(*arguments)
+    return replace_file(*arguments, **options)
 
 cache_directory.replace_file = stop
 sys.exit(cli.main(sys.argv[1:]))

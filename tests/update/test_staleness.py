@@ -30,6 +30,9 @@ base = P()
 """
 
 
+pytestmark = pytest.mark.processes
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     """Check after each test that no process is left."""

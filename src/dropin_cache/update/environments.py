@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,7 +68,7 @@ class Environments:
             return None
         top = package.partition(".")[0]
         path = self.start(interpreter).path
-        if self._look.found(top, path) or any(map(os.path.isfile, path)):  # or in an archive
+        if self._look.found(top, path):
             return None
         return Observed(names=frozenset([(top, path)]))
 
@@ -93,6 +92,10 @@ class Environments:
     def _recorded(self, interpreter: Interpreter) -> Recorded:
         if interpreter.key not in self.recorded:
             self.recorded[interpreter.key] = Recorded(
-                self._session.ledger, interpreter, self._look, self._session.began
+                self._session.ledger,
+                interpreter,
+                # What an image's interpreter has looked at are paths of the image.
+                None if self._session.request.root is not None else self._look,
+                self._session.began,
             )
         return self.recorded[interpreter.key]

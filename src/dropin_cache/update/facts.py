@@ -231,14 +231,16 @@ class Facts:
         entry, warnings = merged(dropin.module, taken or _NO_FINGERPRINT, found)
         failures = [each for _, each in found if isinstance(each, Failure)]
         failure = failures[0] if entry is None else None
+        passing = [each for each in failures if each.passing]
         postponed = ""
-        if failure is not None and failure.passing and taken is not None:
-            entry = self._still_right(directory, dropin)
-            if entry is not None:
-                postponed, failure = failure.error, None
-                warnings = (f"{dropin.module} keeps what its cache says: {postponed}",)
-        # A module of which one interpreter could not tell for the moment is tried again, too.
-        lasting = failures and not any(each.passing for each in failures)
+        if passing and taken is not None:
+            kept = self._still_right(directory, dropin)
+            if kept is not None:
+                warnings = (f"{dropin.module} keeps what its cache says: {passing[0].error}",)
+            entry = kept or entry
+            if entry is not None:  # also if only one of several interpreters could not tell
+                postponed, failure = passing[0].error, None
+        lasting = failures and not passing
         # A file that cannot be read can be another time without being another file.
         settled = taken is not None and dropin.ctime_ns < since - TICK
         owner = stale.owner

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+
 import command_line
 from conftest import NOBODY, Tree
 from dropin_cache._cachefile import read_cache_file

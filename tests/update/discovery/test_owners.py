@@ -275,8 +275,8 @@ class TestBatches:
     def database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """A system with a database of RPM's, and a tool that says in which package a file is.
 
-        It says two lines of what is called `shared`, as RPM does where two packages have a file, and
-        logs its command lines.
+        It says two lines of what is called `shared`, as RPM does of a file of two packages, and logs
+        its command lines.
         """
         (tmp_path / "var/lib/rpm").mkdir(parents=True)
         (tmp_path / "var/lib/rpm/rpmdb.sqlite").touch()
@@ -307,11 +307,11 @@ class TestBatches:
         assert ["256", str(len(paths) - 256)] == (database / "log").read_text().split()
 
     def test_several(self, database: Path) -> None:
-        """Where a file has several owners, the first is told, and nobody is mistaken for another."""
+        """Where a file has several owners, all are told, and the others get their own."""
         paths = ["/usr/a.py", "/usr/shared.py", "/usr/b.py", "/usr/none"]
         found = Owners(str(database)).owners_of(paths)
 
-        expected = [Owner("ofa.py", "rpm"), Owner("one", "rpm"), Owner("ofb.py", "rpm"), None]
+        expected = [Owner("ofa.py", "rpm"), Owner("one, two", "rpm"), Owner("ofb.py", "rpm"), None]
         assert expected == [found[path] for path in paths]
         assert ["4", "1", "1", "1", "1"] == (database / "log").read_text().split()
 
@@ -477,7 +477,7 @@ class TestStillOwns:
     """Whether a package still has a file, without asking about all."""
 
     def test_list(self, packages: Packages) -> None:
-        """dpkg's list of its files tells, whole lines of it, for each architecture."""
+        """The list of its files tells, whole lines of it, for each architecture."""
         packages.install("app", "/usr/lib/app.py")
         packages.install("lib", "/usr/lib/lib.py", architecture="arm64")
         known = Owners(str(packages.path))
@@ -506,7 +506,7 @@ class TestKeyOf:
     """What tells owners apart."""
 
     def test_keys(self) -> None:
-        """A package is one owner, a file of several is one by itself, the rest of a root another."""
+        """A package is one, a file of several is one by itself, and the rest of a root is one."""
         owners_of = [Owner("app", "dpkg"), Owner("a, b", "pip"), None]
         keys = [key_of(owner, "/root/x.py", "/root") for owner in owners_of]
 

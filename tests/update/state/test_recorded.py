@@ -582,6 +582,7 @@ class TestRecorded:
         assert "it failed before, with other limits or in another sandbox" == second.why_stale(
             "app.plugins", "pip one", "none 30", "none 60"
         )
+        assert None is second.why_stale("app.plugins", "pip one", "none 30", "")
         (tmp_path / "new.py").touch()
         third = self.recorded(ledger)
         assert None is third.why_stale("app.plugins", "pip one", None, "")
@@ -603,6 +604,21 @@ class TestRecorded:
         assert (None, None) == (second.resolved("former"), second.resolved("unknown"))
         edit(file)
         assert None is self.recorded(ledger).resolved("interfaces")
+
+    def test_of_an_image(self, ledger: Ledger, tmp_path: Path) -> None:
+        """What is said of an image is not looked for on this system, and is known in this run."""
+        (tmp_path / "more.pth").touch()
+        found = Recorded(ledger, interpreter_of(sys.executable, [], []), None, time.time_ns())
+        assert ... is found.package("app.plugins")
+        found.note_start(Start((3, 11), zope=True, path=(str(tmp_path),), files=(), packages=()))
+        observed = Observed(frozenset([f"{tmp_path}/more.pth"]), frozenset([str(tmp_path)]))
+        found.note_package("app.plugins", ("/app/plugins",), observed)
+        found.note_owner("app.plugins", "pip one", observed)
+        found.note_resolved("app.interfaces", {"IOne": True}, observed)
+        assert ("/app/plugins",) == found.package("app.plugins")
+        assert {"IOne": True} == found.resolved("app.interfaces")
+        found.keep([("app.plugins", "pip one")], ["app.interfaces"])
+        assert {} == ledger.interpreters
 
     def test_environment(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         """For users, the environment makes another interpreter of the same program."""

@@ -88,7 +88,9 @@ def _files(directory: str, layout: _Layout, names: set[str], files: Files) -> It
     """Yield the recorded files that have one of these names, as they are recorded."""
     data = _read(os.path.join(directory, layout.record), files)
     for name in names:
-        for line in _lines_with(data, os.fsencode(name)):
+        # In a field with quotes, these are doubled.
+        written = name.replace('"', '""') if layout.suffix == ".dist-info" else name
+        for line in _lines_with(data, os.fsencode(written)):
             file = line.rstrip("\r")
             if layout.suffix == ".dist-info":
                 try:

@@ -176,7 +176,7 @@ class Owners:
         return list(dict.fromkeys(names))
 
     def _ask_rpm(self, paths: list[str]) -> dict[str, str]:
-        """Ask rpm(8). It says a line for each file, in order, unless a file has several owners."""
+        """Ask rpm(8). It says a line for each file, in order; more if a file has several owners."""
         for directory in _RPM_DATABASES if paths else ():
             place = f"{self._root}{directory}"
             if any(os.path.exists(os.path.join(place, name)) for name in _RPM_FILES):
@@ -188,9 +188,14 @@ class Owners:
                     # The status is the number of files that belong to nobody.
                     said = _run([*command, *batch], statuses=range(_BATCH + 1)).splitlines()
                     if len(said) != len(batch):
-                        said = [_run([*command, path]).partition("\n")[0] for path in batch]
+                        answers = [_run([*command, path]).splitlines() for path in batch]
+                        said = [", ".join(sorted(set(each))) for each in answers]
                     lines += said
-                return {path: name for path, name in zip(paths, lines) if _NAME.fullmatch(name)}
+                return {
+                    path: names
+                    for path, names in zip(paths, lines)
+                    if all(_NAME.fullmatch(name) for name in names.split(", "))
+                }
         return {}
 
 

@@ -40,18 +40,20 @@ class Recorded:
         recent: Whether the directories on its path are as they were.
     """
 
-    def __init__(self, ledger: Ledger, interpreter: Interpreter, look: Look, since: int) -> None:
+    def __init__(
+        self, ledger: Ledger, interpreter: Interpreter, look: Look | None, since: int
+    ) -> None:
         """Find out what still holds.
 
         Args:
             ledger: The ledger.
             interpreter: The interpreter.
-            look: This run's look at files.
+            look: This run's look at files; None to look at none, and keep nothing for another run.
             since: When the run began, nanoseconds since the epoch.
         """
         self._ledger, self._interpreter, self._look, self._since = ledger, interpreter, look, since
         record = ledger.interpreters.get(interpreter.key)
-        if record is None or not look.hold(record["files"]):
+        if record is None or look is None or not look.hold(record["files"]):
             record = {"start": None, "noted": None, **{part: {} for part in _PARTS}}
         self._record: dict[str, Any] = {**record, "python": interpreter.python}
         noted = observations.unpack(record["noted"]) if record["noted"] else []
@@ -59,7 +61,7 @@ class Recorded:
         self._whys: dict[str, str | None] = {}
         self._asked = False  # whether a child has been started
         self.known = record["start"] is not None
-        self.recent = self.known and look.hold(record["roots"])
+        self.recent = look is not None and self.known and look.hold(record["roots"])
         self.start: Start | None = None
         # Most of what comes and goes in the directories changes nothing about the start.
         if self.known and self._starts_as_before():
@@ -71,13 +73,15 @@ class Recorded:
     def note_start(self, start: Start) -> None:
         """Keep what a child answered at its start."""
         self.start, self._asked = start, True
+        self._record["start"] = [list(start.path), list(start.packages), list(start.version)]
+        if self._look is None:
+            return
         own = [*chain(self._interpreter.python), *path_files(start.path), *start.files]
         self._record["files"] = {file: self._settled(file) for file in dict.fromkeys(own)}
         self._record["roots"] = {root: self._settled(root) for root in start.path}
         self._record["decisive"] = {
             file: self._settled(file) for root in start.path for file in decisive(root)
         }
-        self._record["start"] = [list(start.path), list(start.packages), list(start.version)]
 
     def package(self, name: str) -> Any:
         """Return the search path of a plugin package, None if it is not there; `...` if unknown."""
@@ -106,7 +110,7 @@ class Recorded:
             owner: The owner.
             failed: What the import was tried with, if it failed: then whatever is installed or
                 removed may mend it.
-            setting: What imports are tried with now.
+            setting: What imports are tried with now; empty if there is no sandbox for them.
 
         Returns:
             A phrase, or None if there is no reason.
@@ -115,7 +119,7 @@ class Recorded:
             return "the interpreter is new, or has changed"
         if failed is not None and not self.recent:
             return "it failed before, and something was installed or removed since"
-        if failed is not None and failed != setting:
+        if failed is not None and setting not in ("", failed):
             return "it failed before, with other limits or in another sandbox"
         name = f"owner {package} {owner}"
         # Of a module that failed, it is told whose it is also where owners were not kept apart.
@@ -138,7 +142,7 @@ class Recorded:
 
     def keep(self, owners: Iterable[tuple[str, str]], modules: Iterable[str]) -> None:
         """Hand everything to the ledger that counts for some owners and modules of interfaces."""
-        if self._record["start"] is None:
+        if self._record["start"] is None or self._look is None:
             return
         wanted = [f"package {name}" for name in self._record["packages"]]
         for package, owner in owners:
@@ -171,14 +175,16 @@ class Recorded:
             yield from (os.path.join(root, *parts, "__init__.py") for root in record["roots"])
 
     def _note(self, name: str, observed: Observed) -> None:
-        self._noted[name] = observations.note(observed, self._roots(), self._since)
         self._whys[name] = None
+        if self._look is not None:
+            self._noted[name] = observations.note(observed, self._roots(), self._since)
 
     def _why(self, name: str) -> str | None:
-        if name not in self._noted:
-            return "it is new"
         if name not in self._whys:
-            self._whys[name] = observations.why_changed(self._noted[name], self._look)
+            noted = self._noted.get(name)
+            if noted is None or self._look is None:
+                return "it is new"
+            self._whys[name] = observations.why_changed(noted, self._look)
         return self._whys[name]
 
     def _roots(self) -> list[str]:
@@ -190,7 +196,9 @@ class Recorded:
 
     def _layout(self, package: str) -> list[int]:
         """Tell which directories on the path belong to a package, as `pluginPackagePaths` does."""
-        layout = []
+        layout: list[int] = []
+        if self._look is None:
+            return layout
         for root in self._record["start"][0]:  # in the order of the path, unlike the stamps
             directory = os.path.join(root, *package.split("."))
             if os.path.exists(os.path.join(directory, "__init__.py")):
@@ -201,11 +209,13 @@ class Recorded:
 
     def _starts_as_before(self) -> bool:
         """Tell whether the interpreter would answer the same when it starts."""
-        roots = self._record["roots"]
-        changed = [root for root, stamp in roots.items() if self._look.stamp(root) != stamp]
-        files = self._record["decisive"]
+        look = self._look
+        roots, files = self._record["roots"], self._record["decisive"]
+        if look is None or look.hold(roots):
+            return look is not None and look.hold(files)
+        changed = [root for root, stamp in roots.items() if look.stamp(root) != stamp]
         there = {file for root in changed for file in decisive(root)}
-        return there <= files.keys() and self._look.hold(files)
+        return there <= files.keys() and look.hold(files)
 
     def _settled(self, path: str) -> Stamp:
         """Return the stamp of something that a child has read; a wrong one if it is too new."""
