@@ -104,7 +104,7 @@ ATTACKS = {
     "write_usr": Attack(),
     "write_var_tmp": Attack(),
     "write_dev_shm": Attack(),
-    "write_tmp": Attack((CACHED, REFUSED)),  # one of the two has a /tmp of its own
+    "write_tmp": Attack(),
     "write_locks": Attack(),
     "write_ledger": Attack(),
     "write_open": Attack(),
@@ -139,7 +139,7 @@ ATTACKS = {
     "leave_program": Attack(CACHED),
     "fill_memory": Attack(),
     "fill_disk": Attack(),
-    "many_files": Attack((CACHED, REFUSED)),
+    "many_files": Attack(),
     "fill_output": Attack(r"^it printed more than 1 MiB$"),
     "exhaust_descriptors": Attack(),
     "end_exit": Attack(KILLED, shown="ends"),
@@ -194,7 +194,7 @@ ATTACKS = {
     "claim_nowhere": Attack(CACHED, shown=OTHERWISE),
     "long_error": Attack(r"^nothing\. +Setting up", shown=ANSWERS),
     "limit_parent": Attack(CACHED, shown=OWNERS),
-    "limit_group": Attack((KILLED, KILLED), shown=OWNERS),
+    "limit_group": Attack(ANY, shown=OWNERS),
     "huge_text": Attack(LARGE, shown=OTHERWISE),
 }
 
