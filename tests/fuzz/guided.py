@@ -24,8 +24,8 @@ import atheris
 _MODULES = {
     "decoder": ["dropin_cache._unpickle", "dropin_cache._decode"],
     "cache file": ["dropin_cache._cachefile", "dropin_cache.installers.pip_hook"],
-    "answers": ["dropin_cache.update.importing.answers", "dropin_cache.update.state.dependencies"],
-    "ledger": ["dropin_cache.update.state.ledger"],
+    "answers": ["dropin_cache.update.importing.answers", "dropin_cache.update.state.recorded"],
+    "ledger": ["dropin_cache.update.state.ledger", "dropin_cache.update.state.observations"],
     "configuration": [
         "dropin_cache.update.settings.configuration",
         "dropin_cache.update.settings.syntax",

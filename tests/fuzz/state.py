@@ -9,53 +9,55 @@ from collections.abc import Callable
 from typing import Any
 
 import filelock  # noqa: F401 - likewise
-from dropin_cache.update.state.dependencies import Memory
-
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint
+from dropin_cache.update.discovery.interpreters import Start, interpreter_of
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing import answers
-from dropin_cache.update.importing.answers import AnswerError
-from dropin_cache.update.importing.records import Description, Failure, Module, Start
+from dropin_cache.update.importing.answers import AnswerError, Started
+from dropin_cache.update.importing.records import Description, Failure
 from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
+from dropin_cache.update.state.observations import Look, Observed
+from dropin_cache.update.state.recorded import Recorded
 from watch import KEEPING, READING, watched
 
-TOKEN = "f00d"  # noqa: S105 - no password
-PYTHON = "/usr/bin/python3"
+ABOUT = "a.b"
+PYTHON = interpreter_of("/usr/bin/python3", [], [])
 START = Start((3, 11), True, ("/nonexistent/a", "/usr"), ("/nonexistent/f",), ("a.b",))
 
 _VALIDATORS: list[tuple[Callable[[dict[str, Any]], Any], tuple[type, ...]]] = [
-    (answers.promises_from_untrusted, (tuple,)),
-    (answers.start_from_untrusted, (Start,)),
-    (answers.imports_from_untrusted, (dict,)),
+    (answers.started_from_untrusted, (Started,)),
+    (lambda answer: answers.observed_from_untrusted(answer, [("/first",)]), (Observed,)),
     (answers.package_from_untrusted, (tuple, type(None), Failure)),
     (answers.module_from_untrusted, (Description, Failure)),
+    (answers.resolved_from_untrusted, (tuple, Failure)),
 ]
 
 
 def answer_seeds() -> list[bytes]:
     """Make an answer of each kind."""
     plugin = {"name": "p", "description": None, "provided": [["m", "I"]], "interfaces": ["m.I"]}
-    graph = {"a": ["/nonexistent/a.py", ["b"]], "a.c": [False, []], "sys": [None, []]}
+    names = [["a", 0], ["a.b", 1], ["sys", 0]]
+    observed = {"files": ["/nonexistent/a.py"], "listed": ["/usr"], "paths": [["/a"]]}
     start = {"version": [3, 11], "zope": True, "files": ["/f"], "path": ["/a"], "packages": ["a.b"]}
     kinds: list[dict[str, Any]] = [
         start,
         {**start, "path": ["/usr/\0", "/usr/\ud800", ""]},  # what no path can be
         {"description": "text", "warnings": ["w"], "plugins": [plugin]},
-        {"error": "No.", "traceback": "Traceback"},
+        {"error": "No.", "traceback": "Traceback", "passing": False},
+        {"resolved": ["I"]},
         {"found": ["/a"]},
         {"found": None},
         {"promises": ["it is root"]},
     ]
-    return [
-        json.dumps({**kind, "imports": graph, "token": TOKEN}).encode("ascii") for kind in kinds
-    ]
+    every = {"observed": {**observed, "names": names}, "of": ABOUT}
+    return [json.dumps({**kind, **every}).encode("ascii") for kind in kinds]
 
 
 def parsed(line: bytes) -> Any:
     """Parse an answer; an error is a result as well."""
-    return _told(lambda: answers.from_untrusted(line, TOKEN))
+    return _told(lambda: answers.from_untrusted(line, ABOUT))
 
 
 def check_answer(line: bytes) -> None:
@@ -68,11 +70,11 @@ def check_answer(line: bytes) -> None:
         if isinstance(result, AnswerError):
             continue
         assert isinstance(result, types)
-        if isinstance(result, Start):
-            _remember(result, {})
+        if isinstance(result, Started) and result.start is not None:
+            _remember(result.start, Observed())
         elif isinstance(result, Description):
             _cache(result)
-        elif type(result) is dict and result:
+        elif isinstance(result, Observed):
             _remember(START, result)
 
 
@@ -94,40 +96,42 @@ def _cache(description: Description) -> None:
     assert (description.description, list(description.plugins)) == (back.description, plugins)
 
 
-def _remember(start: Start, graph: dict[str, Module]) -> None:
+def _remember(start: Start, observed: Observed) -> None:
     """Have the ledger remember it, and ask for it as the next run does."""
     with Files(enforced=False) as files:
         ledger = Ledger(None, files)
         with watched(READING):
-            _noted(ledger, start, graph)
+            _noted(ledger, start, observed)
             # As the next run reads it.
             ledger.interpreters = json.loads(json.dumps(ledger.interpreters).encode("ascii"))
-            memory = Memory(ledger, PYTHON, ())
-            for name in [*graph, "a.b"]:
-                memory.why_stale(name)
-                memory.package(name)
+            recorded = Recorded(ledger, PYTHON, Look(), 1)
+            recorded.why_stale("a.b", "project a", None, "")
+            recorded.package("a.b")
+            recorded.resolved("a")
+            list(recorded.paths())
 
 
-def _noted(ledger: Ledger, start: Start, graph: dict[str, Module]) -> None:
-    memory = Memory(ledger, PYTHON, ())
-    memory.starting()
-    memory.note_start(start)
-    memory.note_imports(graph)
-    memory.note_package("a.b", start.path)
-    memory.keep([*graph, "a.b"])
+def _noted(ledger: Ledger, start: Start, observed: Observed) -> None:
+    recorded = Recorded(ledger, PYTHON, Look(), 1)
+    recorded.note_start(start)
+    recorded.note_package("a.b", start.path, observed)
+    recorded.note_owner("a.b", "project a", observed)
+    recorded.note_resolved("a", {"I": True}, observed)
+    recorded.keep([("a.b", "project a")], ["a"])
 
 
 def ledger_seeds(directory: str) -> list[bytes]:
     """Make ledgers as they are written: an empty one, and one that remembers something."""
     made = []
     record = DirectoryRecord(
-        "a.b", "/a", ["key"], "0" * 64, 1, 1, {"a.b.c": [None, [1, 2, "d"], None, "", None, []]}
+        "a.b", "/a", ["key"], "0" * 64, 1, 1, {"a.b.c": [None, [1, 2, "d"], "o", ["m"], None, "", "", []]}
     )
     for full in (False, True):
         with Files(enforced=False) as files:
             ledger = Ledger(directory, files)
             if full:
-                _noted(ledger, START, {"a": Module("/nonexistent/a.py", ("b",))})
+                looked = frozenset(["/nonexistent/a.py"]), frozenset(["/usr"])
+                _noted(ledger, START, Observed(*looked, frozenset([("a", ("/usr",))])))
                 ledger.interpreters = {
                     key: {**value, "python": "/"} for key, value in ledger.interpreters.items()
                 }

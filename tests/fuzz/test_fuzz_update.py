@@ -180,8 +180,8 @@ class TestAmplification:
 
     @pytest.mark.parametrize("piece", _JSON, ids=range(len(_JSON)))
     def test_answers(self, piece: bytes) -> None:
-        """An answer takes no more than forty times its size, of which there are 4 MiB at most."""
-        head = json.dumps({"token": state.TOKEN})[:-1].encode("ascii")
+        """An answer takes no more than forty times its size, of which there is 1 MiB at most."""
+        head = json.dumps({"of": state.ABOUT})[:-1].encode("ascii")
         line = head + b', "path": [' + b",".join([piece] * (_SIZE // (len(piece) + 1))) + b"]}"
         assert self.peak(lambda: state.check_answer(line)) < 40 * len(line)
 

@@ -24,21 +24,20 @@ def private_directory(
     Yields:
         Its path; None where there can be none, which is no reason not to go on.
     """
-    path: str | None
-    try:
+    path = made = None
+    with contextlib.suppress(OSError):
         # Root takes no place from its environment.
         place = "/tmp" if os.geteuid() == 0 else None  # noqa: S108 - it is sticky
-        path = tempfile.mkdtemp(prefix="dropin-cache-", dir=place)
+        made = tempfile.mkdtemp(prefix="dropin-cache-", dir=place)
         if owner is not None:
-            os.chown(path, *owner, follow_symlinks=False)
-    except OSError:
-        path = None
+            os.chown(made, *owner, follow_symlinks=False)
+        path = made
     try:
         yield path
     finally:
-        if path is not None:
+        if made is not None:
             # Not shutil.rmtree: the depth of what was made in there is no matter for rm(1), which
             # does not follow links either.
-            command = [_RM, "-rf", "--one-file-system", "--", path]
+            command = [_RM, "-rf", "--one-file-system", "--", made]
             with contextlib.suppress(OSError):
                 subprocess.run(command, env={}, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
