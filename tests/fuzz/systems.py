@@ -128,8 +128,8 @@ def check_records(data: bytes, root: str) -> None:
         assert all(type(name) is str for name in names)
         return
     _put(root, _RECORDS[which], content)
-    with watched(READING):
-        names = distributions.distributions(_WANTED, ["/"], root)
+    with Files(enforced=False, root=root) as files, watched(READING):
+        names = distributions.distributions(_WANTED, ["/"], files)
     _put(root, _RECORDS[which], _GOOD_RECORDS[which])
     assert names.keys() <= {*_WANTED}
     assert all(name.isascii() and name.isprintable() for name in names.values())

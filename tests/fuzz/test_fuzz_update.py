@@ -129,13 +129,16 @@ class TestRoundTrips:
                 tried += 1
                 text = io.StringIO(newline="")
                 quoting = csv.QUOTE_ALL if everything else csv.QUOTE_MINIMAL
-                csv.writer(text, quoting=quoting).writerows([name, "sha256=x", 1] for name in names)
+                csv.writer(text, quoting=quoting).writerows(
+                    [f"{name}/x.py", "sha256=x", 1] for name in names
+                )
                 with open(f"{directory}/a-1.dist-info/RECORD", "wb") as file:
                     file.write(text.getvalue().encode("utf-8", "surrogateescape"))
-                wanted = [f"{directory}/{name}" for name in names]
-                assert dict.fromkeys(wanted, "a") == distributions.distributions(
-                    wanted, [directory]
-                )
+                # Whatever its directories are called, a module has a plain name.
+                wanted = [f"{directory}/{name}/x.py" for name in names]
+                with Files(enforced=False) as files:
+                    found = distributions.distributions(wanted, [directory], files)
+                assert dict.fromkeys(wanted, "a") == found
 
             check()
         count("RECORD", executions=tried)
