@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +190,9 @@ class TestInfluence:
         )
         outcome = system.update("--force")
         assert 0 == outcome.status
-        assert before == {name: each for name, each in system.entries().items() if "evil" not in name}
+        assert before == {
+            name: each for name, each in system.entries().items() if "evil" not in name
+        }
         (system.plugins / "aaa_evil.py").unlink()
         assert (0, before) == (system.update().status, system.entries())
         assert 0 == system.check()
@@ -200,7 +200,9 @@ class TestInfluence:
     @pytest.mark.parametrize("hostile", [False, True], ids=["alone", "attacked"])
     def test_shared_module(self, system: System, hostile: bool) -> None:
         """Whatever a module says of another that many share, a change of that is noticed."""
-        shared = system.tree.write("app/shared.py", "from app.interfaces import IGreeter as Chosen\n")
+        shared = system.tree.write(
+            "app/shared.py", "from app.interfaces import IGreeter as Chosen\n"
+        )
         for name in ("m_one", "z_two"):
             text = system.tree.dropin(name).read_text()
             text = text.replace("app.interfaces import IGreeter", "app.shared import Chosen")
@@ -250,7 +252,9 @@ class TestInfluence:
         )
         outcome = system.update()
         assert 0 == outcome.status
-        assert "interface IHere left out: no other process finds it in exists_here_only" in outcome.err
+        assert (
+            "interface IHere left out: no other process finds it in exists_here_only" in outcome.err
+        )
         assert ["dropin_cache.IPlugin", "app.interfaces.IGreeter"] == system.interfaces()["a_evil"]
         assert b"exists_here_only" not in (system.plugins / "dropin.cache").read_bytes()
 
@@ -323,7 +327,9 @@ class TestReports:
             process.returncode = os.waitstatus_to_exitcode(status)
             finish(process)
         assert 0 == process.returncode
-        broken = {each["module"] for place in json.loads(out)["directories"] for each in place["broken"]}
+        broken = {
+            each["module"] for place in json.loads(out)["directories"] for each in place["broken"]
+        }
         assert {"a_good", "z_good"} <= system.entries().keys()
         assert 33 == len(names) - len(broken)
         assert usage.ru_maxrss < 400 << 10  # KiB
@@ -453,7 +459,9 @@ class TestEnvironment:
         place = public_path / "named"
         place.mkdir()
         if kind == "many":
-            names = [place / f"directory-number-{number:05}-of-a-large-one" for number in range(1500)]
+            names = [
+                place / f"directory-number-{number:05}-of-a-large-one" for number in range(1500)
+            ]
             for name in names:
                 name.mkdir()
         else:
@@ -465,7 +473,9 @@ class TestEnvironment:
                 os.close(here)
                 here = inner
             os.close(here)
-        subprocess.run([PYTHON, "-I", "-m", "venv", "--without-pip", public_path / "venv"], check=True)
+        subprocess.run(
+            [PYTHON, "-I", "-m", "venv", "--without-pip", public_path / "venv"], check=True
+        )
         (site,) = (public_path / "venv").glob("lib/python3*/site-packages")
         (site / "named.pth").write_text("".join(f"{name}\n" for name in names))
         outcome = system.update("--python", str(public_path / "venv" / "bin" / "python3"))

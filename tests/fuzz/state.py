@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import filelock  # noqa: F401 - likewise
+
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint
@@ -124,7 +125,13 @@ def ledger_seeds(directory: str) -> list[bytes]:
     """Make ledgers as they are written: an empty one, and one that remembers something."""
     made = []
     record = DirectoryRecord(
-        "a.b", "/a", ["key"], "0" * 64, 1, 1, {"a.b.c": [None, [1, 2, "d"], "o", ["m"], None, "", "", []]}
+        "a.b",
+        "/a",
+        ["key"],
+        "0" * 64,
+        1,
+        1,
+        {"a.b.c": [None, [1, 2, "d"], "o", ["m"], None, "", "", []]},
     )
     for full in (False, True):
         with Files(enforced=False) as files:

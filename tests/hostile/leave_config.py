@@ -17,5 +17,4 @@ for name, text in {
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 with contextlib.suppress(OSError), open(os.path.join(tempfile.gettempdir(), "fill"), "wb") as file:
-    for _ in range(32):
-        file.write(bytes(1 << 20))
+    file.writelines(bytes(1 << 20) for _ in range(32))

@@ -5,7 +5,12 @@ import os
 
 from app import victims
 
-text = "nothing." + " " * 40 + "Setting up base-files ...".ljust(80) + "E: dpkg was interrupted;" * 30_000
+text = (
+    "nothing."
+    + " " * 40
+    + "Setting up base-files ...".ljust(80)
+    + "E: dpkg was interrupted;" * 30_000
+)
 answer = {"of": __name__, "error": text, "traceback": "", "passing": False}
 answer["observed"] = {"files": [], "listed": [], "paths": [], "names": []}
 line = json.dumps(answer).encode() + b"\n"

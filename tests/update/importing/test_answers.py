@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint, InterfaceName
-from dropin_cache.update.importing import answers
-from dropin_cache.update.importing.answers import AnswerError
 from dropin_cache.update.discovery.interpreters import Start
-from dropin_cache.update.importing.answers import Started
+from dropin_cache.update.importing import answers
+from dropin_cache.update.importing.answers import AnswerError, Started
 from dropin_cache.update.importing.records import Description, Failure, Plugin
 from dropin_cache.update.state.observations import Observed
 

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from command_line import no_process_left, wait_for
-from dropin_cache.update.importing import child, user_namespaces
-from dropin_cache.update.importing.answers import AnswerError
+from dropin_cache.update.importing import child
 from dropin_cache.update.importing.child import Child, ChildError
 from dropin_cache.update.importing.processes import Marked
 from dropin_cache.update.sandbox.launch import Launch

@@ -221,7 +221,9 @@ class TestImport:
         tree.write("app/plugins/c.py", "1/0")
         tree.dropin("d")
         found = outcomes(importer, this, *"abcd")
-        assert [Description, Failure, Failure, Description] == [type(found[name]) for name in "abcd"]
+        assert [Description, Failure, Failure, Description] == [
+            type(found[name]) for name in "abcd"
+        ]
         assert "it ended the process with exit status 3" == found["b"].error  # type: ignore[union-attr]
         assert "ZeroDivisionError: division by zero" == found["c"].error  # type: ignore[union-attr]
 
@@ -229,7 +231,9 @@ class TestImport:
         """One that takes a used process with it is tried again alone; what follows goes on anew."""
         pid = "import os\n__doc__ = str(os.getpid())\n"
         tree.write("app/plugins/a.py", pid + "import sys; sys.used = True")
-        tree.write("app/plugins/b.py", "import os, sys\nif hasattr(sys, 'used'): os._exit(3)\n" + pid)
+        tree.write(
+            "app/plugins/b.py", "import os, sys\nif hasattr(sys, 'used'): os._exit(3)\n" + pid
+        )
         for name in "cd":
             tree.write(f"app/plugins/{name}.py", pid)
         found = outcomes(importer, this, *"abcd")
@@ -449,7 +453,10 @@ class TestResolve:
         found, observed = importer.resolve(this, wanted)
         assert {("app.interfaces", "IGreeter")} == found
         assert str(tree.path / "app" / "interfaces.py") in observed.files
-        assert (set(), frozenset()) == (importer.resolve(this, {})[0], importer.resolve(this, {})[1].files)
+        assert (set(), frozenset()) == (
+            importer.resolve(this, {})[0],
+            importer.resolve(this, {})[1].files,
+        )
 
 
 @pytest.mark.parametrize("tier", ["namespace", "landlock"])
@@ -500,4 +507,6 @@ class TestConfined:
         found = [each.outcomes[of.modules[0]] for of, each in done.items()]
         assert ["[]", "[]"] == [getattr(each, "description", each) for each in found]
         new = set(os.listdir("/tmp")) - before  # noqa: S108
-        assert [] == [name for name in new if name.startswith("dropin-cache-") and "test" not in name]
+        assert [] == [
+            name for name in new if name.startswith("dropin-cache-") and "test" not in name
+        ]

@@ -124,11 +124,11 @@ class TestFiles:
         here = place / where
         attempts: list[Callable[[], Any]] = [
             lambda: (here / "file").write_text("changed"),
-            lambda: (here / "new").touch(),
-            lambda: (here / "directory").mkdir(),
+            (here / "new").touch,
+            (here / "directory").mkdir,
             lambda: (here / "link").symlink_to("file"),
-            lambda: (here / "deep").rmdir(),
-            lambda: (here / "fifo").unlink(),
+            (here / "deep").rmdir,
+            (here / "fifo").unlink,
         ]
         assert [where != "own"] * 6 == self.restricted(place, *attempts)
         assert (where == "own") == ("changed" == (here / "file").read_text())
@@ -228,7 +228,9 @@ class TestMain:
         error = in_thread(runpy.run_path, confinement.__file__, None, "__main__")
         assert ("/program", ["/program"]) == error.args
 
-    def test_fails(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_fails(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         """What goes wrong is one line and an exit status, and nothing is run."""
 
         def leave(*arguments: Any) -> None:
@@ -243,7 +245,8 @@ class TestMain:
         assert 1 == errors.count("\n")
 
     @pytest.mark.parametrize(
-        ("old", "new"), [("444, 445,", "444, 4450,"), ("_PR_SET_SECCOMP = 38, 22", "_PR_SET_SECCOMP = 38, 2")]
+        ("old", "new"),
+        [("444, 445,", "444, 4450,"), ("_PR_SET_SECCOMP = 38, 22", "_PR_SET_SECCOMP = 38, 2")],
     )
     def test_cannot_confine(self, old: str, new: str) -> None:
         """In the sandbox as well, where it cannot be done the child is not started."""

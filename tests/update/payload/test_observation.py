@@ -171,8 +171,12 @@ class TestFiles:
 
     def test_metadata(self, tree: Tree) -> None:
         """What asks for the metadata of distributions lists the directories they are in."""
-        tree.write("project-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: project\nVersion: 7\n")
-        report = observed(tree, "import importlib.metadata as m; assert m.version('project') == '7'")
+        tree.write(
+            "project-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: project\nVersion: 7\n"
+        )
+        report = observed(
+            tree, "import importlib.metadata as m; assert m.version('project') == '7'"
+        )
         assert str(tree.path) in report["listed"]
         assert str(tree.path / "project-1.dist-info" / "METADATA") in report["files"]
 
@@ -239,7 +243,9 @@ class TestReport:
         """What names no file is nothing to note; where that is no path, nobody can open it."""
         noted = Observation()
         noted._note_event(event, arguments)
-        found = {file for file in noted.report()["files"] if "object" not in file and file != "None"}
+        found = {
+            file for file in noted.report()["files"] if "object" not in file and file != "None"
+        }
         assert set() == found
 
     def test_extension(self) -> None:

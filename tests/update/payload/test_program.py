@@ -271,14 +271,16 @@ class TestModule:
         """Or it fails for reasons that the next time need not have."""
         assert True is imported(tmp_path, text)["passing"]
 
-    @pytest.mark.parametrize("text", ["open('/nonexistent')", "raise OSError", "raise OSError('x')"])
+    @pytest.mark.parametrize(
+        "text", ["open('/nonexistent')", "raise OSError", "raise OSError('x')"]
+    )
     def test_not_of_the_moment(self, tmp_path: Path, text: str) -> None:
         """Other errors of the system's are not of that kind."""
         assert False is imported(tmp_path, text)["passing"]
 
     def test_begins_with_the_module(self, tmp_path: Path) -> None:
         """The traceback begins where the code of the module does, also that of its causes."""
-        text = "try:\n    import nothing_of_that_name\nexcept ImportError as e:\n    raise KeyError from e"
+        text = "try:\n    import gone\nexcept ImportError as e:\n    raise KeyError from e"
         lines = imported(tmp_path, text)["traceback"].splitlines()
         files = [line for line in lines if line.startswith("  File ")]
         assert 2 == len(files)

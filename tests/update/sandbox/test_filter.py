@@ -138,7 +138,9 @@ class TestFilter:
         call = filtering._CALLS[name].ioctl
         denied = (0x40086602, 0x40046602, 0x401C5820, 0x5412, 0x541C)
         assert {13} == {result(name, audit, call, 3, request) for request in denied}
-        assert {0} == {result(name, audit, call, 3, request) for request in (0x5401, 0x5413, 0x5421)}
+        assert {0} == {
+            result(name, audit, call, 3, request) for request in (0x5401, 0x5413, 0x5421)
+        }
 
     def test_namespaces(self, name: str, audit: int) -> None:
         """No flag of clone makes one, other flags are allowed; clone3 seems not to exist."""

@@ -165,7 +165,7 @@ class TestLaunch:
             assert "/tmp 1" == says(confined("namespace"), code)  # noqa: S108 - the child's
 
     def test_tree_below_it(self, public_path: Path) -> None:
-        """Where something is shown below /tmp, the child's place is a directory of its own there."""
+        """Where something is shown below /tmp, the child has a directory of its own there."""
         assert str(public_path).startswith("/tmp/")  # noqa: S108
         launch = confined("namespace", public_path)
         assert ("/tmp/dropin-cache-home",) == launch.writable  # noqa: S108 - the child's
