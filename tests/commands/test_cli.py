@@ -847,7 +847,7 @@ class TestTrigger:
         """And that there is no sandbox."""
         expected = (
             "dropin-cache: error: no sandbox to import plugin modules in: "
-            "none: drop-ins never run with the rights of root\n"
+            "none: plugin modules never run with the rights of root\n"
         )
         assert (0, "", expected) == on(app, "update", "--trigger", "--sandbox", "none")
 
@@ -1006,7 +1006,7 @@ class TestSandbox:
         before = snapshot(app.path)
         expected = (
             "dropin-cache: error: no sandbox to import plugin modules in: "
-            "none: drop-ins never run with the rights of root\n"
+            "none: plugin modules never run with the rights of root\n"
             "  Root imports no plugin modules without one: apt install bubblewrap (or dnf, "
             "pacman), or use a kernel that has Landlock.\n"
         )

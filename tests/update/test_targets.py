@@ -184,7 +184,7 @@ class TestFindTargets:
             opened(Request(sandbox="none")),
         ):
             pass
-        assert [("none", "drop-ins never run with the rights of root")] == list(
+        assert [("none", "plugin modules never run with the rights of root")] == list(
             caught.value.reasons
         )
 

@@ -178,7 +178,8 @@ class TestDeath:
 
     def test_does_not_read(self) -> None:
         """A child whose input is full is given up when its time is over."""
-        process = Child(Launch(["/bin/sh", "-c", "sleep 999"], {}, "/"))
+        program = "head -c 150000 >/dev/null; sleep 999"  # no less than the program
+        process = Child(Launch(["/bin/sh", "-c", program], {"PATH": "/usr/bin:/bin"}, "/"))
         with pytest.raises(ChildError) as caught:
             process.ask({"do": "package", "name": "x" * (1 << 20)}, 0.2)
         assert "it keeps the process from reading" == caught.value.reason

@@ -89,7 +89,7 @@ def fake(path: Path, answer: str) -> Interpreter:
         #!{sys.executable} -B
         import json, os, sys
         arguments = sys.argv[sys.argv.index("-c") + 2:]
-        sys.stdin.buffer.read(sum(map(int, arguments[2::3])))
+        sys.stdin.buffer.read(sum(map(int, arguments[3::4] + arguments[4::4])))
         sys.stdin.readline()
         nothing = json.dumps(dict.fromkeys(("files", "listed", "paths", "names"), []))
         answer = {answer!r}.replace("OBSERVED", nothing)
@@ -174,6 +174,7 @@ class TestAsk:
         """A program that is no Python is refused with its first words."""
         if "longer" in reason:
             monkeypatch.setattr(starting, "_START_TIMEOUT", 0.5)
+            program = f"head -c 150000 >/dev/null; {program}"  # it reads its program
         python = tmp_path / "python"
         python.write_text(f"#!/bin/sh\n{program}\n")
         python.chmod(0o755)
@@ -304,6 +305,12 @@ class TestConfinement:
             assert found._view(this(app.path)) is found._view(this(app.path))
 
 
+def imported(session: Session, module: str) -> Any:
+    """Have a child import a module, and return what it is."""
+    session.begin_import(module, 60)
+    return session.end_import(module, 60)
+
+
 class TestSession:
     """Questions to a child."""
 
@@ -315,16 +322,24 @@ class TestSession:
 
     def test_import(self, session: Session, app: Tree) -> None:
         """A module is described, and what it looked at is known."""
-        found = session.import_module("app.plugins.hello", 60)
+        found = imported(session, "app.plugins.hello")
         assert isinstance(found, Description)
         assert "The drop-in hello." == found.description
         assert str(app.path / "app" / "interfaces.py") in session.observed.files
         assert "app.plugins.hello" in {name for name, _ in session.observed.names}
 
+    def test_ahead(self, session: Session) -> None:
+        """Several imports may be on their way; answers come in order, each complete."""
+        modules = ["app.plugins.hello", "app.plugins.missing", "app.plugins.loud"]
+        for module in modules:
+            session.begin_import(module, 60)
+        kinds = [type(session.end_import(module, 60)) for module in modules]
+        assert [Description, Failure, Description] == kinds
+
     def test_output_of_a_failure(self, session: Session, app: Tree) -> None:
         """A failure without a traceback comes with what was printed."""
         app.write("app/plugins/bad.py", "import os\nprint('words', flush=True)\nos.fork()\n")
-        found = session.import_module("app.plugins.bad", 60)
+        found = imported(session, "app.plugins.bad")
         assert Failure("it forks when it is imported", "words\n") == found
 
     def test_tampers(self, session: Session, app: Tree) -> None:
@@ -332,7 +347,7 @@ class TestSession:
         text = "import os, sys\nos.write(int(sys.argv[1]), b'{}\\n')\n"
         app.write("app/plugins/bad.py", text)
         with pytest.raises(ChildError) as caught:
-            session.import_module("app.plugins.bad", 60)
+            imported(session, "app.plugins.bad")
         reason = "it tampered with its description: not the answer to what was asked"
         assert (reason, False) == (caught.value.reason, caught.value.passing)
 
@@ -347,5 +362,5 @@ class TestSession:
         """It can be ended by another thread, at any time."""
         session.kill()
         with pytest.raises(ChildError):
-            session.import_module("app.plugins.hello", 60)
+            imported(session, "app.plugins.hello")
         session.kill()

@@ -89,7 +89,7 @@ class TestChoose:
         assert (
             ("landlock", "it cannot take another directory for the root"),
             ("magic", "there is no such sandbox"),
-            ("none", "drop-ins never run with the rights of root"),
+            ("none", "plugin modules never run with the rights of root"),
         ) == caught.value.reasons
 
     def test_does_not_work(self, monkeypatch: pytest.MonkeyPatch) -> None:

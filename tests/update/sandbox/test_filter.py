@@ -58,6 +58,7 @@ class TestMachine:
 
     @pytest.mark.skipif(not os.path.exists("/usr/bin/setarch"), reason="needs setarch")
     @pytest.mark.skipif(platform.machine() != "x86_64", reason="the personality is another one")
+    @pytest.mark.processes
     def test_personality(self) -> None:
         """It is the same whatever uname(2) is told to say."""
         code = "import os; from dropin_cache.update.sandbox.filter import machine\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import marshal
 import os
 import pwd
 import resource
@@ -40,7 +41,14 @@ class TestSource:
     def test_text(self) -> None:
         """It is what the file has."""
         text = Path(launch.__file__).read_text(encoding="utf-8")
-        assert (launch.__name__, launch.__file__, text) == launch.source_of(launch.__name__)
+        found = launch.source_of(launch.__name__)
+        assert (launch.__name__, launch.__file__, text) == found[:3]
+
+    def test_code(self) -> None:
+        """It comes compiled, too, under the file's name."""
+        code = marshal.loads(launch.source_of("dropin_cache.update.text").code)  # noqa: S302
+        assert "text.py" == Path(code.co_filename).name
+        assert "one_line" in code.co_names
 
     def test_not_imported(self) -> None:
         """What is handed to others is not imported here."""
@@ -52,10 +60,11 @@ class TestSource:
 
     def failing(self, monkeypatch: pytest.MonkeyPatch, error: ImportError) -> str:
         """Return the name of a module whose loader fails."""
-        loader = Mock(get_source=Mock(side_effect=error))
+        loader = Mock(get_code=Mock(side_effect=error))
         module = ModuleType("ours")
         module.__spec__ = ModuleSpec("ours", loader, origin="/ours.py")
         monkeypatch.setitem(sys.modules, "ours", module)
+        launch.source_of.cache_clear()
         return "ours"
 
     def test_system_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ class TestInterpreter:
         (image / "root" / "python3").touch()
         with pytest.raises(InterpreterError) as caught:
             view(image, "/root/python3")
-        assert "/root is not shown to drop-ins" == caught.value.reason
+        assert "/root is not shown to plugin modules" == caught.value.reason
 
     def test_library_withheld(self, image: Path) -> None:
         """A library that is a link to such a directory is not shown."""
@@ -222,7 +222,7 @@ class TestRoots:
         with pytest.raises(ImportRootError) as caught:
             view(image, "/usr/bin/python3", path)
         assert path == caught.value.path
-        assert "it is not shown to drop-ins as a whole" == caught.value.reason
+        assert "it is not shown to plugin modules as a whole" == caught.value.reason
 
     def test_link_to_withheld(self, image: Path) -> None:
         """Another name for one of these does not help."""

@@ -11,6 +11,7 @@ from typing import Optional
 
 # Not shutil.rmtree: the depth of what was made in there is no matter for rm(1).
 _MAKE = ("/bin/mkdir", "-m", "0700", "--")
+_OPEN = ("/bin/chmod", "-R", "u+rwx", "--")
 _REMOVE = ("/bin/rm", "-rf", "--one-file-system", "--")
 
 
@@ -33,7 +34,9 @@ def private_directory(as_user: Sequence[str]) -> Iterator[Optional[str]]:  # noq
     try:
         yield path if made else None
     finally:
-        if made:
+        # What cannot be listed by its owner keeps rm from removing what is in it.
+        if made and not _run([*as_user, *_REMOVE, path]):
+            _run([*as_user, *_OPEN, path])
             _run([*as_user, *_REMOVE, path])
 
 

@@ -35,7 +35,7 @@ def make(users: Sequence[tuple[int, int]]) -> int:
         stderr=subprocess.DEVNULL,
         env={},
     )
-    with holder, contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError), holder:
         assert holder.stdin is not None  # noqa: S101 - for the type checker: these are pipes
         assert holder.stdout is not None  # noqa: S101
         holder.stdin.write(b".")
