@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def tree(public_path: Path) -> Tree:
     tree.write(
         "kills.py", f"import os, sys\nif not hasattr(sys, 'there'): os._exit(3)\n{interface}"
     )
+    with zipfile.ZipFile(tree.path / "lib.zip", "w") as archive:
+        archive.writestr("zmod.py", interface)
     for module, before in {
         "good": "from good import IMore",
         "inner": "from space.inner import IMore",
@@ -51,12 +54,14 @@ def tree(public_path: Path) -> Tree:
         "needs": "import sys\nsys.there = True\nfrom needs import IMore",
         "ends": "import sys\nsys.there = True\nfrom ends import IMore",
         "kills": "import sys\nsys.there = True\nfrom kills import IMore",
+        "zipped": "import sys\nsys.path.append({root!r} + '/lib.zip')\nfrom zmod import IMore",
         "own": "from zope.interface import Interface\nclass IMore(Interface): pass",
     }.items():
         tree.write(
             f"app/plugins/{module}.py",
             "from zope.interface import implementer\nfrom dropin_cache import IPlugin\n"
-            f"{before}\n@implementer(IPlugin, IMore)\nclass Plugin: pass\nplugin = Plugin()\n",
+            f"{before.replace('{root!r}', repr(str(tree.path)))}\n"
+            "@implementer(IPlugin, IMore)\nclass Plugin: pass\nplugin = Plugin()\n",
         )
         own(tree, module)
     return tree
@@ -65,7 +70,7 @@ def tree(public_path: Path) -> Tree:
 MODULES = {"good": "good", "inner": "space.inner", "pack": "pack", "own": "app.plugins.own"}
 """The plugin modules whose interfaces are reached, and where these are."""
 
-LOST = {"patched": "nothing", "needs": "needs", "ends": "ends", "kills": "kills"}
+LOST = {"zipped": "zmod", "patched": "nothing", "needs": "needs", "ends": "ends", "kills": "kills"}
 """Those whose are not."""
 
 
