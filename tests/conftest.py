@@ -25,7 +25,8 @@ NOBODY = 65534
 LONG = bool(os.environ.get("DROPIN_CACHE_LONG"))
 """Whether this is `make test-long`, which runs also what is marked so."""
 _STORMS = (
-    "test_corpus",
+    "landlock-ends",
+    "landlock-hangs",
     "fork_many",
     "fork_storm",
     "test_storm",

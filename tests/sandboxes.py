@@ -10,8 +10,17 @@ from typing import Any
 
 from conftest import missing
 from dropin_cache.errors import NoSandboxError
+from dropin_cache.update.importing import user_namespaces
 from dropin_cache.update.sandbox.choice import choose
-from dropin_cache.update.sandbox.launch import FILTER, INFO, LIFELINE, Launch, Sandbox, readable
+from dropin_cache.update.sandbox.launch import (
+    FILTER,
+    INFO,
+    LIFELINE,
+    USER_NAMESPACE,
+    Launch,
+    Sandbox,
+    readable,
+)
 from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.visible import View
 
@@ -33,10 +42,14 @@ def run(launch: Launch, code: str, *arguments: str) -> subprocess.CompletedProce
     lifeline, facts = os.pipe(), os.pipe()
     filtering = readable(launch.filter)
     numbers = {LIFELINE: str(lifeline[0]), INFO: str(facts[1]), FILTER: str(filtering)}
+    handed_over = [lifeline[0], facts[1], filtering]
+    if USER_NAMESPACE in launch.arguments:
+        handed_over.append(user_namespaces.make(launch.users))
+        numbers[USER_NAMESPACE] = str(handed_over[-1])
     try:
         return subprocess.run(
             [*(numbers.get(part, part) for part in launch.arguments), "-c", code, *arguments],
-            pass_fds=(lifeline[0], facts[1], filtering),
+            pass_fds=handed_over,
             env=launch.environment,
             cwd=launch.directory,
             capture_output=True,
@@ -45,7 +58,7 @@ def run(launch: Launch, code: str, *arguments: str) -> subprocess.CompletedProce
             timeout=60,
         )
     finally:
-        for descriptor in (*lifeline, *facts, filtering):
+        for descriptor in {*lifeline, *facts, *handed_over}:
             os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""Two hundred drop-ins, half of which do all that a drop-in should not do."""
+"""Two hundred plugin modules of one owner, half of which do all that none should do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 
 _STATUS = r"it ended the process with exit status \d+"
-_EXPIRED = "it took longer than 4 s"
+_EXPIRED = "it took longer than 4 s"  # of the clock, which is some times the processor time
 _NO_CORE = "import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
 _OVERFLOW = """
 import sys, threading
@@ -72,7 +72,7 @@ BAD = {
 }
 # Each of them costs the time limit, so once is enough.
 SLOW = {
-    "loops": ("while True: pass", _EXPIRED),
+    "loops": ("while True: pass", f"it took more than 1 s of processor time|{_EXPIRED}"),
     "sleeps": ("import time\ntime.sleep(999)", _EXPIRED),
     "stops": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", _EXPIRED),
 }
@@ -89,7 +89,7 @@ GOOD = {
 
 @pytest.fixture
 def expected(tree: Tree) -> dict[str, str]:
-    """Write the drop-ins; return what is to be said of the bad ones, a pattern by module."""
+    """Write the modules; return what is to be said of the bad ones, a pattern by module."""
     tree.application()
     patterns = {}
     bad = [(name, *BAD[name]) for name in BAD for _ in range(4)][: 100 - len(SLOW)]
@@ -108,12 +108,12 @@ def expected(tree: Tree) -> dict[str, str]:
 
 @pytest.fixture
 def modules(tree: Tree, expected: dict[str, str]) -> Path:
-    """The directory with the drop-ins."""
+    """The directory with the modules."""
     return tree.path / "app" / "plugins"
 
 
 class TestManyDropins:
-    """An update that has to live with its drop-ins."""
+    """An update that has to live with what is installed."""
 
     def test_all_good_ones_are_cached(
         self, tree: Tree, expected: dict[str, str], modules: Path
@@ -121,7 +121,7 @@ class TestManyDropins:
         """The good ones are cached, each bad one is named with its reason, and nothing stays."""
         with command_line.no_process_left():
             outcome = command_line.run(
-                "update", "app.plugins", "--path", tree.path, "--timeout", "4"
+                "update", "app.plugins", "--path", tree.path, "--timeout", "1"
             )
         assert 0 == outcome.status
         line = f"written: {modules} (app.plugins: 100 modules, 100 plugins, 100 broken)\n"

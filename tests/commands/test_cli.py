@@ -652,9 +652,8 @@ class TestCheck:
 
     def test_verbose(self, app: Tree, bad: Path) -> None:
         """With -v tracebacks are printed."""
-        assert (
-            "  app.plugins.bad: Traceback (most recent call last):\n" in on(app, "check", "-v").err
-        )
+        line = "  app.plugins.bad: Traceback (most recent call last):\n"
+        assert line in on(app, "check", "-v").err
 
     def test_timeout(self, app: Tree, bad: Path) -> None:
         """Imports are limited as they are for update."""

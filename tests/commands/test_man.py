@@ -199,6 +199,7 @@ class TestFile:
             "processes": default.processes,
             "descriptors": default.descriptors,
             "file-size": default.file_size >> 20,
+            "timeout": int(session._TIMEOUT),
         }
 
         assert expected == {name: int(number) for name, number in found.items()}

@@ -42,7 +42,17 @@ cd "$place/root"
 mount -t proc proc proc
 mount -t tmpfs -o mode=0755 tmpfs run
 mkdir -m 1777 run/lock
-mount --rbind /dev dev
+# Not the machine's: package managers change owners and modes in there.
+mount -t tmpfs -o mode=0755 tmpfs dev
+mkdir dev/pts
+mkdir -m 1777 dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+for device in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
+    name=${device%%:*} numbers=${device#*:}
+    mknod -m 0666 "dev/$name" c "${numbers%:*}" "${numbers#*:}"
+done
 pivot_root . mnt
 exec chroot . /bin/sh -c 'umount -l /mnt && echo ready && cat'
 """

@@ -6,6 +6,7 @@ that the harnesses start, never for the process of the tests.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import time
@@ -14,7 +15,7 @@ from typing import Any, Callable
 from dropin_cache import _plugins, _scan
 from dropin_cache.update import facts, session
 from dropin_cache.update.files import atomic, cache_directory, trusted
-from dropin_cache.update.sandbox import choice
+from dropin_cache.update.sandbox import choice, launch
 
 _CHUNKS = 8
 
@@ -81,7 +82,22 @@ def trusts_by_path() -> None:
 
 def imports_with_privilege() -> None:
     """Import drop-ins with the rights of root."""
-    choice.choose = lambda *_, **__: choice.Unconfined()
+
+    class Unconfined:
+        tier, user, at_once = "none", None, 1
+
+        def lacks(self) -> None:
+            return None
+
+        works = lacks
+
+        def room(self) -> contextlib.AbstractContextManager[None]:
+            return contextlib.nullcontext()
+
+        def launch(self, python: str, view: object = None, private: object = None) -> launch.Launch:
+            return launch.Launch([python, "-I", "-B"], dict(os.environ), "/")
+
+    choice.choose = lambda *_, **__: Unconfined()
 
 
 def writes_in_place() -> None:

@@ -21,6 +21,8 @@ from dropin_cache.update.staleness import Staleness, stamp_of_dropin
 from dropin_cache.update.state.ledger import DropinRecord
 from updates import ROOT, TIERS, affected, own, run, tier_for
 
+pytestmark = pytest.mark.processes
+
 _PLUGIN = """
 from zope.interface import implementer
 from dropin_cache import IPlugin

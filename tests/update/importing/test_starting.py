@@ -35,6 +35,8 @@ from sandboxes import PYTHON, sandbox
 # What else an answer to "start" has.
 REST = '"path": [], "files": [], "packages": [], "observed": OBSERVED, "of": "start"}'
 
+_TAMPERED = "it did not start as a Python interpreter: it tampered with its description"
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
@@ -118,23 +120,19 @@ class TestAsk:
             ('{"version": [2, 7], "zope": false, ' + REST, "it is Python 2.7, older than 3.9"),
             (
                 '{"of": "start", "version": 1}',
-                "it did not start as a Python interpreter: it tampered with its description: "
-                "version is not a list; path is not a list",
+                f"{_TAMPERED}: version is not a list; path is not a list",
             ),
             (
                 '{"version": [3, 11], "zope": true, ' + REST.replace("OBSERVED", "[]"),
-                "it did not start as a Python interpreter: it tampered with its description: "
-                "observed is not a dict",
+                f"{_TAMPERED}: observed is not a dict",
             ),
             (
                 '{"of": "other"}',
-                "it did not start as a Python interpreter: it tampered with its description: "
-                "not the answer to what was asked",
+                f"{_TAMPERED}: not the answer to what was asked",
             ),
             (
                 "hello",
-                "it did not start as a Python interpreter: it tampered with its description: "
-                "not JSON: JSONDecodeError",
+                f"{_TAMPERED}: not JSON: JSONDecodeError",
             ),
         ],
     )

@@ -26,8 +26,8 @@ RUN = (
 def starting(*path: Path) -> dict[str, Any]:
     """Return the request "start" for a child that may do what this process may."""
     directories = [str(each) for each in path]
-    nothing = {"more": [], "tier": "none", "user": None, "closed": []}
-    return {"do": "start", "path": directories, **nothing}
+    nothing = {"more": [], "tier": "none", "user": None, "closed": [], "writable": []}
+    return {"do": "start", "path": directories, **nothing, "asked": True}
 
 
 def exchange(
@@ -47,7 +47,7 @@ def exchange(
         )
         os.close(back)
         os.close(lifeline)
-        lines = "".join(json.dumps({"token": "t", **request}) + "\n" for request in requests)
+        lines = "".join(json.dumps(request) + "\n" for request in requests)
         with os.fdopen(answers, "rb") as file:
             process.stdin.write(lines.encode())
             process.stdin.close()
@@ -62,7 +62,7 @@ def exchange(
 def talk(*requests: dict[str, Any], cwd: Path | None = None) -> list[dict[str, Any]]:
     """Do what `exchange` does; leave out of the answers what all of them have."""
     found = exchange(*requests, cwd=cwd)
-    return [{key: each[key] for key in each if key not in ("token", "imports")} for each in found]
+    return [{key: each[key] for key in each if key not in ("of", "observed")} for each in found]
 
 
 def imported(directory: Path, text: str, name: str = "bad", do: str = "module") -> dict[str, Any]:
@@ -96,14 +96,57 @@ class TestStart:
         assert os.__file__ in answer["files"]
         assert [os.path.abspath(file) for file in answer["files"]] == answer["files"]
 
-    def test_token(self, tmp_path: Path) -> None:
-        """Each answer repeats what its request says."""
-        requests = [{**starting(), "token": "one"}, {"do": "module", "name": "os", "token": "two"}]
-        assert ["one", "two"] == [answer["token"] for answer in exchange(*requests)]
+    def test_about(self, tmp_path: Path) -> None:
+        """Each answer says what it is about."""
+        requests = [starting(), {"do": "module", "name": "os"}, {"do": "package", "name": "json"}]
+        assert ["start", "os", "json"] == [answer["of"] for answer in exchange(*requests)]
+
+    def test_not_asked(self, tmp_path: Path) -> None:
+        """It tells nothing of the interpreter where nobody has asked."""
+        start = {**starting(tmp_path), "asked": False}
+        (tmp_path / "good.py").write_text("'Text.'")
+        (first, second) = talk(start, {"do": "module", "name": "good"})
+        assert {} == first
+        assert "Text." == second["description"]
+
+    @pytest.mark.parametrize("why", ["no such tier here", "confined"])
+    def test_site(self, tmp_path: Path, why: str) -> None:
+        """In a sandbox, site runs when the confinement is proved; what it runs is confined."""
+        (tmp_path / "usercustomize.py").write_text("")
+        code = f"""
+import os, site, sys
+from dropin_cache.update.payload import confinement, proof
+
+class Flags:
+    no_site = 1
+    def __getattr__(self, name): return getattr(real, name)
+
+said = []
+def restrict_files(*arguments):
+    said.append(["confined", *arguments])
+    if {why!r} != "confined": raise OSError
+real, sys.flags = sys.flags, Flags()
+confinement.restrict_files = restrict_files
+proof.broken_promises = lambda *arguments: said.append(["proved", *arguments])
+site.main = lambda: said.append(["site"])
+sys.said = said
+os.open("/", os.O_RDONLY)
+"""
+        start = {**starting(tmp_path), "tier": "namespace", "user": 7, "closed": ["/c"]}
+        (tmp_path / "tells.py").write_text(
+            "import os, sys\nopen = map(os.path.realpath, os.scandir('/proc/self/fd'))\n"
+            "__doc__ = repr(sys.said) + ' open' * ('/' in open)\n"
+        )
+        _, answer = exchange(
+            {**start, "writable": ["/w"]}, {"do": "module", "name": "tells"}, code=code + RUN
+        )
+        assert answer["description"] == (
+            "[['confined', ['/'], ['/w']], ['proved', 'namespace', ['/c'], 7], ['site']]"
+        )
 
     def test_broken_promises(self, tmp_path: Path) -> None:
         """Where the sandbox does not hold, that is all it tells, and nothing is imported."""
-        request = {**starting(tmp_path), "tier": "namespace", "user": 1, "closed": [str(tmp_path)]}
+        request = {**starting(tmp_path), "tier": "landlock", "user": 1, "closed": [str(tmp_path)]}
         (answer,) = talk(request)
         assert ["promises"] == list(answer)
         assert f"it can write in {tmp_path}" in answer["promises"]
@@ -192,7 +235,7 @@ class TestPackage:
     @pytest.mark.parametrize("name", ["missing", "missing.x", "os.x", "json.decoder", "", "a..b"])
     def test_not_found(self, name: str) -> None:
         """What is no package, or has no name, is not there."""
-        assert [{"found": None}] == talk({"do": "package", "name": name})
+        assert {"found": None} == talk(starting(), {"do": "package", "name": name})[1]
 
     def test_imports_in_vain(self, tmp_path: Path) -> None:
         """A package that is there and lacks another is an error."""
@@ -213,6 +256,51 @@ class TestModule:
         answer = imported(tmp_path, "raise ValueError('x' * 9999)")
         assert "ValueError: " + "x" * 488 == answer["error"]
         assert 4000 == len(answer["traceback"])
+        assert False is answer["passing"]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "raise MemoryError",
+            "import errno; raise OSError(errno.ENOSPC, 'No')",
+            "import errno; raise BlockingIOError(errno.EAGAIN, 'No')",
+            "import errno; raise OSError(errno.EMFILE, 'No')",
+        ],
+    )
+    def test_of_the_moment(self, tmp_path: Path, text: str) -> None:
+        """Or it fails for reasons that the next time need not have."""
+        assert True is imported(tmp_path, text)["passing"]
+
+    @pytest.mark.parametrize(
+        "text", ["open('/nonexistent')", "raise OSError", "raise OSError('x')"]
+    )
+    def test_not_of_the_moment(self, tmp_path: Path, text: str) -> None:
+        """Other errors of the system's are not of that kind."""
+        assert False is imported(tmp_path, text)["passing"]
+
+    def test_begins_with_the_module(self, tmp_path: Path) -> None:
+        """The traceback begins where the code of the module does, also that of its causes."""
+        text = "try:\n    import gone\nexcept ImportError as e:\n    raise KeyError from e"
+        lines = imported(tmp_path, text)["traceback"].splitlines()
+        files = [line for line in lines if line.startswith("  File ")]
+        assert 2 == len(files)
+        assert all(str(tmp_path / "bad.py") in line for line in files)
+
+    def test_too_large(self, tmp_path: Path) -> None:
+        """A description that is larger than the update takes is an error of the module's."""
+        answer = imported(tmp_path, "__doc__ = 'x' * (1 << 20)")
+        error = "its description is larger than 1 MiB"
+        assert {"error": error, "traceback": "", "passing": False} == answer
+
+    def test_processor_time(self, tmp_path: Path) -> None:
+        """Each import may take so much more processor time than has been used."""
+        text = "import resource\n__doc__ = str(resource.getrlimit(resource.RLIMIT_CPU)[0])"
+        (tmp_path / "one.py").write_text(text)
+        request = {"do": "module", "name": "one", "processor": 100.5}
+        told = int(talk(starting(tmp_path), request)[1]["description"])
+        assert 101 <= told < 130
+        code = "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (50, 50))\n" + RUN
+        assert "50" == exchange(starting(tmp_path), request, code=code)[1]["description"]
 
     def test_unspeakable_failure(self, tmp_path: Path) -> None:
         """Or it fails so badly that nothing more can be said."""
@@ -223,12 +311,14 @@ class TestModule:
             "    def __cause__(self): raise self\n"
             "raise Error\n"
         )
-        assert {"error": "Error", "traceback": ""} == imported(tmp_path, text)
+        expected = {"error": "Error", "traceback": "", "passing": False}
+        assert expected == imported(tmp_path, text)
 
     @pytest.mark.parametrize("do", ["module", "package"])
     def test_forks(self, tmp_path: Path, do: str) -> None:
         """A module that forks answers once, and its offspring not at all."""
-        expected = {"error": "it forks when it is imported", "traceback": ""}
+        error = "it forks when it is imported"
+        expected = {"error": error, "traceback": "", "passing": False}
         assert expected == imported(tmp_path, "import os\nos.fork()", do=do)
 
     def test_large(self, tmp_path: Path) -> None:
@@ -236,56 +326,44 @@ class TestModule:
         answer = imported(tmp_path, "__doc__ = 'x' * 300_000")
         assert "x" * 300_000 == answer["description"]
 
-    def test_imports(self, tmp_path: Path) -> None:
-        """Each answer tells who imports whom, as far as that has not been told."""
-        (tmp_path / "one.py").write_text("import other")
-        (tmp_path / "two.py").write_text("import other")
+    def test_observed(self, tmp_path: Path) -> None:
+        """Each answer tells what was looked at, as far as that has not been told."""
+        for name in ("one", "two"):
+            (tmp_path / f"{name}.py").write_text("import other")
         (tmp_path / "other.py").write_text("")
         names = ("one", "two", "three")
-        known = (*names, "other")
-        _, *answers = exchange(
-            starting(tmp_path), *({"do": "module", "name": name} for name in names)
-        )
-        one, two, other = (str(tmp_path / f"{name}.py") for name in ("one", "two", "other"))
-        assert [
-            {"one": [one, ["other"]], "other": [other, []]},
-            {"two": [two, ["other"]]},
-            {"three": [False, []]},
-        ] == [
-            {name: answer["imports"][name] for name in answer["imports"] if name in known}
+        requests = ({"do": "module", "name": name} for name in names)
+        _, *answers = exchange(starting(tmp_path), *requests)
+        assert [{"one", "other"}, {"two"}, {"three"}] == [
+            {name for name, _ in answer["observed"]["names"] if name in (*names, "other")}
             for answer in answers
         ]
+        one, two, other = (str(tmp_path / f"{name}.py") for name in ("one", "two", "other"))
+        files = [{*answer["observed"]["files"]} for answer in answers]
+        assert [{one, other}, {two}, set()] == [{one, two, other} & each for each in files]
 
     def test_own_copy(self, tmp_path: Path) -> None:
         """A module gets the package's own modules, not what the child was handed."""
         text = "from dropin_cache import _describe\n__doc__ = _describe.__file__"
         assert imported(tmp_path, text)["description"].endswith("_describe.py")
         assert (
-            Path(program.__file__).parent.parent
+            Path(program.__file__).parent.parent.parent
             == Path(imported(tmp_path, text)["description"]).parent
         )
 
 
-class TestApart:
-    """Drop-ins in a sandbox, here without one."""
+class TestResolve:
+    """The request "resolve"."""
 
-    TRUSTING = (
-        "from dropin_cache.update.payload import proof\nproof.broken_promises = lambda *_: []\n"
-    )
+    def test_names(self, tmp_path: Path) -> None:
+        """Of some names those are told that are interfaces."""
+        text = "from zope.interface import Interface\nclass IHere(Interface): pass\nx = 1\n"
+        (tmp_path / "faces.py").write_text(text)
+        request = {"do": "resolve", "name": "faces", "names": ["IHere", "x", "Interface", "gone"]}
+        assert {"resolved": ["IHere", "Interface"]} == talk(starting(tmp_path), request)[1]
 
-    def test_on_its_own(self, tmp_path: Path) -> None:
-        """What one does to its process, or to the package, another does not see."""
-        package = tmp_path / "some"
-        package.mkdir()
-        (package / "__init__.py").write_text("met = []\n")
-        good = "import some\n__doc__ = str(some.met)\nsome.met.append(1)\n"
-        (package / "one.py").write_text(good)
-        (package / "end.py").write_text("import os\nos._exit(3)\n")
-        (package / "two.py").write_text(good)
-        start = {**starting(tmp_path), "tier": "namespace", "alone": False}
-        modules = [{"do": "module", "name": f"some.{name}"} for name in ("one", "end", "two")]
-        warm = [{"do": "warm", "name": name} for name in ("some", "missing")]
-        found = exchange(start, *warm, *modules, code=self.TRUSTING + RUN)
-        assert ["t"] * 6 == [each["token"] for each in found]
-        assert ["[]", "[]"] == [found[3]["description"], found[5]["description"]]
-        assert "it ended the process with exit status 3" == found[4]["error"]
+    def test_module_fails(self, tmp_path: Path) -> None:
+        """A module that does not import has none."""
+        request = {"do": "resolve", "name": "missing", "names": ["IHere"]}
+        answer = talk(starting(tmp_path), request)[1]
+        assert "ModuleNotFoundError: No module named 'missing'" == answer["error"]

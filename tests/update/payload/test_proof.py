@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
+import builtins
 import inspect
 import os
 import socket
@@ -14,7 +16,7 @@ import pytest
 from command_line import give_away
 from dropin_cache.update.payload import proof
 from dropin_cache.update.payload.proof import broken_promises
-from dropin_cache.update.sandbox.launch import Launch
+from dropin_cache.update.sandbox.launch import FILTER, USER_NAMESPACE, Launch
 from sandboxes import ROOT, confined, open_launch, says
 
 needs_root = pytest.mark.skipif(not ROOT, reason="the child is another user only of root's")
@@ -23,7 +25,7 @@ PROOF = inspect.getsource(proof)
 USER = 65534 if ROOT else None
 
 
-def proof(launch: Launch, tier: str, *forbidden: object, user: int | None = USER) -> list[str]:
+def found_in(launch: Launch, tier: str, *forbidden: object, user: int | None = USER) -> list[str]:
     """Run the proof in a sandbox, from source as the child does."""
     code = f"scope = {{}}; exec({PROOF!r}, scope)\n"
     arguments = (tier, list(map(str, forbidden)), user)
@@ -38,6 +40,11 @@ def replaced(launch: Launch, changes: dict[str, list[str]]) -> Launch:
     return launch._replace(arguments=arguments)
 
 
+def without_user_namespace(launch: Launch) -> Launch:
+    """Return a sandbox that counts its processes for the whole machine."""
+    return replaced(launch, {"--userns": [], USER_NAMESPACE: []})
+
+
 class TestKept:
     """Sandboxes that hold."""
 
@@ -45,7 +52,7 @@ class TestKept:
     def test_holds(self, tier: str, public_path: Path) -> None:
         """All promises are kept, and nothing is left of the attempts."""
         public_path.chmod(0o777)
-        assert [] == proof(confined(tier, public_path), tier, public_path)
+        assert [] == found_in(confined(tier, public_path), tier, public_path)
         assert [] == os.listdir(public_path)
 
     def test_none(self) -> None:
@@ -59,7 +66,7 @@ class TestBroken:
     @needs_root
     def test_root(self) -> None:
         """Root without a sandbox breaks every promise."""
-        broken = proof(open_launch(), "namespace", "/usr/bin")
+        broken = found_in(open_launch(), "namespace", "/usr/bin")
         for expected in (
             "it is root",
             "its group is root's",
@@ -83,12 +90,13 @@ class TestBroken:
         if len(socket.if_nameindex()) == 1:
             pytest.skip("this machine has no network")
         directory = give_away(public_path / "directory")
-        broken = proof(open_launch(), "landlock", directory, user=None)
+        broken = found_in(open_launch(), "landlock", directory, user=None)
         assert f"it can write in {directory}" in broken
-        assert "it can write in /tmp" in broken
+        assert "it can write in /var/tmp" in broken
         assert "it can gain privilege by executing a program" in broken
-        assert "it can make a socket of AF_INET, SOCK_DGRAM" in broken
-        broken = proof(open_launch(), "namespace", user=None)
+        assert "no filter of system calls is in place" in broken
+        assert "it can make a socket (family 2, type 2)" in broken
+        broken = found_in(open_launch(), "namespace", user=None)
         assert "it has a network: " in "\n".join(broken)
         assert [] == os.listdir(directory)
 
@@ -102,9 +110,14 @@ class TestBroken:
             ({"--regid=65534": ["--regid=0"]}, "its group is root's"),
             ({"--reuid=65534": ["--ruid=65534"]}, "it is root"),
             ({"--unshare-net": []}, "it has a network: "),
+            ({"--seccomp": [], FILTER: []}, "no filter of system calls is in place"),
+            ({"--seccomp": [], FILTER: []}, "it can make a socket (family 1, type 1)"),
             ({"/usr": ["/usr"], "--ro-bind": ["--bind"]}, "it can write in "),
         ],
-        ids=["bounding", "groups", "user", "group", "effective", "network", "writable"],
+        ids=[
+            *("bounding", "groups", "user", "group", "effective", "network", "filter", "sockets"),
+            "writable",
+        ],
     )
     def test_hole(self, changes: dict[str, list[str]], expected: str, public_path: Path) -> None:
         """Each is found."""
@@ -112,10 +125,12 @@ class TestBroken:
         launch = confined("namespace", public_path)
         if expected == "it has a network: " and len(socket.if_nameindex()) == 1:
             pytest.skip("this machine has no network")
+        if expected.startswith(("it is in the groups", "it is user")):
+            launch = without_user_namespace(launch)  # in which there are no such numbers
         groups = os.getgroups()
         os.setgroups([0])
         try:
-            broken = proof(replaced(launch, changes), "namespace", public_path)
+            broken = found_in(replaced(launch, changes), "namespace", public_path)
         finally:
             os.setgroups(groups)
         assert expected in "\n".join(broken)
@@ -143,7 +158,8 @@ class TestParts:
 
     def test_capabilities(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """No set may have one."""
-        libc = _Library(capget=lambda *_: 0, prctl=lambda option, *_: int(option == 39))
+        held = {39: 1, 21: 2}  # no new privileges; a filter
+        libc = _Library(capget=lambda *_: 0, prctl=lambda option, *_: held.get(option, 0))
         monkeypatch.setattr(proof, "_libc", libc)
         assert [] == list(proof._capabilities(bounded=True))
 
@@ -162,6 +178,7 @@ class TestParts:
             "it could get capability 5",
             "it passes on capability 6",
             "it can gain privilege by executing a program",
+            "no filter of system calls is in place",
         ] == list(proof._capabilities(bounded=True))
         broken = list(proof._capabilities(bounded=False))
         assert "it could get capability 5" not in broken
@@ -182,30 +199,40 @@ class TestParts:
         assert not proof._can_write(str(tmp_path / "missing"))
         assert [] == os.listdir(tmp_path)
 
-    def test_networks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Interfaces and sockets are found."""
-        monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0")])
-        assert ["it has a network: eth0"] == list(proof._namespace_network())
-        monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo")])
-        assert [] == list(proof._namespace_network())
-        assert list(proof._landlock_network())
-        monkeypatch.setattr(socket, "socket", refuse)
-        assert [] == list(proof._landlock_network())
+    def test_networks(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Interfaces are found, whatever this machine has."""
+        heading = "Inter-|   Receive\n face |bytes    packets\n"
+        (tmp_path / "dev").write_text(f"{heading}    lo: 1 2\n  eth0: 3 4\n wlan0: 5\n")
+        opened = builtins.open
+
+        def elsewhere(path: str, **options: Any) -> Any:
+            assert "/proc/self/net/dev" == path
+            return opened(tmp_path / "dev", **options)
+
+        monkeypatch.setattr(builtins, "open", elsewhere)
+        assert ["it has a network: eth0 wlan0"] == list(proof._networks())
+        (tmp_path / "dev").write_text(f"{heading}    lo: 1 2\n")
+        assert [] == list(proof._networks())
+
+    def test_sockets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sockets that can be made are found."""
+        assert "it can make a socket (family 1, type 1)" in list(proof._sockets())
+        monkeypatch.setattr(_socket, "socket", refuse)
+        assert [] == list(proof._sockets())
 
     @pytest.mark.parametrize("tier", ["namespace", "landlock"])
     def test_places(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tier: str) -> None:
-        """All that must not be writable is tried, /tmp only where it is not the child's own."""
+        """All that must not be writable is tried, and each place once."""
         tried: list[str] = []
         monkeypatch.setattr(proof, "_can_write", lambda place: bool(tried.append(place)))
-        for part in ("identity", "regained", "namespace_network", "landlock_network"):
+        for part in ("identity", "regained", "networks", "sockets"):
             monkeypatch.setattr(proof, f"_{part}", empty)
         monkeypatch.setattr(proof, "_capabilities", lambda *, bounded: [str(bounded)])
         monkeypatch.chdir(tmp_path)
-        assert [str(tier == "namespace")] == broken_promises(tier, ["/lock"])
+        assert [str(tier == "namespace")] == broken_promises(tier, ["/lock", "/lock"], None)
+        places = ["/lock", "/", "/etc", "/usr", "/run", "/run/lock", "/var/tmp", "/dev/shm"]  # noqa: S108
+        assert [*places, str(tmp_path)] == tried
         assert ["True"] == broken_promises(tier, ["/lock"], 7)
-        for place in ("/lock", "/", "/etc", "/usr", "/run", "/run/lock", str(tmp_path)):
-            assert place in tried
-        assert (tier == "landlock") == ("/tmp" in tried)  # noqa: S108
 
 
 class _Library:

@@ -109,6 +109,18 @@ class TestChoose:
         assert (("namespace", "bwrap: exit status 1"),) == caught.value.reasons
 
 
+class TestConfinement:
+    """The sandbox of a run."""
+
+    def test_chosen_once(self) -> None:
+        """It is chosen when it is first needed, and then kept."""
+        confinement = Confinement(Unconfined, ("none",), Limits(), ["/lock"])
+        assert None is confinement.tier
+        assert confinement.chosen() is confinement.chosen()
+        assert "none" == confinement.tier
+        assert (("none",), ("/lock",)) == (confinement.allowed, confinement.closed)
+
+
 class TestDoubted:
     """What is done about a child that does not start."""
 
@@ -127,12 +139,12 @@ class TestDoubted:
 
     def test_works(self) -> None:
         """A sandbox that works is not to blame."""
-        confinement = Confinement(Unconfined)
+        confinement = Confinement(Unconfined, ("none",), Limits())
         assert not confinement.doubted(confinement.chosen())
 
     def test_next(self) -> None:
         """Behind one that does not work, another is chosen, once for all children."""
-        confinement = Confinement(self.choose)
+        confinement = Confinement(self.choose, ("namespace", "none"), Limits())
         broken = confinement.chosen()
         assert confinement.doubted(broken)
         chosen = confinement.chosen()
@@ -148,7 +160,7 @@ class TestDoubted:
                 raise NoSandboxError((("namespace", "no"),))
             return self.Broken()
 
-        confinement = Confinement(choose)
+        confinement = Confinement(choose, ("namespace",), Limits())
         with pytest.raises(NoSandboxError):
             confinement.doubted(confinement.chosen())
 

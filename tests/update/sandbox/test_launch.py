@@ -45,7 +45,8 @@ class TestSource:
     def test_not_imported(self) -> None:
         """What is handed to others is not imported here."""
         name = "dropin_cache.update.payload.supervisor"
-        code = f"import sys\nfrom dropin_cache.update.sandbox import launch\nlaunch.source_of({name!r})\n"
+        code = "import sys\nfrom dropin_cache.update.sandbox import launch\n"
+        code += f"launch.source_of({name!r})\n"
         done = run_python(f"{code}print({name!r} in sys.modules)")
         assert "False\n" == done.stdout, done.stderr
 

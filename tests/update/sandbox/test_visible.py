@@ -93,7 +93,7 @@ class TestSystem:
                 other != entry and entry.destination.startswith(other.destination + "/")
                 for other in found.entries
             )
-        assert not found.covers("/etc/shadow")
+        assert () == found.covered(["/etc/shadow"])
 
     def test_untrusted(self, image: Path) -> None:
         """What others can change is left out."""
@@ -155,12 +155,36 @@ class TestInterpreter:
         found = places(view(image, "/opt/python/bin/python3", files=Directory(image)))
         assert {"/srv/project"} == {place for place in found if "/srv" in place}
 
+    def test_too_many(self, image: Path) -> None:
+        """What .pth files name is shown as far as it is not too much; the rest is told."""
+        site = image / "opt/python/lib/python3.12/site-packages"
+        site.mkdir(parents=True)
+        names = [f"/srv/p{number:04}" for number in range(1100)]
+        for name in names:
+            (image / name.lstrip("/")).mkdir(parents=True)
+        (site / "a.pth").write_text("".join(f"{name}\n" for name in names))
+        found = view(image, "/opt/python/bin/python3")
+        shown = [place for place in places(found) if place.startswith("/srv/")]
+        assert 999 == len(shown)  # and the directory above them
+        assert sorted(set(names) - set(shown)) == sorted(found.left_out)
+
+    def test_too_deep(self, image: Path) -> None:
+        """One that lies very deep is told as well, and costs nothing."""
+        site = image / "opt/python/lib/python3.12/site-packages"
+        site.mkdir(parents=True)
+        deep = "/srv" + "/d" * 70
+        (image / deep.lstrip("/")).mkdir(parents=True)
+        (image / "srv/flat").mkdir()
+        (site / "a.pth").write_text(f"{deep}\n/srv/flat\n")
+        found = view(image, "/opt/python/bin/python3")
+        assert (deep,) == found.left_out
+        assert "/srv/flat" in places(found)
+
     def test_this(self) -> None:
         """Whatever runs the tests can be shown."""
         found = View.of(sys.executable)
-        assert found.covers(sys.executable)
-        assert found.covers(os.path.realpath(sys.executable))
-        assert found.covers(os.__file__)
+        paths = (sys.executable, os.path.realpath(sys.executable), os.__file__)
+        assert paths == found.covered(paths)
 
 
 class TestRoots:
@@ -216,8 +240,8 @@ class TestRoots:
             view(image, "/usr/bin/python3", "/opt/bad", files=Directory(image))
 
 
-class TestCovers:
-    """Whether a path is part of a view."""
+class TestCovered:
+    """Which paths are part of a view."""
 
     @pytest.mark.parametrize(
         ("path", "expected"),
@@ -236,4 +260,5 @@ class TestCovers:
     )
     def test_path(self, image: Path, path: str, expected: bool) -> None:
         """It is if it is below an entry or a link, however it is written."""
-        assert expected == view(image, "/usr/bin/python3").covers(path)
+        found = view(image, "/usr/bin/python3").covered([path])
+        assert ((path,) if expected else ()) == found

@@ -172,17 +172,29 @@ class Child:
         finally:
             _close(facts.read)
 
-    def send(self, request: dict[str, Any]) -> None:
+    def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Send a request and return the answer to it; the errors are those of `receive`.
+
+        Args:
+            request: What `payload.program` describes.
+            timeout: How long it may take, seconds.
+        """
+        self.send(request, timeout)
+        about = request.get("name", request["do"])
+        return self.receive(about, timeout, request.get("processor", 0.0))
+
+    def send(self, request: dict[str, Any], timeout: float) -> None:
         """Send a request; several may be on their way.
 
         Args:
             request: What `payload.program` describes.
+            timeout: How long that may take, seconds.
 
         Raises:
-            ChildError: It does not read.
+            ChildError: The child does not read.
         """
         data = json.dumps(request).encode("ascii") + b"\n"
-        self._send(data, time.monotonic() + _START_TIMEOUT)
+        self._send(data, time.monotonic() + timeout)
 
     def receive(self, about: str, timeout: float, processor: float = 0.0) -> dict[str, Any]:
         """Return the next answer, parsed.

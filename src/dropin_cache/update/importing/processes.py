@@ -11,6 +11,8 @@ import subprocess
 import time
 from typing import Protocol
 
+from dropin_cache.errors import EXIT_SIGNAL
+
 _PATIENCE = 10.0  # seconds for the kernel, or the supervisor, to end what was killed
 _SWEEPS = 10  # what is being killed may start something else
 _MARK = "DROPIN_CACHE_CHILD"
@@ -119,7 +121,7 @@ class InNamespace:
             os.close(self._first)
             self._first = None
         # bwrap tells the signal that ended the child as shells do, since it cannot do otherwise.
-        number = status - 128
+        number = status - EXIT_SIGNAL
         return -number if 0 < number < signal.NSIG else status
 
 

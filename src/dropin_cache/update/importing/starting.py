@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Callable
 
 from dropin_cache.errors import (
     ConfinementError,
@@ -44,24 +44,11 @@ class Session:
         Raises:
             ChildError: It has ended, or was ended, without a valid answer.
         """
-        self.send(request)
-        return self._receive(request.get("name", request["do"]), timeout, 0.0, validate)
+        return self._validated(lambda: self._child.ask(request, timeout), validate)
 
-    def send(self, request: dict[str, Any]) -> None:
-        """Send a request; several may be on their way.
-
-        Raises:
-            ChildError: The child does not read.
-        """
+    def _validated(self, ask: Callable[[], dict[str, Any]], validate: Any) -> Any:
         try:
-            self._child.send(request)
-        except ChildError:
-            self.close()
-            raise
-
-    def _receive(self, about: str, timeout: float, processor: float, validate: Any) -> Any:
-        try:
-            answer = self._child.receive(about, timeout, processor)
+            answer = ask()
             result = validate(answer)
             self._observed.append(answers.observed_from_untrusted(answer, self._paths))
         except AnswerError as error:
@@ -98,7 +85,12 @@ class Session:
         Raises:
             ChildError: The child does not read.
         """
-        self.send({"do": "module", "name": module, "processor": processor})
+        request = {"do": "module", "name": module, "processor": processor}
+        try:
+            self._child.send(request, processor * _BACKSTOP)
+        except ChildError:
+            self.close()
+            raise
 
     def end_import(self, module: str, processor: float) -> Outcome:
         """Return what the module is, of those on their way the first.
@@ -106,26 +98,23 @@ class Session:
         Raises:
             ChildError: It has taken the child with it.
         """
-        outcome: Outcome = self._receive(
-            module, processor * _BACKSTOP, processor, answers.module_from_untrusted
+        outcome: Outcome = self._validated(
+            lambda: self._child.receive(module, processor * _BACKSTOP, processor),
+            answers.module_from_untrusted,
         )
         return outcome
 
     def locate(self, package: str, processor: float) -> tuple[str, ...] | Failure | None:
         """Import a plugin package and return its `__path__`; None if it is not there."""
-        self.send({"do": "package", "name": package, "processor": processor})
+        request = {"do": "package", "name": package, "processor": processor}
         found: tuple[str, ...] | Failure | None
-        found = self._receive(
-            package, processor * _BACKSTOP, processor, answers.package_from_untrusted
-        )
+        found = self.ask(request, processor * _BACKSTOP, answers.package_from_untrusted)
         return found
 
     def resolve(self, module: str, names: list[str], processor: float) -> tuple[str, ...]:
         """Import a module of interfaces and return those of the names that are some."""
-        self.send({"do": "resolve", "name": module, "names": names, "processor": processor})
-        found = self._receive(
-            module, processor * _BACKSTOP, processor, answers.resolved_from_untrusted
-        )
+        request = {"do": "resolve", "name": module, "names": names, "processor": processor}
+        found = self.ask(request, processor * _BACKSTOP, answers.resolved_from_untrusted)
         return () if isinstance(found, Failure) else tuple(found)
 
 

@@ -99,7 +99,7 @@ def choose(
 def _impossible(tier: str) -> str:
     return {
         _LANDLOCK: "it cannot take another directory for the root",
-        Unconfined.tier: "drop-ins never run with the rights of root",
+        Unconfined.tier: "plugin modules never run with the rights of root",
     }.get(tier, "there is no such sandbox")
 
 

@@ -147,7 +147,7 @@ def readable(content: bytes) -> int:
     It is above those of a terminal also where these are closed, or it would become one of them.
     """
     low = os.memfd_create("dropin-cache", os.MFD_CLOEXEC)
-    with open(low, "wb", closefd=False) as file:
+    with os.fdopen(low, "wb", closefd=False) as file:
         file.write(content)  # all of it, unlike os.write: half a filter would be another one
     os.lseek(low, 0, os.SEEK_SET)
     descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 3)

@@ -188,7 +188,7 @@ class _Collector:
             with passing_over():
                 host = self._add(directory)
                 if host is None:
-                    raise InterpreterError(python, f"{directory} is not shown to drop-ins")
+                    raise InterpreterError(python, f"{directory} is not shown to plugin modules")
                 yield host
         for path in found.libraries:
             with passing_over():
@@ -209,7 +209,7 @@ class _Collector:
         with passing_over():
             host = self._add(path)
         if host is None:
-            raise ImportRootError(path, "it is not shown to drop-ins as a whole")
+            raise ImportRootError(path, "it is not shown to plugin modules as a whole")
         return host or None
 
     def _add_if_possible(self, path: str) -> None:
