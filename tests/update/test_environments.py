@@ -76,6 +76,20 @@ class TestStart:
             environments.save()
 
 
+class TestImage:
+    """The interpreter of another system."""
+
+    def test_nothing_of_this_one(self, public_path: Path) -> None:
+        """Its paths are looked for neither here nor, for links would lead out, there."""
+        with open_session(Request(root=str(public_path))) as session:
+            arguments = session.confinement, session.files, session.request.root, session.timeout
+            with Importer(*arguments) as importer:
+                environments = Environments(session, importer)
+                interpreter = interpreter_of("/usr/bin/python3", [], [])
+                assert None is environments._cannot_be_there(interpreter, "nowhere.plugins")
+                assert None is environments._recorded(interpreter)._look
+
+
 class TestLocate:
     """Where plugin packages are."""
 
@@ -131,7 +145,7 @@ class TestLocate:
             assert (set(), {}) == (importer.warm, importer._fresh)
 
     def test_broken(self, tree: Tree) -> None:
-        """One that cannot be imported is an error, and what was known of it is forgotten."""
+        """One that cannot be imported is an error, until it is mended."""
         tree.application()
         interpreter = interpreter_of(sys.executable, [str(tree.path)], [])
         with opened() as (environments, _):

@@ -12,6 +12,11 @@ import pytest
 import command_line
 from conftest import Tree, run_python
 from dropin_cache._cachefile import read_cache_file
+from dropin_cache.update.discovery.directories import PluginDirectory
+from dropin_cache.update.discovery.owners import Owners
+from dropin_cache.update.facts import Cached, Facts
+from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.state.ledger import Ledger
 from environments import environment
 from reader_support import LIBRARY
 from updates import ROOT, TIERS, affected, own, run, tier_for
@@ -237,6 +242,17 @@ class TestSettings:
         file.chmod(0o644)
         assert os.access(file, os.R_OK)
         assert "good" in run(tree).imported
+
+
+class TestCached:
+    """The cache on disk."""
+
+    def test_directory_that_went(self, tmp_path: Path) -> None:
+        """That of a directory that goes away is gone."""
+        path = str(tmp_path / "gone")
+        directory = PluginDirectory(*("a.b", path, "/", path), (), (), {}, (), None, {}, {})
+        facts = Facts(Ledger(None, Files(enforced=False)), {}, Owners(), None, force=False)
+        assert Cached(None, None, "it is new") == facts.cached(directory)
 
 
 class TestTwoInterpreters:

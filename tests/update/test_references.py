@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def tree(public_path: Path) -> Tree:
     tree.application()
     interface = "from zope.interface import Interface\nclass IMore(Interface):\n    'More.'\n"
     tree.write("good.py", interface)
+    tree.write("second.py", interface)
     tree.write("space/inner.py", interface)
     tree.write("pack/__init__.py", interface)
     tree.write("nothing.py")
@@ -42,6 +44,8 @@ def tree(public_path: Path) -> Tree:
     tree.write(
         "kills.py", f"import os, sys\nif not hasattr(sys, 'there'): os._exit(3)\n{interface}"
     )
+    with zipfile.ZipFile(tree.path / "lib.zip", "w") as archive:
+        archive.writestr("zmod.py", interface)
     for module, before in {
         "good": "from good import IMore",
         "inner": "from space.inner import IMore",
@@ -51,12 +55,16 @@ def tree(public_path: Path) -> Tree:
         "needs": "import sys\nsys.there = True\nfrom needs import IMore",
         "ends": "import sys\nsys.there = True\nfrom ends import IMore",
         "kills": "import sys\nsys.there = True\nfrom kills import IMore",
+        "zipped": "import sys\nsys.path.append({root!r} + '/lib.zip')\n"
+        "from zmod import IMore\nfrom second import IMore as ISecond\nMORE = [ISecond]",
         "own": "from zope.interface import Interface\nclass IMore(Interface): pass",
     }.items():
         tree.write(
             f"app/plugins/{module}.py",
             "from zope.interface import implementer\nfrom dropin_cache import IPlugin\n"
-            f"{before}\n@implementer(IPlugin, IMore)\nclass Plugin: pass\nplugin = Plugin()\n",
+            f"{before.replace('{root!r}', repr(str(tree.path)))}\n"
+            "@implementer(IPlugin, IMore, *globals().get('MORE', ()))\n"
+            "class Plugin: pass\nplugin = Plugin()\n",
         )
         own(tree, module)
     return tree
@@ -65,7 +73,7 @@ def tree(public_path: Path) -> Tree:
 MODULES = {"good": "good", "inner": "space.inner", "pack": "pack", "own": "app.plugins.own"}
 """The plugin modules whose interfaces are reached, and where these are."""
 
-LOST = {"patched": "nothing", "needs": "needs", "ends": "ends", "kills": "kills"}
+LOST = {"zipped": "zmod", "patched": "nothing", "needs": "needs", "ends": "ends", "kills": "kills"}
 """Those whose are not."""
 
 
@@ -98,6 +106,7 @@ class TestReferences:
             assert {
                 **{name: [f"{module}.IMore"] for name, module in MODULES.items()},
                 **{name: [] for name in LOST},
+                "zipped": ["second.IMore"],
             } == references(tree)
             lines = warnings(done)
             assert sorted(LOST) == sorted(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from command_line import in_mount_namespace
 from dropin_cache.errors import ImportRootError, NoSandboxError, UntrustedError
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
@@ -67,6 +69,15 @@ class TestOpenSession:
                 assert f"{public_path}/inside" == session.shown("/inside")
                 # An image keeps no ledger.
                 assert "" == session.ledger.path
+
+    @pytest.mark.processes
+    @pytest.mark.skipif(not ROOT, reason="users' updates need none")
+    def test_no_proc(self) -> None:
+        """Root looks at nothing where there is no /proc: descriptors could not be relied on."""
+        command = [sys.executable, "-B", "-m", "dropin_cache", "update"]
+        done = in_mount_namespace('umount --lazy /proc; exec "$@"', *command)
+        assert (5, "") == (done.status, done.out)
+        assert done.err.startswith("dropin-cache: error: /proc is not mounted")
 
     def test_relative_root(self, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A relative root counts from here."""

@@ -15,6 +15,10 @@ import pytest
 from command_line import no_process_left
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
+from dropin_cache._scan import Dropin
+from dropin_cache.update.discovery.owners import Owners
+from dropin_cache.update.staleness import Staleness, stamp_of_dropin
+from dropin_cache.update.state.ledger import DropinRecord
 from updates import ROOT, TIERS, affected, own, run, tier_for
 
 pytestmark = pytest.mark.processes
@@ -437,6 +441,35 @@ class TestOwners:
         assert affected(tree, "one", "two") == run(tree).imported
 
     @pytest.mark.skipif(not ROOT, reason="users' plugin modules have no owners")
+    def test_whose(self, tree: Tree) -> None:
+        """Nobody's modules in one import root have one owner; one that several claim has its own.
+
+        A link of the administrator's to a module elsewhere is his.
+        """
+        for name in ("local", "mine", "shared"):
+            tree.dropin(name)
+        tree.dropin("far", root="far")
+        elsewhere = tree.write("elsewhere/linked.py", "'A plugin module.'")
+        (tree.path / "far/app/plugins/linked.py").symlink_to(elsewhere)
+        tree.write("a-1.dist-info/RECORD", "app/plugins/shared.py,,\n")
+        tree.write("b-1.dist-info/RECORD", "app/plugins/shared.py,,\napp/plugins/other.py,,\n")
+        shutil.rmtree(tree.path / "other_owner-1.dist-info")
+        far = tree.path / "far"
+        assert 8 == len(run(tree, far).imported)
+        owners = {
+            "local": ["local", "mine"],
+            "far": ["far", "linked"],
+            "shared": ["shared"],
+            "other": ["other"],
+            "one": ["one", "two"],
+        }
+        for name, expected in owners.items():
+            tree.dropin(name, "IOther", root="far" if name == "far" else "")
+            assert expected == run(tree, far).imported
+        elsewhere.write_text("'Another.'")
+        assert ["far", "linked"] == run(tree, far).imported
+
+    @pytest.mark.skipif(not ROOT, reason="users' plugin modules have no owners")
     def test_another_owner(self, tree: Tree) -> None:
         """Whose a module is, is asked again when its file is another."""
         run(tree)
@@ -447,3 +480,18 @@ class TestOwners:
         assert ["two"] == run(tree).imported
         tree.dropin("one", "IOther")
         assert ["one"] == run(tree).imported
+
+
+class TestStillOwns:
+    """Whether a module is still whose it was, as far as that can be told without asking."""
+
+    def test_record(self, tmp_path: Path) -> None:
+        """One whose owner is not known, since all shared a process, is asked about."""
+        dropin = Dropin("one", "app.plugins.one", str(tmp_path / "one.py"))
+        record = DropinRecord(stamp_of_dropin(dropin), [], "", [], None, "", "", [])
+        unasked = Staleness({}, Owners(str(tmp_path)), None, force=False)
+        other = record._replace(owner="pip app", stamp=None)
+        assert [False, True, False] == [
+            unasked._still_owns(each, dropin, "/one.py")
+            for each in (record, record._replace(owner="pip app"), other)
+        ]

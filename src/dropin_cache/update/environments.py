@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dropin_cache.errors import PackageBrokenError
 from dropin_cache.update.discovery.interpreters import Interpreter, Start
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.session import Session
@@ -54,11 +53,8 @@ class Environments:
         if searched is not None:
             recorded.note_package(package, None, searched)
             return None
-        try:
-            found, observed = self._importer.locate(interpreter, package)
-        except PackageBrokenError:
-            recorded.forget_package(package)
-            raise
+        # One that is broken is looked for again: what was noted of it has changed.
+        found, observed = self._importer.locate(interpreter, package)
         recorded.note_package(package, found, observed)
         return found
 

@@ -103,7 +103,9 @@ class TestDistributions:
         """A line that cannot be understood does not hide the others."""
         text = f'"{"x" * 200_000}",,\na\rb,,\n\0,,\n\n"\n\ud800'.encode("utf-8", "surrogatepass")
         egg = self.write(site, "app-1.dist-info")
-        (egg / "RECORD").write_bytes(text + b'\xff,,\n"app.py\n\0app.py,,\n"a"b,app.py\napp.py,,\n')
+        (egg / "RECORD").write_bytes(
+            text + b'\xff,,\na\rapp.py,,\n"app.py\n\0app.py,,\n"a"b,app.py\napp.py,,\n'
+        )
 
         assert "app" == self.owner(site)
 

@@ -275,8 +275,8 @@ class TestBatches:
     def database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """A system with a database of RPM's, and a tool that says in which package a file is.
 
-        It says two lines of what is called `shared`, as RPM does of a file of two packages, and
-        logs its command lines.
+        It says two lines of what is called `shared`, as RPM does of a file of two, and logs
+        its command lines.
         """
         (tmp_path / "var/lib/rpm").mkdir(parents=True)
         (tmp_path / "var/lib/rpm/rpmdb.sqlite").touch()

@@ -150,6 +150,21 @@ class TestResolved:
         with pytest.raises(OSError, match="Invalid argument"):
             resolved("/a\0b", str(tmp_path))
 
+    def test_failing_disk(
+        self, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the disk does not give is not taken for something else."""
+
+        def fail(path: str) -> str:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "readlink", fail)
+            with pytest.raises(OSError, match="Input/output error"):
+                resolved("/a", str(tmp_path))
+            with pytest.raises(OSError, match="Input/output error"):
+                belongings("/opt/python/bin/python3", str(image), lambda path: path)
+
     def test_loop(self, tmp_path: Path) -> None:
         """Links in a circle are an error."""
         (tmp_path / "a").symlink_to("b")

@@ -98,10 +98,6 @@ class Recorded:
         self._record["packages"][name] = [path and list(path), self._layout(name)]
         self._note(f"package {name}", observed)
 
-    def forget_package(self, name: str) -> None:
-        """Forget where a plugin package was: it cannot be imported any more."""
-        self._record["packages"].pop(name, None)
-
     def why_stale(self, package: str, owner: str, failed: str | None, setting: str) -> str | None:
         """Say why an owner's modules have to be imported again though their files are the same.
 

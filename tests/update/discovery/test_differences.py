@@ -1,0 +1,73 @@
+"""How plugin modules differ from what their cache says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from conftest import Tree
+from dropin_cache._encode import encode
+from dropin_cache._model import CachedDropin
+from dropin_cache._scan import CACHE_NAME
+from dropin_cache.update.discovery.differences import Difference
+from reader_support import fingerprint_of
+
+
+@pytest.fixture
+def plugins(tree: Tree) -> Path:
+    """A directory with plugin modules in each of the states that there are."""
+    place = tree.path / "app" / "plugins"
+    entries = []
+    for name in ("same", "gone", "changed", "dated", "pack/__init__", "unknown"):
+        file = tree.write(f"app/plugins/{name}.py", f"# {name}\n", 10**18)
+        entry = CachedDropin(f"app.plugins.{name.partition('/')[0]}", None)
+        entry.fingerprint = fingerprint_of(file) if name != "unknown" else None
+        entries.append(entry)
+    inner = [entry for entry in entries if entry.moduleName.endswith("pack")]
+    (place / CACHE_NAME).write_bytes(encode([each for each in entries if each not in inner]))
+    (place / "pack" / CACHE_NAME).write_bytes(encode(inner))
+    (place / "gone.py").unlink()
+    (place / "changed.py").write_text("# other\n")
+    os.utime(place / "dated.py", (1, 1))
+    tree.write("app/plugins/new.py")
+    return place
+
+
+class TestDifference:
+    """A directory, and its cache."""
+
+    def test_in_words(self, plugins: Path) -> None:
+        """Each state is told, and none where there is no difference."""
+        found = Difference.of("app.plugins", str(plugins))
+        date = "its file has another date than when the cache was written, and the same content"
+        assert {
+            "app.plugins.changed": "its file has changed since the cache was written",
+            "app.plugins.dated": date,
+            "app.plugins.gone": "the cache has it, and its file is gone",
+            "app.plugins.new": "it is not in the cache",
+            "app.plugins.same": None,
+            "app.plugins.unknown": None,
+        } == {module: found.in_words(module) for module in found.modules()}
+
+    def test_package(self, plugins: Path) -> None:
+        """A plugin module that is a package has a directory and a cache of its own."""
+        found = Difference.of("app.plugins", str(plugins / "pack"))
+        assert ["app.plugins.pack"] == found.modules()
+        assert None is found.in_words("app.plugins.pack")
+
+    @pytest.mark.parametrize("cache", [None, b"", b"nonsense"])
+    def test_no_cache(self, plugins: Path, cache: bytes | None) -> None:
+        """Without a cache that can be read, nothing is in it."""
+        (plugins / CACHE_NAME).unlink()
+        if cache is not None:
+            (plugins / CACHE_NAME).write_bytes(cache)
+        found = Difference.of("app.plugins", str(plugins))
+        assert "it is not in the cache" == found.in_words("app.plugins.same")
+        assert {} == found.entries
+
+    def test_nothing(self, tmp_path: Path) -> None:
+        """Where nothing can be read there is nothing."""
+        found = Difference.of("app.plugins", str(tmp_path / "missing"))
+        assert ([], 0.0) == (found.modules(), found.mtime)
