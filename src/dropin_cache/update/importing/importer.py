@@ -215,7 +215,8 @@ class Importer:
         self, interpreter: Interpreter, module: str, session: Session | None, *, used: bool
     ) -> tuple[Outcome, Session | None, bool, Observed]:
         """Import a module; where it takes its child with it, once more in one of its own."""
-        for alone in (not used, True):
+        alone = not used
+        while True:
             try:
                 if session is None:
                     session = self._started(interpreter)
@@ -237,6 +238,7 @@ class Importer:
                 return outcome, session, session is not None, seen
             if alone:
                 break
+            alone = True
         return outcome, None, False, seen
 
     def _started(self, interpreter: Interpreter) -> Session:
