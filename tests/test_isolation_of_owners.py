@@ -175,6 +175,8 @@ class TestInfluence:
 
     def test_limits_of_the_parent(self, system: System) -> None:
         """Limits that a module sets for whatever has started it hit nobody else."""
+        system.tree.write("app/plugins/m_memory.py", "memory = bytearray(200 << 20)")
+        system.install("good", "m_memory")
         system.update()
         before = system.entries()
         system.attack(
@@ -460,14 +462,14 @@ class TestEnvironment:
         place.mkdir()
         if kind == "many":
             names = [
-                place / f"directory-number-{number:05}-of-a-large-one" for number in range(1500)
+                place / f"directory-number-{number:05}-of-a-large-one" for number in range(3200)
             ]
             for name in names:
                 name.mkdir()
         else:
-            names = [place / ("d/" * 900)]
+            names = [place / ("d/" * 1500)]
             here = os.open(place, os.O_RDONLY)
-            for _ in range(900):
+            for _ in range(1500):
                 os.mkdir("d", dir_fd=here)
                 inner = os.open("d", os.O_RDONLY, dir_fd=here)
                 os.close(here)

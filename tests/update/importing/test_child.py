@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from command_line import no_process_left, wait_for
-from dropin_cache.update.importing import child
+from dropin_cache.update.importing import child, user_namespaces
 from dropin_cache.update.importing.child import Child, ChildError
 from dropin_cache.update.importing.processes import Marked
 from dropin_cache.update.sandbox.launch import Launch
+from sandboxes import confined
 
 LAUNCH = Launch([sys.executable, "-I", "-B"], {}, "/")
 START = {"path": [], "more": [], "tier": "none", "user": None, "closed": [], "writable": []}
-START["asked"] = False
+START.update(do="start", asked=False)
 # The descriptor of the answers, as a module in the child finds it.
 ANSWERS = "int(__import__('sys').argv[1])"
 
@@ -132,6 +133,38 @@ class TestChild:
         """A program that cannot be executed is an error, and costs no descriptors."""
         with pytest.raises(FileNotFoundError):
             Child(Launch(["/nonexistent/python"], {}, "/"))
+
+
+class TestUserNamespace:
+    """The namespace in which processes of a confined child are counted."""
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root's children have one")
+    @pytest.mark.parametrize("there", [True, False], ids=["own", "none"])
+    def test_count(self, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+        """Where there can be none, the child works all the same, in that of the machine."""
+
+        def none(_: object) -> int:
+            raise PermissionError
+
+        launch = confined("namespace")
+        if not there:
+            monkeypatch.setattr(user_namespaces, "make", none)
+        process = Child(launch)
+        process.ask(START, 60)
+        (first,) = (each for each in _below(process._process.pid) if _is_python(each))
+        inside = os.stat(f"/proc/{first}/ns/user").st_ino
+        process.close()
+        assert there == (os.stat("/proc/self/ns/user").st_ino != inside)
+
+
+def _below(process: int) -> list[int]:
+    """Return the processes below another."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [each for child in map(int, children) for each in (child, *_below(child))]
+
+
+def _is_python(process: int) -> bool:
+    return b"python" in Path(f"/proc/{process}/comm").read_bytes()
 
 
 class TestDeath:

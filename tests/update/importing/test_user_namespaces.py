@@ -109,5 +109,5 @@ class TestMake:
     def test_not_mapped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """So it is where the users cannot be put into it; here there is no namespace at all."""
         monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", "exec cat"))
-        with pytest.raises(OSError, match=r"denied|permitted|Invalid|such"):
+        with pytest.raises(OSError, match=r"\[Errno"):
             user_namespaces.make([(0, 0), (1, 1)])

@@ -34,12 +34,12 @@ def make(users: Sequence[tuple[int, int]]) -> int:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={},
+        bufsize=0,
     )
     with contextlib.suppress(BrokenPipeError), holder:
         assert holder.stdin is not None  # noqa: S101 - for the type checker: these are pipes
         assert holder.stdout is not None  # noqa: S101
         holder.stdin.write(b".")
-        holder.stdin.flush()
         if holder.stdout.read(1):
             for name, which in (("uid_map", 0), ("gid_map", 1)):
                 numbers = dict.fromkeys(pair[which] for pair in users)
