@@ -9,10 +9,10 @@ from dropin_cache.update.environments import Environments
 from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
-from dropin_cache.update.session import open_session
+from dropin_cache.update.session import Session, open_session
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.state import quick_list
-from dropin_cache.update.targets import find_targets
+from dropin_cache.update.targets import Targets, find_targets
 
 _MAX_WARNINGS = 20
 
@@ -50,30 +50,38 @@ def update(request: Request, progress: Progress) -> Report:
                 problems.append(error)
         if request.write and not request.packages and not request.root:
             directories += forget(session, {each.path for each in directories})
-        ledger = session.ledger
-        ledger.sandbox = session.confinement.tier or ledger.sandbox
+        session.ledger.sandbox = session.confinement.tier or session.ledger.sandbox
         if request.write:
             environments.save()
-        warnings = tuple(
-            f"{path} is left out: .pth files name more, or deeper, directories than can be shown"
-            for path in importer.left_out[:_MAX_WARNINGS]
+        result = Report(
+            session.ledger.sandbox, tuple(directories), tuple(problems), _warnings(importer)
         )
-        result = Report(ledger.sandbox, tuple(directories), tuple(problems), warnings)
-        if session.privileged and session.request == Request():
-            search_paths = [
-                (each.package, each.search_path or (), each.import_roots)
-                for package in targets.packages
-                for each in package
-            ]
-            quick_list.keep(
-                session.files,
-                ledger,
-                result,
-                session.began,
-                [
-                    *configuration.paths(),
-                    *environments.paths(),
-                    *quick_list.paths_of(search_paths, result),
-                ],
-            )
+        _keep_quick_list(session, environments, targets, result)
         return result
+
+
+def _warnings(importer: Importer) -> tuple[str, ...]:
+    """Say what children should have been able to see, and were not."""
+    return tuple(
+        f"{path} is left out: .pth files name more, or deeper, directories than can be shown"
+        for path in importer.left_out[:_MAX_WARNINGS]
+    )
+
+
+def _keep_quick_list(
+    session: Session, environments: Environments, targets: Targets, result: Report
+) -> None:
+    """Note what a run was about that was about everything, so that the next can be quick."""
+    if not session.privileged or session.request != Request():
+        return
+    packages = [
+        (each.package, each.search_path or (), each.import_roots)
+        for package in targets.packages
+        for each in package
+    ]
+    paths = [
+        *configuration.paths(),
+        *environments.paths(),
+        *quick_list.paths_of(packages, result),
+    ]
+    quick_list.keep(session.files, session.ledger, result, session.began, paths)

@@ -23,7 +23,7 @@ from dropin_cache.errors import (
 )
 from dropin_cache.update.discovery.interpreters import Interpreter, Start, interpreter_of
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.importing import child, starting
+from dropin_cache.update.importing import bootstrap, child, starting
 from dropin_cache.update.importing.answers import ChildError
 from dropin_cache.update.importing.records import Description, Failure
 from dropin_cache.update.importing.starting import Session, Starter
@@ -188,7 +188,7 @@ class TestAsk:
         python = tmp_path / "python"
         python.write_text("#!/bin/sh\nexec sleep 999\n")
         python.chmod(0o755)
-        monkeypatch.setattr(child, "_PARTS", child._PARTS * 4)  # more than a pipe holds
+        monkeypatch.setattr(bootstrap, "PARTS", bootstrap.PARTS * 4)  # more than a pipe holds
         with pytest.raises(InterpreterError) as caught:
             asked(this(python=str(python)))
         assert caught.value.reason.endswith(": it keeps the process from reading")

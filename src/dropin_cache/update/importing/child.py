@@ -11,11 +11,11 @@ import signal
 import subprocess
 import threading
 import time
-from importlib.util import MAGIC_NUMBER
 from typing import Any, NamedTuple
 
-from dropin_cache.update.importing import answers, user_namespaces
+from dropin_cache.update.importing import answers, bootstrap, user_namespaces
 from dropin_cache.update.importing.answers import ChildError
+from dropin_cache.update.importing.bootstrap import Program
 from dropin_cache.update.importing.processes import offspring_of
 from dropin_cache.update.sandbox.launch import (
     FILTER,
@@ -24,7 +24,6 @@ from dropin_cache.update.sandbox.launch import (
     USER_NAMESPACE,
     Launch,
     readable,
-    source_of,
 )
 
 MAX_ANSWER = 1 << 20
@@ -38,67 +37,6 @@ _CHUNK = 1 << 16
 _START_TIMEOUT = 60.0  # seconds for an interpreter to read the program
 _GRACE = 1.0  # seconds for a child to end by itself
 _POLL = 0.1  # seconds between looks at a child that is silent and may be dead
-# What the child is handed; the last is its main program.
-_PARTS = (
-    "dropin_cache._describe",
-    "dropin_cache.update.payload.confinement",
-    "dropin_cache.update.payload.observation",
-    "dropin_cache.update.payload.proof",
-    "dropin_cache.update.payload.program",
-)
-# What code is compiled for: it takes a child of another version longer to compile the source.
-_MAGIC = MAGIC_NUMBER.hex()
-# Runs on any Python, to tell one that is too old from what is no Python. Arguments: descriptor of
-# the answers and of the lifeline, then what the code is compiled for, then for each part the sizes
-# of code and source, its name and its file name.
-_BOOTSTRAP = r"""
-import sys
-sys.path[:] = [entry for entry in sys.path if entry]  # without '', the working directory
-import os, types
-try:
-    # Where memory runs out, this is to be killed before anything else.
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
-except (IOError, OSError):
-    pass
-def read(size):
-    data = b""
-    while len(data) < int(size):
-        chunk = os.read(0, int(size) - len(data))
-        if not chunk:
-            sys.exit()
-        data += chunk
-    return data
-def part(code, text, file):
-    code, text = read(code), read(text)
-    return marshal.loads(code) if sys.argv[3] == magic else compile(text, file, "exec")
-if sys.version_info < (3, 9):
-    import json
-    stream = os.fdopen(0, "rb")
-    stream.read(sum(int(size) for size in sys.argv[4::4] + sys.argv[5::4]))
-    answer = {"version": sys.version_info[:2], "zope": True, "path": [], "files": []}
-    observed = {"files": [], "listed": [], "paths": [], "names": []}
-    answer.update(packages=[], of="start", observed=observed)
-    os.write(int(sys.argv[1]), (json.dumps(answer) + "\n").encode("ascii"))
-    sys.exit()
-import marshal
-import _frozen_importlib_external
-magic = _frozen_importlib_external.MAGIC_NUMBER.hex()
-parts = sys.argv[4:]
-while len(parts) > 4:
-    code, text, name, file = parts[:4]
-    del parts[:4]
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(part(code, text, file), module.__dict__)
-    above, _, last = name.rpartition(".")
-    while above and above not in sys.modules:
-        package = sys.modules[above] = types.ModuleType(above)
-        package.__path__ = []
-        above = above.rpartition(".")[0]
-    setattr(sys.modules[name.rpartition(".")[0]], last, module)
-code, text, name, file = parts
-exec(part(code, text, file))
-"""
 
 
 class _Pipe(NamedTuple):
@@ -117,60 +55,56 @@ class Child:
             ChildError: It does not read its program.
             UnreadableError: The child's program cannot be read.
         """
-        sources = [source_of(part) for part in _PARTS]
-        program = [(source.code, source.text.encode()) for source in sources]
-        given = list(launch.arguments)
-        wanted = {}
-        if USER_NAMESPACE in given:
-            try:
-                wanted[USER_NAMESPACE] = user_namespaces.make(launch.users)
-            except OSError:  # where there can be none, processes are counted for the machine
-                place = given.index(USER_NAMESPACE)
-                del given[place - 1 : place + 1]
-        self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
         self._offspring = offspring_of(launch.tier)
         self._tail = b""
         self._unread = bytearray()  # answers that have come already
         self._processor = 0.0
         self._ended = False
         self._reaping = threading.Lock()
-        handed_over = [self._answers.write, self._lifeline.read]
-        arguments = [*(str(descriptor) for descriptor in handed_over), _MAGIC]
-        for source, (code, text) in zip(sources, program):
-            arguments += [str(len(code)), str(len(text)), source.name, source.file]
-        wanted.update({INFO: facts.write, LIFELINE: self._lifeline.read})
-        if FILTER in given:
-            wanted[FILTER] = readable(launch.filter)
-        command = [str(wanted.get(argument, argument)) for argument in given]
-        handed_over += [wanted[argument] for argument in given if argument in wanted]
+        self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the interpreter was asked for
-                [*command, "-c", _BOOTSTRAP, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=self._output.write,
-                stderr=self._output.write,
-                pass_fds=handed_over,
-                env={**launch.environment, **self._offspring.environment},
-                cwd=launch.directory,
-                start_new_session=True,  # a group of its own, so that it can be killed as one
-            )
+            program = bootstrap.program(self._answers.write, self._lifeline.read)
+            self._process = self._started(launch, program, facts.write)
         except BaseException:
             _close(self._answers.read, self._output.read, self._lifeline.write, facts.read)
             raise
         finally:
-            wanted.setdefault(INFO, facts.write)
-            _close(self._answers.write, self._output.write, *wanted.values())
+            _close(self._answers.write, self._output.write, self._lifeline.read, facts.write)
         os.set_blocking(self._output.read, False)
         try:
             self._offspring.started(self._process, facts.read)
             os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
-            data = b"".join(code + text for code, text in program)
-            self._send(data, time.monotonic() + _START_TIMEOUT)
+            self._send(program.text, time.monotonic() + _START_TIMEOUT)
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
             self.close()
             raise
         finally:
             _close(facts.read)
+
+    def _started(self, launch: Launch, program: Program, facts: int) -> subprocess.Popen[bytes]:
+        """Start the process, with the descriptors that its command line speaks of."""
+        wanted = {INFO: facts, LIFELINE: self._lifeline.read}
+        made = _made(launch)
+        command = list(launch.arguments)
+        if USER_NAMESPACE in command and USER_NAMESPACE not in made:
+            place = command.index(USER_NAMESPACE)
+            del command[place - 1 : place + 1]
+        wanted.update(made)
+        handed_over = [wanted[argument] for argument in command if argument in wanted]
+        command = [str(wanted.get(argument, argument)) for argument in command]
+        try:
+            return subprocess.Popen(  # noqa: S603 - the interpreter was asked for
+                [*command, *program.arguments],
+                stdin=subprocess.PIPE,
+                stdout=self._output.write,
+                stderr=self._output.write,
+                pass_fds=[self._answers.write, self._lifeline.read, *handed_over],
+                env={**launch.environment, **self._offspring.environment},
+                cwd=launch.directory,
+                start_new_session=True,  # a group of its own, so that it can be killed as one
+            )
+        finally:
+            _close(*made.values())
 
     def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Send a request and return the answer to it; the errors are those of `receive`.
@@ -304,6 +238,18 @@ class Child:
     def _is_dead(self) -> bool:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is not None
+
+
+def _made(launch: Launch) -> dict[str, int]:
+    """Make what a command line speaks of, as descriptors."""
+    made = {}
+    if USER_NAMESPACE in launch.arguments:
+        # Where there can be none, processes are counted for the machine.
+        with contextlib.suppress(OSError):
+            made[USER_NAMESPACE] = user_namespaces.make(launch.users)
+    if FILTER in launch.arguments:
+        made[FILTER] = readable(launch.filter)
+    return made
 
 
 def _pipe() -> _Pipe:
