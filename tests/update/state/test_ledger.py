@@ -99,7 +99,7 @@ class TestUpdate:
             lambda file: file.write_bytes(file.read_bytes()[:-100]),
             lambda file: file.write_bytes(file.read_bytes() + b"\n"),
             lambda file: file.write_bytes(file.read_bytes().replace(b"one", b"two", 1)),
-            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 3 ", b"ledger 2 ")),
+            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 4 ", b"ledger 3 ")),
             lambda file: file.write_bytes(b"\xff" * 1000),
             lambda file: os.truncate(file, ledger_module.MAX_SIZE + 100),
             lambda file: (file.unlink(), file.mkdir()),
@@ -293,14 +293,16 @@ class TestLedger:
 
     def test_locked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """While another run writes it, nothing of that is touched."""
-        temporary = tmp_path / ".ledger.0123456789abcdef.new"
+        place = tmp_path / "ledger"
+        place.mkdir()
+        temporary = place / ".ledger.0123456789abcdef.new"
         temporary.touch()
         monkeypatch.setattr(ledger_module, "_LOCK_TIMEOUT", 0)
-        directory = os.open(tmp_path, os.O_RDONLY)
-        with lock(directory, str(tmp_path), 0):
-            opened(tmp_path).save()
+        directory = os.open(place, os.O_RDONLY)
+        with lock(directory, str(place), 0):
+            opened(place).save()
         os.close(directory)
-        assert [temporary.name] == os.listdir(tmp_path)
+        assert [temporary.name] == os.listdir(place)
 
     def test_removed_with_leftovers(self, tmp_path: Path) -> None:
         """All of it goes with the ledger."""
@@ -309,7 +311,7 @@ class TestLedger:
         (tmp_path / "ledger" / ".ledger.0123456789abcdef.new").touch()
         os.utime(tmp_path / "ledger" / ".ledger.0123456789abcdef.new", (0, 0))
         ledger.remove()
-        assert [] == os.listdir(tmp_path)
+        assert not (tmp_path / "ledger").exists()
 
     def test_removed(self, tmp_path: Path) -> None:
         """It goes with its directory."""
@@ -317,7 +319,7 @@ class TestLedger:
         ledger.remove()
         ledger.save()
         ledger.remove()
-        assert [] == os.listdir(tmp_path)
+        assert not (tmp_path / "ledger").exists()
 
     def test_not_alone(self, tmp_path: Path) -> None:
         """Its directory stays if there is something else in it."""

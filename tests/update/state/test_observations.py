@@ -305,6 +305,18 @@ class TestPack:
         assert 1 == packed.count('m0.py", [')
         assert notes == unpack(json.loads(packed))
 
+    def test_several_runs(self, tree: Tree) -> None:
+        """What one run has noted of a directory says nothing of what another has."""
+        tree.path.mkdir()
+        observed = Observed(names=names(("mod", [tree.path])))
+        first = noted(tree, observed)
+        tree.write("mod.py")
+        second = noted(tree, observed)
+        both = unpack(json.loads(json.dumps(pack([first, second]))))
+        assert ["what it imports was missing and has appeared: mod", None] == [
+            why_changed(each, Look()) for each in both
+        ]
+
     def test_nothing(self) -> None:
         """Nothing is nothing."""
         assert [] == unpack(json.loads(json.dumps(pack([]))))

@@ -28,7 +28,7 @@ from dropin_cache.update.files.trusted import Files
 MAX_SIZE = 64 << 20
 """Bytes of the largest ledger that is read or written."""
 
-_VERSION = 3
+_VERSION = 4
 _NAME = "ledger"
 _LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
 

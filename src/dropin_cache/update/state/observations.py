@@ -209,46 +209,50 @@ def why_changed(noted: Noted, look: Look) -> str | None:
 
 def pack(noted: Sequence[Noted]) -> dict[str, Any]:
     """Return notes in a form for JSON, in which what several have in common is there once."""
-    tables: dict[str, dict[Any, int]] = {"files": {}, "names": {}, "paths": {}, "listed": {}}
-    directories: dict[str, Stamp] = {}
+    tables: dict[str, dict[Any, int]] = {
+        name: {} for name in ("files", "paths", "names", "directories", "listed")
+    }
 
     def number(table: str, value: Any) -> int:
         return tables[table].setdefault(value, len(tables[table]))
 
+    def stamps(table: str, of: dict[str, Stamp]) -> list[int]:
+        pairs = ((path, None if stamp is None else tuple(stamp)) for path, stamp in of.items())
+        return sorted(number(table, pair) for pair in pairs)
+
     packed = []
     for each in noted:
-        directories.update(each.directories)
-        files = [
-            number("files", (path, None if stamp is None else tuple(stamp)))
-            for path, stamp in each.files.items()
-        ]
         names = [
             number("names", (name, number("paths", path), found))
             for (name, path), found in each.names.items()
         ]
         listed = [number("listed", item) for item in each.listed.items()]
-        packed.append([sorted(files), sorted(names), sorted(listed)])
+        packed.append(
+            [
+                stamps("files", each.files),
+                sorted(names),
+                # Each has its own: they may have been noted by several runs.
+                stamps("directories", each.directories),
+                sorted(listed),
+            ]
+        )
     lists = {name: [list(value) for value in table] for name, table in tables.items()}
-    return {**lists, "directories": directories, "noted": packed}
+    return {**lists, "noted": packed}
 
 
 def unpack(packed: dict[str, Any]) -> list[Noted]:
     """Return what was packed."""
     paths = [tuple(path) for path in packed["paths"]]
     names = [((name, paths[path]), found) for name, path, found in packed["names"]]
-    directories = packed["directories"]
-    found = []
-    for files_of, names_of, listed_of in packed["noted"]:
-        searched = dict(names[index] for index in names_of)
-        found.append(
-            Noted(
-                dict(packed["files"][index] for index in files_of),
-                searched,
-                {each: directories[each] for _, path in searched for each in path},
-                dict(packed["listed"][index] for index in listed_of),
-            )
+    return [
+        Noted(
+            dict(packed["files"][index] for index in files_of),
+            dict(names[index] for index in names_of),
+            dict(packed["directories"][index] for index in directories_of),
+            dict(packed["listed"][index] for index in listed_of),
         )
-    return found
+        for files_of, names_of, directories_of, listed_of in packed["noted"]
+    ]
 
 
 def _canonical(root: str) -> str:
