@@ -37,7 +37,7 @@ _STORMS = (
 # Tests below these names start processes, all of them. In other files they are marked.
 _PROCESSES = (
     *("faults", "fuzz", "load", "packages", "races"),
-    *("test_hostile_dropins.py", "test_many_dropins.py"),
+    *("test_hostile_dropins.py", "test_isolation_of_owners.py", "test_many_dropins.py"),
     *("update/importing/test_child.py", "update/importing/test_importer.py"),
     *("update/importing/test_processes.py", "update/importing/test_starting.py"),
     "update/importing/test_user_namespaces.py",

@@ -218,7 +218,7 @@ class TestInfluence:
                 app.shared.__file__ = app.shared.__spec__ = None
                 for finder in sys.meta_path:
                     for notes in vars(finder).values():
-                        if isinstance(notes, dict): notes.clear()
+                        if isinstance(notes, set): notes.clear()
                 """,
                 "_evil",
             )
