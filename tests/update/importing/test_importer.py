@@ -486,6 +486,23 @@ class TestConfined:
             assert importer.keeps_apart
             yield importer, this
 
+    def test_threads(self, confined: tuple[Importer, Interpreter], place: Tree) -> None:
+        """A module may have a pool of threads: the limit of memory is not spent on reserves."""
+        place.write(
+            "app/plugins/pool.py",
+            """
+            import threading
+            end = threading.Event()
+            threads = [threading.Thread(target=end.wait) for _ in range(40)]
+            for thread in threads: thread.start()
+            end.set()
+            for thread in threads: thread.join()
+            __doc__ = "all"
+            """,
+        )
+        importer, this = confined
+        assert "all" == getattr(outcomes(importer, this, "pool")["pool"], "description", None)
+
     def test_own_place(self, confined: tuple[Importer, Interpreter], place: Tree) -> None:
         """Each owner has a home and a place for temporary files of its own; nothing stays."""
         for name in "ab":

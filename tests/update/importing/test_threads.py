@@ -113,6 +113,21 @@ class TestFailures:
             in_threads([work, fail], 2, stopped.set)
         assert stopped.is_set()
 
+    @pytest.mark.parametrize("available", [0, 1])
+    def test_few_can_be_had(self, monkeypatch: pytest.MonkeyPatch, available: int) -> None:
+        """The work is done by as many threads as there can be, at worst by the one that asks."""
+        done: list[str] = []
+        left = [threading.Thread.start] * available
+
+        def start(thread: threading.Thread) -> None:
+            if not left:
+                raise RuntimeError("can't start new thread")
+            left.pop()(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+        in_threads([lambda: [noting(done, "later")], noting(done, "last")], 4, unexpected)
+        assert ["last", "later"] == sorted(done)
+
     @pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM])
     def test_interrupted(self, signalled: int) -> None:
         """An interruption of the thread that waits stops all others, and is raised."""

@@ -42,7 +42,7 @@ class TestUnconfined:
         monkeypatch.setenv("PYTHONPATH", "/somewhere")
         launch = Unconfined().launch("/usr/bin/python3")
         assert ["/usr/bin/python3", "-I", "-B"] == launch.arguments
-        assert {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"} == launch.environment
+        assert {"LC_ALL", "MALLOC_ARENA_MAX", "PATH"} == set(launch.environment)
         assert "/" == launch.directory
 
     def test_user(self, monkeypatch: pytest.MonkeyPatch, public_path: Path) -> None:
@@ -308,7 +308,7 @@ class TestContainment:
         monkeypatch.setenv("PYTHONPATH", "/somewhere")
         monkeypatch.setenv("SOMETHING", "x")
         code = "import os; print(*os.environ)"
-        names = {"HOME", "LC_ALL", "PATH", "PWD", "TMPDIR"}
+        names = {"HOME", "LC_ALL", "MALLOC_ARENA_MAX", "PATH", "PWD", "TMPDIR"}
         assert set(says(confined(tier), code).split()) <= names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,7 +16,8 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
 
     Args:
         tasks: In the order in which they are begun; what they lead to comes first.
-        count: How many threads there are; with one, this thread does the work.
+        count: How many threads there are, or as many as can be had; with one, this thread does
+            the work.
         stop: Called when this thread is interrupted or a task has failed, so that others end soon.
 
     Raises:
@@ -27,9 +29,13 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
     else:
         threads = [threading.Thread(target=work.loop) for _ in range(count)]
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
+            # A user may have as many threads as the limits of processes leave.
+            with contextlib.suppress(RuntimeError):
+                for thread in threads:
+                    thread.start()
+            if threads[0].ident is None:
+                work.loop()
+            for thread in filter(threading.Thread.is_alive, threads):
                 thread.join()
         except BaseException as error:
             work.fail(error)

@@ -54,7 +54,7 @@ _KERNEL = ("/dev/", "/proc/", "/sys/")
 
 # What `.pth` files name beyond that is left out: each costs some arguments and calls, and bwrap(1)
 # takes 9,000 arguments. A path this deep would take a descriptor for each of its components.
-_MAX_NAMED = 1000  # with the directories above them
+_MAX_NAMED = 400  # with the directories above them
 _MAX_DEPTH = 64
 
 
