@@ -59,13 +59,7 @@ _BUSY = "while True: pass"
 _PASSING = {
     "busy": (_BUSY, "it took longer than 1 s"),
     "memory": ("bytearray(8 << 30)", "MemoryError"),
-    "files": (
-        (
-            "import os\nkept = []\ntry:\n    while True: kept.append(os.dup(1))\n"
-            "finally:\n    for each in kept: os.close(each)"
-        ),
-        "OSError: [Errno 24] Too many open files",
-    ),
+    "files": ("import os\nwhile True: os.dup(1)", "OSError: [Errno 24] Too many open files"),
     "space": (
         "import errno, os\nraise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))",
         "OSError: [Errno 28] No space left on device",

@@ -200,13 +200,13 @@ class _Child:
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    import traceback  # noqa: PLC0415 - slow to import, and mostly nothing fails
-
     try:
+        import traceback  # noqa: PLC0415 - slow to import, and mostly nothing fails
+
         report = traceback.TracebackException.from_exception(error)
         _without_frames_of_ours(report)
         lines = list(report.format())
-    except BaseException:  # noqa: BLE001 - the error's own methods are called for it
+    except BaseException:  # noqa: BLE001 - no descriptors left, or a method of the error's own
         lines = []
     passing = isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno in _OF_THE_MOMENT
