@@ -6,6 +6,6 @@ import app.shared
 
 for finder in list(sys.meta_path):
     for notes in vars(finder).values():
-        if isinstance(notes, dict):
+        if isinstance(notes, set):
             notes.clear()
 app.shared.__file__ = app.shared.__spec__ = None
