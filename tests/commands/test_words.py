@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from dropin_cache import errors
 from dropin_cache.commands import words
 from dropin_cache.errors import DropinCacheError
+from dropin_cache.update.report import Report
 
 CASES: list[tuple[DropinCacheError, str]] = [
     (
@@ -116,3 +119,12 @@ class TestError:
         """An error for which there is no advice is told without."""
         words.error(DropinCacheError("strange"))
         assert "dropin-cache: error: strange\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "say", [partial(words.diagnostics, quiet=False, verbose=False), words.news], ids=["all", "news"]
+)
+def test_warnings(say: Callable[[Report], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """What a run has left out is told, also where only news are."""
+    say(Report(None, (), warnings=("/a is left out",)))
+    assert "dropin-cache: warning: /a is left out\n" in capsys.readouterr().err
