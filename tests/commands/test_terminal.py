@@ -196,3 +196,11 @@ class TestProgress:
         assert 0 == outcome.status
         assert re.fullmatch(f"written: .*\n{IN_SANDBOX}", outcome.out)
         assert text.endswith(f"\r{line}\r{' ' * len(line)}\r")
+
+
+def test_wide_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a plugin is called does not make the lines of others endless."""
+    streams.table([("a", "x" * 9999, "1"), ("b", "y", "2")])
+    assert ["a  " + "x" * 200 + "  1", "b  y" + " " * 199 + "  2"] == (
+        capsys.readouterr().out.splitlines()
+    )

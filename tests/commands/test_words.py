@@ -11,7 +11,7 @@ import pytest
 from dropin_cache import errors
 from dropin_cache.commands import words
 from dropin_cache.errors import DropinCacheError
-from dropin_cache.update.report import Report
+from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
 CASES: list[tuple[DropinCacheError, str]] = [
     (
@@ -128,3 +128,13 @@ def test_warnings(say: Callable[[Report], None], capsys: pytest.CaptureFixture[s
     """What a run has left out is told, also where only news are."""
     say(Report(None, (), warnings=("/a is left out",)))
     assert "dropin-cache: warning: /a is left out\n" in capsys.readouterr().err
+
+
+def test_few_news(capsys: pytest.CaptureFixture[str]) -> None:
+    """A package transaction is told a few lines about a directory, and where the rest is."""
+    broken = tuple(Broken(f"a.b{number}", "E") for number in range(12))
+    words.news(Report(None, (DirectoryReport("/a", "a", "/p", UNCHANGED, "", broken=broken),)))
+    lines = capsys.readouterr().err.splitlines()
+    assert 11 == len(lines)
+    more = "dropin-cache: warning: 2 more modules left out of /a: dropin-cache check tells all"
+    assert more == lines[-1]

@@ -32,6 +32,7 @@ _ERRORS = {
     "read": ("EIO", "ENOMEM", "EINTR", "ESTALE"),
     "pread64": ("EIO", "ENOMEM", "EINTR", "ESTALE"),
     "write": _OF_FILES,
+    "pwrite64": _OF_FILES,
     "getdents64": ("EIO", "ENOMEM", "ESTALE"),
     "newfstatat": ("EIO", "ENOMEM", "EACCES", "ESTALE"),
     "fstat": ("EIO", "ENOMEM", "ESTALE"),
@@ -57,7 +58,7 @@ STATUS, ANSWER = "wrong_exit_statuses", "wrong_answers"
 
 # Calls that change a file, a directory or a lock; a pipe is none of these.
 _CHANGES = re.compile(
-    r"(p?write|fsync|fdatasync|rename|renameat2?|unlink|unlinkat|rmdir|mkdir|mkdirat|fchmod"
+    r"(write|pwrite64|fsync|fdatasync|rename|renameat2?|unlink|unlinkat|rmdir|mkdir|mkdirat|fchmod"
     r"|fchmodat|utimensat|ftruncate|flock)\((?!\d+<(pipe|anon))"
     r"|open(at)?\(.*O_CREAT"
 )

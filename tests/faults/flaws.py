@@ -22,7 +22,8 @@ def _in_place() -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         descriptor = os.open(name, flags, mode, dir_fd=directory)
         for start in range(0, len(data), 64):
-            os.write(descriptor, data[start : start + 64])
+            # How often an update calls write is not the same in each run.
+            os.pwrite(descriptor, data[start : start + 64], start)
         finish(descriptor)
         os.close(descriptor)
         atomic.sync(directory)
@@ -90,7 +91,7 @@ def _escape() -> None:
 def _short() -> None:
     """Take it that a write writes everything."""
 
-    def replace_file(directory: int, name: str, data: bytes, **_: object) -> None:
+    def replace_file(directory: int, name: str, data: bytes, *_: object) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with io.FileIO(os.open(name, flags, 0o644, dir_fd=directory), "wb") as file:
             file.write(data)

@@ -83,7 +83,7 @@ class TestFailing:
     def test_flaw(self, site: Site, flaw: str, words: str, error: str, kind: str) -> None:
         """Half a cache, a failure that is not told, a traceback, and litter are noticed."""
         chosen = [(point, error) for point in calls(site, OVERWRITE, flaw, words)]
-        count = test_failing_calls.fail_each(site, OVERWRITE, chosen[:6], flaw)
+        count = test_failing_calls.fail_each(site, OVERWRITE, chosen[:12], flaw)
         assert kind in kinds(count)
         site.clear()
 

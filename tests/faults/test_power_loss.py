@@ -47,8 +47,8 @@ from dropin_cache.update.files import cache_directory
 sys.exit(cli.main())
 """
 _REPLACE = """
-def replace(directory, name, data, finish):
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | {flag}, 0o644, dir_fd=directory)
+def replace(directory, name, data, mode, finish):
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | {flag}, mode, dir_fd=directory)
     {then}
     os.write(descriptor, data)
     os.ftruncate(descriptor, len(data))

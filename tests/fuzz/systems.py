@@ -129,10 +129,12 @@ def check_records(data: bytes, root: str) -> None:
         return
     _put(root, _RECORDS[which], content)
     with Files(enforced=False, root=root) as files, watched(READING):
-        names = distributions.distributions(_WANTED, ["/"], files)
+        claims = distributions.distributions(_WANTED, ["/"], files)
     _put(root, _RECORDS[which], _GOOD_RECORDS[which])
-    assert names.keys() <= {*_WANTED}
-    assert all(name.isascii() and name.isprintable() for name in names.values())
+    assert claims.keys() <= {*_WANTED}
+    for claim in (each for some in claims.values() for each in some):
+        assert claim.name.isascii()
+        assert claim.name.isprintable()
 
 
 def prefix_seeds() -> list[bytes]:

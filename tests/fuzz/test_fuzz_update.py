@@ -136,7 +136,8 @@ class TestRoundTrips:
                 wanted = [f"{directory}/{name}" for name in names]
                 with Files(enforced=False) as files:
                     found = distributions.distributions(wanted, [directory], files)
-                assert dict.fromkeys(wanted, "a") == found
+                claim = distributions.Distribution("a", f"{directory}/a-1.dist-info")
+                assert {path: [claim] for path in wanted} == found
 
             check()
         count("RECORD", executions=tried)

@@ -144,7 +144,7 @@ class TestText:
         document(tree.dropin("large"), 10_000_000)
         done = update(tree)
         line = "dropin-cache: warning: app.plugins.large is left out: its description is larger"
-        assert (0, f"{line} than 4 MiB\n") == (done.status, done.err)
+        assert (0, f"{line} than 1 MiB\n") == (done.status, done.err)
         assert ["small"] == list(read_cache_file(str(directory(tree))).dropins())
         assert 3 == update(tree, "--strict").status
         assert done.peak < least + FACTOR * (kept(tree.path) + MAX_ANSWER) + SLACK

@@ -12,6 +12,7 @@ from typing import Callable, TextIO
 
 from dropin_cache.update.text import one_line
 
+_MAX_CELL = 200  # characters
 _PROGRESS_DELAY = 1.0  # seconds of silence that people take for normal
 
 
@@ -63,16 +64,17 @@ def table(lines: Sequence[Sequence[str]]) -> None:
     """Print lines in columns on standard output.
 
     Args:
-        lines: The cells of each line, of any characters; the last column is not padded.
+        lines: The cells of each line, of any characters; the last column is not padded, and the
+            others are cut where they are very wide.
 
     Raises:
         OSError: They cannot be printed.
     """
-    escaped = [[one_line(cell) for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in list(zip(*escaped))[:-1]]
-    for line in escaped:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths)]
-        result("  ".join([*cells, line[-1]]).rstrip())
+    escaped = [[one_line(cell[:_MAX_CELL]) for cell in line[:-1]] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*escaped)]
+    for line, cells in zip(lines, escaped):
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths)]
+        result("  ".join([*padded, line[-1]]).rstrip())
 
 
 def message(kind: str, text: str) -> None:

@@ -20,6 +20,7 @@ UNIMPORTABLE = "it cannot be imported"
 """Why a plugin module is not in the cache, for `explain`."""
 
 _LAST_LINES = 5  # of a traceback
+_MAX_NEWS = 10  # lines about a directory
 # Formatted with the error; each is an advice that somebody can follow as it stands.
 _ADVICE: dict[type, str] = {
     errors.PackageNotFoundError: (
@@ -149,9 +150,12 @@ def news(found: Report) -> None:
     for warning in found.warnings:
         message("warning", warning)
     for directory in found.directories:
-        for broken in directory.broken:
-            if broken.news:
-                _print_broken(broken, verbose=False)
+        news = [broken for broken in directory.broken if broken.news]
+        for broken in news[:_MAX_NEWS]:
+            _print_broken(broken, verbose=False)
+        if len(news) > _MAX_NEWS:
+            more = _count(len(news) - _MAX_NEWS, "more module")
+            message("warning", f"{more} left out of {directory.path}: dropin-cache check tells all")
         if directory.error is not None:
             error(directory.error, brief=True)
         elif directory.state != UNCHANGED:

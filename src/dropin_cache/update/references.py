@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from dropin_cache.update.discovery.interpreters import Interpreter
 from dropin_cache.update.discovery.owners import Owners, key_of
 from dropin_cache.update.importing.importer import Importer
-from dropin_cache.update.importing.records import Description, Imported, Job, Outcome, Plugin
+from dropin_cache.update.importing.records import (
+    Description,
+    Failure,
+    Imported,
+    Job,
+    Outcome,
+    Plugin,
+)
 from dropin_cache.update.importing.threads import Task
 from dropin_cache.update.state.observations import Look
 from dropin_cache.update.state.recorded import Recorded
@@ -36,6 +43,7 @@ class References:
         self._lock = threading.Lock()
         self._asked: set[tuple[str, str, str]] = set()
         self._reachable: set[tuple[str, str, str]] = set()
+        self._undecided: set[tuple[str, str]] = set()
 
     def follow_up(self, interpreter: Interpreter, job: Job, imported: Imported) -> list[Task]:
         """Return what there is to try after some imports; may be called by several threads."""
@@ -47,6 +55,8 @@ class References:
     def only_reachable(self, key: str, module: str, outcome: Outcome) -> Outcome:
         """Leave out what cannot be reached, with a warning for each.
 
+        A module is a failure of the moment as long as nobody can tell.
+
         Args:
             key: The key of the interpreter.
             module: Dotted name of the plugin module.
@@ -54,6 +64,10 @@ class References:
         """
         if not isinstance(outcome, Description):
             return outcome
+        wanted = {each.module for plugin in outcome.plugins for each in plugin.references}
+        for undecided in sorted(each for each in wanted if (key, each) in self._undecided):
+            reason = f"its interfaces could not be looked for in {undecided} this time"
+            return Failure(reason, passing=True)
         plugins, warnings = [], list(outcome.warnings)
         for plugin in outcome.plugins:
             kept = [each for each in plugin.references if (key, *each) in self._reachable]
@@ -102,10 +116,13 @@ class References:
 
     def _task(self, interpreter: Interpreter, wanted: Wanted) -> Task:
         def task() -> None:
-            good, observed = self._importer.resolve(interpreter, wanted)
+            good, undecided, observed = self._importer.resolve(interpreter, wanted)
             with self._lock:
                 self._reachable.update((interpreter.key, *each) for each in good)
+                self._undecided.update((interpreter.key, module) for module in undecided)
                 for module, names in wanted.items():
+                    if module in undecided:
+                        continue
                     result = {name: (module, name) in good for name in names}
                     self._recorded[interpreter.key].note_resolved(module, result, observed)
 

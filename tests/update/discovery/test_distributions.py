@@ -18,7 +18,12 @@ ROOT = os.geteuid() == 0
 def found(paths: list[str], roots: list[str], root: str | None = None) -> dict[str, str]:
     """Ask as an ordinary user does."""
     with Files(enforced=False, root=root) as files:
-        return distributions.distributions(paths, roots, files)
+        return names(distributions.distributions(paths, roots, files))
+
+
+def names(claims: dict[str, list[distributions.Distribution]]) -> dict[str, str]:
+    """Return what the distributions call themselves."""
+    return {path: ", ".join(each.name for each in claims[path]) for path in claims}
 
 
 class TestDistributions:
@@ -198,7 +203,7 @@ class TestTrust:
         site = record.parents[1]
         with Files(enforced=True) as files:
             path = str(site / "app.py")
-            return distributions.distributions([path], [str(site)], files).get(path)
+            return names(distributions.distributions([path], [str(site)], files)).get(path)
 
     def test_good(self, record: Path) -> None:
         """What only root can change is believed, a link of root's to it, too."""

@@ -254,7 +254,7 @@ class TestNobody:
         monkeypatch.setenv("LC_ALL", "C.UTF-8")
         done = run_python(program, input="a line\n")
 
-        assert "Owner(name='app', kind='dpkg')\n" == done.stdout
+        assert "Owner(name='app', kind='dpkg', metadata='')\n" == done.stdout
 
     @pytest.mark.processes
     def test_no_database_made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,7 +377,7 @@ class TestRpm:
         record.write_text("plugin.py,,\nother.py,,\n")
         expected = {
             "/opt/app/plugin.py": Owner("dropin-app", "rpm"),
-            "/opt/app/other.py": Owner("pip_app", "pip"),
+            "/opt/app/other.py": Owner("pip_app", "pip", "/opt/app/pip_app-1.dist-info"),
         }
 
         assert expected == Owners(str(image)).owners_of(expected, ["/opt/app"])
@@ -434,9 +434,11 @@ class TestPip:
         (dropin,) = prefix.glob("**/twisted/plugins/a_dropin.py")
         (data,) = prefix.glob("**/share/a, dropin/plugin.py")
         root = str(dropin.parents[2])
+        (metadata,) = dropin.parents[2].glob("a_dropin-*.dist-info")
+        owner = Owner("A.Dropin", "pip", str(metadata))
         expected = {
-            str(dropin): Owner("A.Dropin", "pip"),
-            str(data): Owner("A.Dropin", "pip"),
+            str(dropin): owner,
+            str(data): owner,
             f"{root}/twisted/plugins/other.py": None,
         }
 
@@ -448,7 +450,9 @@ class TestPip:
         known = Owners()
 
         assert None is known.owner_of(str(dropin))
-        assert Owner("A.Dropin", "pip") == known.owner_of(str(dropin), [str(dropin.parents[2])])
+        found = known.owner_of(str(dropin), [str(dropin.parents[2])])
+        assert found is not None
+        assert ("A.Dropin", "pip") == found[:2]
 
     def test_dpkg_before_pip(self, packages: Packages) -> None:
         """What dpkg says counts more than what a RECORD says."""
@@ -458,7 +462,7 @@ class TestPip:
         record.write_text("app.py,,\nother.py,,\n")
         expected = {
             "/lib/app.py": Owner("python3-app", "dpkg"),
-            "/lib/other.py": Owner("app", "pip"),
+            "/lib/other.py": Owner("app", "pip", "/lib/app-1.dist-info"),
         }
 
         assert expected == Owners(str(packages.path)).owners_of(expected, ["/lib"])
@@ -470,7 +474,8 @@ class TestPip:
             (tmp_path / f"{name}-1.dist-info/RECORD").write_text("app.py,,\n")
         path = str(tmp_path / "app.py")
 
-        assert Owner("a, b", "pip") == Owners().owner_of(path, [str(tmp_path)])
+        owner = Owner("a, b", "pip", str(tmp_path / "a-1.dist-info"))
+        assert owner == Owners().owner_of(path, [str(tmp_path)])
 
 
 class TestStillOwns:
@@ -507,11 +512,17 @@ class TestKeyOf:
 
     def test_keys(self) -> None:
         """A package is one, a file of several is one by itself, and the rest of a root is one."""
-        owners_of = [Owner("app", "dpkg"), Owner("a, b", "pip"), None]
+        owners_of = [
+            Owner("app", "dpkg"),
+            Owner("app", "pip", "/root/app-1.dist-info"),
+            Owner("a, b", "pip", "/root/a-1.dist-info"),
+            None,
+        ]
         keys = [key_of(owner, "/root/x.py", "/root") for owner in owners_of]
 
-        assert ["dpkg app", "pip a, b: /root/x.py", "local /root"] == keys
-        assert ["app", "a, b", None] == list(map(name_in, keys))
+        pip = ["pip app: /root/app-1.dist-info", "pip a, b: /root/x.py"]
+        assert ["dpkg app", *pip, "local /root"] == keys
+        assert ["app", "app", "a, b", None] == list(map(name_in, keys))
 
     @pytest.mark.parametrize("key", ["", "none app.interfaces", "local dpkg x"])
     def test_no_name(self, key: str) -> None:

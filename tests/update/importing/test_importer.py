@@ -90,6 +90,18 @@ def outcomes(importer: Importer, interpreter: Interpreter, *names: str) -> dict[
     return {name.rpartition(".")[2]: outcome for name, outcome in done.items()}
 
 
+def _late(tree: Tree) -> str:
+    """Return a module that notes that it has begun, and does not end."""
+    noting = f"open({str(tree.path / 'begun')!r}, 'a').write(__name__ + '\\n')"
+    return f"{noting}\nimport time\nwhile True: time.sleep(9)"
+
+
+def begun(tree: Tree) -> list[str]:
+    """Return the names of the modules that have."""
+    lines = (tree.path / "begun").read_text().splitlines()
+    return [line.rpartition(".")[2] for line in lines]
+
+
 class TestAsk:
     """Asking an interpreter what it is."""
 
@@ -322,6 +334,20 @@ class TestImport:
             found = outcomes(importer, this, "a")
         assert Failure("it took longer than 0.4 s", "", True) == found["a"]
 
+    def test_many_late(self, this: Interpreter, tree: Tree) -> None:
+        """An owner whose modules take too long, one after the other, is not waited for for ever."""
+        names = [f"late{number}" for number in range(9)]
+        for name in names:
+            tree.write(f"app/plugins/{name}.py", _late(tree))
+        with importer_of(processor=0.2) as importer:
+            done = outcomes(importer, this, *names)
+        failures = [outcome for outcome in done.values() if isinstance(outcome, Failure)]
+        assert 9 == sum(each.passing for each in failures)
+        told = [each.error for each in failures]
+        assert "it took longer than 0.8 s" == told[0]
+        assert "others of its owner took too long" == told[-1]
+        assert set(begun(tree)) < set(names)
+
     def test_large(
         self, importer: Importer, this: Interpreter, tree: Tree, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -441,8 +467,8 @@ class TestResolve:
     def test_found(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
         """Those that are in modules, and no others."""
         wanted = {"app.interfaces": ["IGreeter", "INothing"], "app.missing": ["IOther"]}
-        found, observed = importer.resolve(this, wanted)
-        assert {("app.interfaces", "IGreeter")} == found
+        found, undecided, observed = importer.resolve(this, wanted)
+        assert ({("app.interfaces", "IGreeter")}, set()) == (found, undecided)
         assert str(tree.path / "app" / "interfaces.py") in observed.files
 
     def test_dies(self, importer: Importer, this: Interpreter, tree: Tree) -> None:
@@ -450,13 +476,25 @@ class TestResolve:
         tree.write("bad.py", "import os; os._exit(3)")
         tree.write("last.py", "import os; os._exit(3)")
         wanted = {name: ["IGreeter"] for name in ("app.interfaces", "bad", "last")}
-        found, observed = importer.resolve(this, wanted)
-        assert {("app.interfaces", "IGreeter")} == found
+        found, undecided, observed = importer.resolve(this, wanted)
+        assert ({("app.interfaces", "IGreeter")}, set()) == (found, undecided)
         assert str(tree.path / "app" / "interfaces.py") in observed.files
         assert (set(), frozenset()) == (
             importer.resolve(this, {})[0],
-            importer.resolve(this, {})[1].files,
+            importer.resolve(this, {})[2].files,
         )
+
+    def test_of_the_moment(self, this: Interpreter, tree: Tree) -> None:
+        """For want of memory, or of time, nothing is found out; few are waited for."""
+        tree.write("full.py", "raise MemoryError")
+        for number in range(9):
+            tree.write(f"late{number}.py", _late(tree))
+        modules = ["app.interfaces", "full", *(f"late{number}" for number in range(9))]
+        wanted = {name: ["IGreeter"] for name in modules}
+        with importer_of(processor=0.2) as importer:
+            found, undecided, _ = importer.resolve(this, wanted)
+        assert ({("app.interfaces", "IGreeter")}, set(modules[1:])) == (found, undecided)
+        assert 0 < len(begun(tree)) < 9
 
 
 @pytest.mark.parametrize("tier", ["namespace", "landlock"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -366,6 +367,29 @@ class TestLimits:
         """A crash writes no core file."""
         code = "import resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
         assert "(0, 0)" == says(confined(tier), code)
+
+    def test_signals(self, tier: str) -> None:
+        """Only so many timers can be set, which the kernel counts for each user."""
+        code = """
+        import ctypes
+        libc, made = ctypes.CDLL(None), ctypes.c_void_p()
+        print([libc.timer_create(0, None, ctypes.byref(made)) for _ in range(1000)].count(0) < 129)
+        """
+        assert "False" == says(open_launch(), code)
+        assert "True" == says(confined(tier), code)
+
+    def test_locks(self, tier: str, public_path: Path) -> None:
+        """No file is locked for others."""
+        shown = public_path / "shown"
+        shown.touch()
+        with shown.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            code = f"""
+            import fcntl
+            fcntl.flock(open({str(shown)!r}), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            print("as if")
+            """
+            assert "as if" == says(confined(tier, public_path), code)
 
     def test_file_size(self) -> None:
         """A file, and the place where files are possible at all, have a size."""

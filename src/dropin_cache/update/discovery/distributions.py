@@ -21,8 +21,21 @@ from dropin_cache.update.files.trusted import Files
 _MAX_SIZE = 16 << 20  # bytes; the longest RECORDs have some 10,000 lines of 150
 _MAX_LINE = 8192  # bytes, two paths of PATH_MAX; what is longer names no file
 _MAX_HITS = 1000  # lines of one RECORD that may be about a file of one name
+_MAX_NAME = 200  # characters
 # https://packaging.python.org/en/latest/specifications/name-normalization/
 _NAME = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE | re.ASCII)
+
+
+class Distribution(NamedTuple):
+    """What was installed.
+
+    Attributes:
+        name: What it calls itself; nothing keeps others from doing so, too.
+        metadata: The directory that tells of it, which no other has.
+    """
+
+    name: str
+    metadata: str
 
 
 class _Layout(NamedTuple):
@@ -39,8 +52,8 @@ _LAYOUTS = (
 
 def distributions(
     paths: Sequence[str], import_roots: Sequence[str], files: Files
-) -> dict[str, str]:
-    """Find the names of the distributions that installed files.
+) -> dict[str, list[Distribution]]:
+    """Find the distributions that installed files.
 
     The work grows with the size of what is read, whatever is in it.
 
@@ -51,14 +64,13 @@ def distributions(
         files: How to open what is read; what others than root can change says nothing.
 
     Returns:
-        Names by path, sorted and separated by commas if several distributions claim a file; without
-        the files that belong to none.
+        All that claim a file, sorted, by its path; without the files that belong to none.
     """
     wanted = {path: os.path.normpath(path) for path in paths}
     places = set(wanted.values())
     # Nearly all lines are about other files, and a look at the name is cheap.
     names = {os.path.basename(place) for place in places}
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[Distribution]] = {}
     for root in import_roots if wanted else ():
         for directory, layout in _metadata_directories(root, files):
             # The lines of a RECORD are relative to the import root, the others to the metadata.
@@ -67,8 +79,8 @@ def distributions(
             mine = places & {os.path.normpath(os.path.join(inside, line)) for line in lines}
             name = _name(directory, layout, files) if mine else None
             for place in mine if name is not None else ():
-                found.setdefault(place, set()).add(str(name))
-    return {path: ", ".join(sorted(found[at])) for path, at in wanted.items() if at in found}
+                found.setdefault(place, set()).add(Distribution(str(name), directory))
+    return {path: sorted(found[at]) for path, at in wanted.items() if at in found}
 
 
 def _metadata_directories(root: str, files: Files) -> Iterator[tuple[str, _Layout]]:
@@ -121,7 +133,7 @@ def _name(directory: str, layout: _Layout, files: Files) -> str | None:
     head = text.replace("\r", "").partition("\n\n")[0]
     match = re.search(r"^Name:[ \t]*(\S+)[ \t]*$", head, re.MULTILINE | re.IGNORECASE)
     name = match[1] if match else os.path.basename(directory)[: -len(layout.suffix)].split("-")[0]
-    return name if _NAME.fullmatch(name) else None
+    return name if len(name) <= _MAX_NAME and _NAME.fullmatch(name) else None
 
 
 def _read(path: str, files: Files) -> bytes:

@@ -45,10 +45,13 @@ class Owner(NamedTuple):
     Attributes:
         name: What the package is called; of several, all of them, separated by commas.
         kind: Who says so: dpkg, rpm or pip.
+        metadata: The directory that tells of it if that was pip, else empty. Packages of dpkg's and
+            rpm's are known by their names; a distribution can call itself what it likes.
     """
 
     name: str
     kind: str
+    metadata: str = ""
 
 
 def key_of(owner: Owner | None, path: str, import_root: str) -> str:
@@ -62,7 +65,8 @@ def key_of(owner: Owner | None, path: str, import_root: str) -> str:
     if owner is None:
         return f"local {import_root}"
     several = "," in owner.name  # no one of them can answer for it
-    return f"{owner.kind} {owner.name}: {path}" if several else f"{owner.kind} {owner.name}"
+    apart = path if several else owner.metadata
+    return f"{owner.kind} {owner.name}: {apart}" if apart else f"{owner.kind} {owner.name}"
 
 
 def name_in(key: str) -> str | None:
@@ -117,8 +121,9 @@ class Owners:
         for path, name in self._ask_rpm([path for path in systems if path not in found]).items():
             found[path] = Owner(name, "rpm")
         rest = [path for path in asked if path not in found]
-        for path, name in distributions.distributions(rest, roots, self._files).items():
-            found[path] = Owner(name, "pip")
+        for path, claims in distributions.distributions(rest, roots, self._files).items():
+            names = ", ".join(claim.name for claim in claims)
+            found[path] = Owner(names, "pip", claims[0].metadata)
         self._known.update(((path, roots), found.get(path)) for path in new)
         return {path: self._known[path, roots] for path in wanted}
 

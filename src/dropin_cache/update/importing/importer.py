@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from typing import Callable
 
@@ -21,6 +22,7 @@ from dropin_cache.update.text import one_line
 
 Progress = Callable[[int, int, str], object]
 
+_PATIENCE = 8.0  # of an owner, in times of the processor time that one import may take
 _AHEAD = 32  # modules that a child is told of before it has answered
 
 MAX_DESCRIPTIONS = 32 << 20
@@ -42,6 +44,7 @@ class Importer:
             processor: How much processor time one import may take, seconds.
         """
         self._confinement, self._processor = confinement, processor
+        self._patience = _PATIENCE * processor
         self._starter = Starter(confinement, files, root)
         # Children that have not run anybody's code, and those that have that of a plugin package.
         self._fresh: dict[str, Session] = {}
@@ -156,7 +159,7 @@ class Importer:
 
     def resolve(
         self, interpreter: Interpreter, wanted: dict[str, list[str]]
-    ) -> tuple[set[tuple[str, str]], Observed]:
+    ) -> tuple[set[tuple[str, str]], set[str], Observed]:
         """Find out which interfaces a process that has not imported any plugin module can reach.
 
         Args:
@@ -164,25 +167,37 @@ class Importer:
             wanted: Names of interfaces, by the module that they are in.
 
         Returns:
-            Those that can be reached, pairs of module and name; and what was looked at.
+            Those that can be reached, pairs of module and name; the modules of which that could not
+            be found out, for reasons of the moment; and what was looked at.
         """
         found: set[tuple[str, str]] = set()
+        undecided: set[str] = set()
         observed: list[Observed] = []
         session: Session | None = None
+        lost = 0.0  # seconds
         for module, names in sorted(wanted.items()):
+            if lost > self._patience:
+                undecided.add(module)
+                continue
+            since = time.monotonic()
             try:
                 session = session or self._started(interpreter)
                 resolved = session.resolve(module, names, self._processor)
-                found.update((module, name) for name in resolved)
-            except ChildError:
+                if resolved is None:
+                    undecided.add(module)
+                else:
+                    found.update((module, name) for name in resolved)
+            except ChildError as error:
+                undecided.update([module] if error.passing else [])
                 if session is not None:
                     observed.append(session.observed)
                     self._end(session)
                 session = None
+                lost += time.monotonic() - since
         if session is not None:
             observed.append(session.observed)
             self._end(session)
-        return found, Observed.of_all(observed)
+        return found, undecided, Observed.of_all(observed)
 
     def _import(
         self,
@@ -197,10 +212,16 @@ class Importer:
         observed: list[Observed] = []
         first = begun = 0  # where the child began, and behind the last that it was told of
         room = MAX_DESCRIPTIONS
+        lost = 0.0  # seconds, in which nothing came of it
         if session is not None:
             self._running.add(session)
         for index, module in enumerate(job.modules):
+            if lost > self._patience:
+                reason = "others of its owner took too long"
+                outcomes[module] = Failure(reason, "", passing=True)
+                continue
             announce(module)
+            since = time.monotonic()
             try:
                 session = session or self._started(interpreter)
                 # The child goes on while this process looks at what it has answered.
@@ -219,6 +240,7 @@ class Importer:
                     outcome, seen = self._import_alone(interpreter, module)
                     observed.append(seen)
                 first = begun = index + 1
+                lost += time.monotonic() - since
             room -= _size(outcome)
             if room < 0:
                 most = f"{MAX_DESCRIPTIONS >> 20} MiB"

@@ -111,11 +111,16 @@ class Session:
         found = self.ask(request, processor * _BACKSTOP, answers.package_from_untrusted)
         return found
 
-    def resolve(self, module: str, names: list[str], processor: float) -> tuple[str, ...]:
-        """Import a module of interfaces and return those of the names that are some."""
+    def resolve(self, module: str, names: list[str], processor: float) -> tuple[str, ...] | None:
+        """Import a module of interfaces and return those of the names that are some.
+
+        None stands for a failure that has reasons of the moment.
+        """
         request = {"do": "resolve", "name": module, "names": names, "processor": processor}
         found = self.ask(request, processor * _BACKSTOP, answers.resolved_from_untrusted)
-        return () if isinstance(found, Failure) else tuple(found)
+        if isinstance(found, Failure):
+            return None if found.passing else ()
+        return tuple(found)
 
 
 class Starter:

@@ -35,12 +35,12 @@ class _Calls(NamedTuple):
 
     Attributes:
         audit: What linux/audit.h calls the machine.
-        clone, ioctl, prlimit, socketpair: prlimit is prlimit64.
+        clone, flock, ioctl, prlimit, socketpair: prlimit is prlimit64.
         kernel: ptrace process_vm_readv process_vm_writev pidfd_getfd io_uring_setup bpf
             perf_event_open userfaultfd add_key request_key keyctl unshare setns mount open_tree
             move_mount fsopen mount_setattr
-        memory: shmget msgget semget mq_open memfd_create memfd_secret: no limit counts what these
-            hold
+        memory: shmget msgget semget mq_open memfd_create memfd_secret io_setup: no limit of a
+            process counts what these hold
         others: setpriority sched_setparam sched_setscheduler sched_setaffinity sched_setattr
             ioprio_set kcmp process_madvise process_mrelease migrate_pages move_pages: they reach
             other processes of the same user
@@ -53,6 +53,7 @@ class _Calls(NamedTuple):
 
     audit: int
     clone: int
+    flock: int
     ioctl: int
     prlimit: int
     socketpair: int
@@ -67,11 +68,12 @@ class _Calls(NamedTuple):
 _X86_64 = _Calls(
     audit=0xC000003E,
     clone=56,
+    flock=73,
     ioctl=16,
     prlimit=302,
     socketpair=53,
     kernel="101 310 311 438 425 321 298 323 248 249 250 272 308 165 428 429 430 442",
-    memory="29 68 64 240 319 447",
+    memory="29 68 64 240 319 447 206",
     others="141 142 144 203 314 251 312 440 448 256 279",
     files="76 91 268 452 93 260 280 188 189 190 463 197 198 199 466 469 90 92 94 132 235 261",
     watches="294 254 300 301 253",
@@ -80,11 +82,12 @@ _X86_64 = _Calls(
 _AARCH64 = _Calls(
     audit=0xC00000B7,
     clone=220,
+    flock=32,
     ioctl=29,
     prlimit=261,
     socketpair=199,
     kernel="117 270 271 438 425 280 241 282 217 218 219 97 268 40 428 429 430 442",
-    memory="194 186 190 180 279 447",
+    memory="194 186 190 180 279 447 0",
     others="140 118 119 122 274 30 272 440 448 238 239",
     files="45 52 53 452 55 54 88 5 6 7 463 14 15 16 466 469",
     watches="26 27 262 263",
@@ -121,6 +124,8 @@ def call_filter(machine: str | None) -> bytes:
     # Each test that holds jumps to the first instruction behind them that denies.
     code += [(test, len(tests) - index, 0, number) for index, (test, number) in enumerate(tests)]
     code += [(_JUMP, 0, 0, 1), _DENIED]
+    # Locking needs no right to write. Files of its own a child has for itself, and needs no lock.
+    code += [(_EQUAL, 0, 1, calls.flock), (_RETURN, 0, 0, _ERRNO)]
     # Datagrams could be sent to anybody from one end of a pair.
     code += _only(calls.socketpair, 1, [_SOCK_STREAM], mask=0xF)
     code += _only(calls.prlimit, 0, [0])  # this process; any other number is another's

@@ -30,6 +30,8 @@ FILTER = "<descriptor of the filter of system calls>"
 LIFELINE = "<descriptor of the lifeline>"
 USER_NAMESPACE = "<descriptor of a user namespace of its own>"
 
+_MAX_SIGNALS = 128
+
 # The child needs no terminal, no home and no PATH; LC_ALL keeps its messages ASCII.
 # By default each of its threads sets 128 MiB of the limited address space aside: mallopt(3).
 SCRUBBED = {"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2", "PATH": "/usr/bin:/bin"}
@@ -196,6 +198,9 @@ def within(limits: Limits, uid: int) -> list[str]:
         "nproc": (resource.RLIMIT_NPROC, processes, processes),
         "nofile": (resource.RLIMIT_NOFILE, limits.descriptors, limits.descriptors),
         "fsize": (resource.RLIMIT_FSIZE, limits.file_size, limits.file_size),
+        # Timers among them. The kernel counts them for each user: what one child takes, others
+        # and who has started it have not.
+        "sigpending": (resource.RLIMIT_SIGPENDING, _MAX_SIGNALS, _MAX_SIGNALS),
     }
     arguments = [PRLIMIT]
     for name, (number, soft, hard) in wanted.items():

@@ -104,10 +104,11 @@ class Look:
 
     def names_in(self, directory: str) -> str:
         """Return a digest of the names in a directory; empty if it cannot be listed."""
-        listing = self._listing(directory)
-        names = sorted(name for entries in listing.values() for name in entries)
+        names: list[str] = []
+        with contextlib.suppress(OSError, ValueError):
+            names = sorted(os.listdir(directory))
         text = "\0".join(name for name in names if name not in {CACHE_NAME, "__pycache__"})
-        return hashlib.sha256(os.fsencode(text)).hexdigest()[:16] if listing else ""
+        return hashlib.sha256(os.fsencode(text)).hexdigest()[:16] if names else ""
 
     def _is_archive(self, path: str) -> bool:
         """Tell whether something on a search path is a file, or lies in one."""
@@ -115,12 +116,14 @@ class Look:
         return stamp is not None and not self._listing(path) and not os.path.isdir(path)
 
     def _listing(self, directory: str) -> dict[str, list[str]]:
-        """Return the names in a directory, by what is before the first dot."""
+        """Return what could be modules in a directory, by what is before the first dot."""
         if directory not in self._listings:
             found: dict[str, list[str]] = {}
-            with contextlib.suppress(OSError, ValueError):
-                for name in os.listdir(directory):
-                    found.setdefault(name.partition(".")[0], []).append(name)
+            with contextlib.suppress(OSError, ValueError), os.scandir(directory) as entries:
+                for entry in entries:
+                    stem, dot, _ = entry.name.partition(".")
+                    if not dot or entry.name.endswith((".py", ".pyc", _EXTENSION)):
+                        found.setdefault(stem, []).append(entry.name)
             self._listings[directory] = found
         return self._listings[directory]
 
