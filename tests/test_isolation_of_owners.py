@@ -173,6 +173,22 @@ def system(public_path: Path, own: Path, tier: str) -> System:
 class TestInfluence:
     """What reaches from one owner to another."""
 
+    @pytest.mark.parametrize("directory", ["evil-1.dist-info", "good-2.dist-info"])
+    def test_name_of_another(self, system: System, directory: str) -> None:
+        """A distribution that calls itself like another is another one all the same."""
+        system.update()
+        before = system.entries()
+        system.tree.write(
+            "app/plugins/b_evil.py",
+            "import app.interfaces\napp.interfaces.IGreeter = app.interfaces.IOther\n",
+        )
+        place = system.tree.path / directory
+        place.mkdir()
+        (place / "METADATA").write_text("Metadata-Version: 2.1\nName: good\nVersion: 2\n")
+        (place / "RECORD").write_text("app/plugins/b_evil.py,,\n")
+        assert 0 == system.update("--force").status
+        assert before == {name: system.entries()[name] for name in before}
+
     def test_limits_of_the_parent(self, system: System) -> None:
         """Limits that a module sets for whatever has started it hit nobody else."""
         system.tree.write("app/plugins/m_memory.py", "memory = bytearray(200 << 20)")
