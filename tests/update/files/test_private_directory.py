@@ -70,6 +70,19 @@ class TestPrivateDirectory:
         assert not os.path.exists(path)
         assert "text" == (tmp_path / "kept").read_text()
 
+    @pytest.mark.skipif(not ROOT, reason="others can give nothing away")
+    def test_closed(self) -> None:
+        """What its owner has closed for itself goes, too."""
+        account = Account("", 4711, 4712)
+        with private_directory(without_privilege(account)) as path:
+            assert path is not None
+            closed = Path(path) / "closed"
+            (closed / "inner").mkdir(parents=True)
+            for each in (closed / "inner", closed):
+                os.chown(each, account.uid, account.gid)
+                each.chmod(0)
+        assert not os.path.exists(path)
+
     def test_interrupted(self) -> None:
         """It goes with an error, too."""
         with pytest.raises(KeyboardInterrupt), private_directory([]) as path:  # noqa: PT012

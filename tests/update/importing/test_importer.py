@@ -428,6 +428,28 @@ with shared.importer_of(shared.ManyAtOnce) as importer:
             assert found.passing
             assert (set(), ()) == (importer.resolve(this, {"app": ["x"]})[0], importer.left_out)
 
+    def test_not_startable_again(
+        self, this: Interpreter, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor is it for the guilty one, which is tried once more alone."""
+        tree.write("app/plugins/a.py", "import os; os._exit(3)")
+        tree.dropin("b")
+        with importer_of() as importer:
+            start, starts = Starter.start, []
+
+            def second_fails(self: Starter, *arguments: Any) -> Any:
+                starts.append(arguments)
+                if len(starts) == 2:
+                    cause = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+                    raise InterpreterError(this.python, "no") from cause
+                return start(self, *arguments)
+
+            monkeypatch.setattr(Starter, "start", second_fails)
+            found = outcomes(importer, this, "a", "b")
+        assert isinstance(found["a"], Failure)
+        assert found["a"].passing
+        assert isinstance(found["b"], Description)
+
     def test_not_startable(self, importer: Importer, this: Interpreter) -> None:
         """One that cannot be started at all is an error of the run."""
         gone = this._replace(python="/nonexistent/python")

@@ -114,6 +114,13 @@ class TestLaunch:
             assert 0o700 == os.stat(private).st_mode & 0o7777
         assert not os.path.exists(private)
 
+    def test_place_of_a_user(self) -> None:
+        """A user's sandbox has it from that user, and waits for no others."""
+        with Landlock(Limits(), privileged=False).room() as private:
+            assert private is not None
+            assert os.geteuid() == os.stat(private).st_uid
+        assert not os.path.exists(private)
+
     def test_other_processes(self) -> None:
         """What other processes are doing cannot be seen."""
         code = "import sys; print(len(open(f'/proc/{sys.argv[1]}/cmdline').read()) > 0)"

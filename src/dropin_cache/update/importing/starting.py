@@ -86,11 +86,7 @@ class Session:
             ChildError: The child does not read.
         """
         request = {"do": "module", "name": module, "processor": processor}
-        try:
-            self._child.send(request, processor * _BACKSTOP)
-        except ChildError:
-            self.close()
-            raise
+        self._child.send(request, processor * _BACKSTOP)
 
     def end_import(self, module: str, processor: float) -> Outcome:
         """Return what the module is, of those on their way the first.
