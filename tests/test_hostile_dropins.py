@@ -1093,7 +1093,8 @@ class TestOthers:
         process.returncode = os.waitstatus_to_exitcode(status)
         finish(process)
         assert re.search(LARGE, broken_in(out)["answer_many_values"]), err
-        assert usage.ru_maxrss < 250 << 10  # KiB; the line has fifteen MiB
+        # KiB; the line has fifteen MiB. In the tier landlock this has the attacker in it.
+        assert usage.ru_maxrss < 400 << 10
 
     @pytest.mark.parametrize("hostile", [False, True], ids=["alone", "poisoned"])
     def test_imports_of_others(

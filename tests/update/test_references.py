@@ -119,6 +119,22 @@ class TestReferences:
             update(tree, force=True)
             assert before == (tree.path / "app/plugins/dropin.cache").read_bytes()
 
+    def test_of_the_moment(self, tree: Tree) -> None:
+        """What could not be tried this time is tried again; what was known of it is kept."""
+        run(tree)
+        before = references(tree)
+        good = (tree.path / "good.py").read_text()
+        alone = "import sys\nif 'app.plugins.good' not in sys.modules: raise MemoryError\n"
+        tree.write("good.py", alone + good)
+        for _ in range(2):
+            done = run(tree)
+            assert "good" in done.imported
+            assert "could not be looked for in good this time" in "".join(warnings(done))
+            assert before == references(tree)
+        tree.write("good.py", good)
+        assert "good" in run(tree).imported
+        assert [] == run(tree).imported
+
     def test_interface_appears(self, tree: Tree) -> None:
         """One that is reached later is written then, since what was tried looked at its module."""
         run(tree)

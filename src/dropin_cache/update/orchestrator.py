@@ -14,7 +14,7 @@ from dropin_cache.update.settings import configuration
 from dropin_cache.update.state import quick_list
 from dropin_cache.update.targets import Targets, find_targets
 
-_MAX_WARNINGS = 20
+_MAX_WARNINGS = 2
 
 
 def update(request: Request, progress: Progress) -> Report:
@@ -62,10 +62,14 @@ def update(request: Request, progress: Progress) -> Report:
 
 def _warnings(importer: Importer) -> tuple[str, ...]:
     """Say what children should have been able to see, and were not."""
-    return tuple(
+    left_out = importer.left_out
+    lines = [
         f"{path} is left out: .pth files name more, or deeper, directories than can be shown"
-        for path in importer.left_out[:_MAX_WARNINGS]
-    )
+        for path in left_out[:_MAX_WARNINGS]
+    ]
+    if len(left_out) > _MAX_WARNINGS:
+        lines.append(f"so are {len(left_out) - _MAX_WARNINGS} more, as far as {left_out[-1]}")
+    return tuple(lines)
 
 
 def _keep_quick_list(
