@@ -98,7 +98,7 @@ def _commands(sites: Sites) -> Iterator[Task]:
     def run(environment: Environment, *command: str) -> Sample:
         program = [environment.python, "-I", str(environment.path / "bin" / command[0])]
         user = _NOBODY if os.geteuid() == 0 else ()
-        return _wall(sites.runner.run([*user, *program, *command[1:]], silent=True))
+        return _wall(sites.runner.run([*user, *program, *command[1:]]))
 
     for name in ("twistd", "twist"):
         yield Task(
