@@ -123,8 +123,11 @@ def _wait_for_one(pids: Iterable[int], seconds: float) -> None:
 
 def _children(*, zombies: bool = False) -> dict[int, str]:
     found = {}
-    tasks = Path("/proc/self/task").iterdir()
-    for pid in " ".join((task / "children").read_text() for task in tasks).split():
+    pids: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended
+            pids += (task / "children").read_text().split()
+    for pid in pids:
         with contextlib.suppress(OSError):
             entry = Path("/proc", pid)
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
