@@ -442,6 +442,16 @@ class Victims(contextlib.AbstractContextManager["Victims"]):
         source = (CORPUS / f"{name}.py").read_text(encoding="utf-8")
         (tree.path / "app" / "plugins" / f"{name}.py").write_text(source, encoding="utf-8")
 
+    def _catch_up(self) -> None:
+        """Wait until all that has been sent was heard: the second time, nothing is on its way."""
+        for _ in range(2):
+            text = f"heard {os.urandom(8).hex()}"
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendto(text.encode(), str(self.path / "datagram"))
+            deadline = time.monotonic() + 30
+            while text not in self.messages and time.monotonic() < deadline:
+                time.sleep(0.001)
+
     def happened(self, tree: Tree, name: str, loot: str) -> bool:
         """Tell whether an attack did what it wants to do.
 
@@ -450,6 +460,7 @@ class Victims(contextlib.AbstractContextManager["Victims"]):
             name: Which.
             loot: What it told about itself: the documentation of the module.
         """
+        self._catch_up()
         plugins = tree.path / "app" / "plugins"
         signs = {
             "read_shadow": lambda: "root:" in loot,
