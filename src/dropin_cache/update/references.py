@@ -65,8 +65,9 @@ class References:
         if not isinstance(outcome, Description):
             return outcome
         wanted = {each.module for plugin in outcome.plugins for each in plugin.references}
-        for undecided in sorted(each for each in wanted if (key, each) in self._undecided):
-            reason = f"its interfaces could not be looked for in {undecided} this time"
+        undecided = sorted(each for each in wanted if (key, each) in self._undecided)
+        if undecided:
+            reason = f"its interfaces could not be looked for in {undecided[0]} this time"
             return Failure(reason, passing=True)
         plugins, warnings = [], list(outcome.warnings)
         for plugin in outcome.plugins:

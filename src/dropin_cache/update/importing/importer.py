@@ -190,13 +190,11 @@ class Importer:
             except ChildError as error:
                 undecided.update([module] if error.passing else [])
                 if session is not None:
-                    observed.append(session.observed)
-                    self._end(session)
+                    observed.append(self._end(session))
                 session = None
                 lost += time.monotonic() - since
         if session is not None:
-            observed.append(session.observed)
-            self._end(session)
+            observed.append(self._end(session))
         return found, undecided, Observed.of_all(observed)
 
     def _import(
@@ -232,8 +230,7 @@ class Importer:
             except ChildError as error:
                 outcome = Failure(one_line(error.reason), error.output, error.passing)
                 if session is not None:
-                    observed.append(session.observed)
-                    self._end(session)
+                    observed.append(self._end(session))
                 session = None
                 # It may be the others' doing.
                 if begun - first > 1 and not self._stopped.is_set():
@@ -247,8 +244,7 @@ class Importer:
                 outcome = Failure(f"with it the descriptions of its owner would exceed {most}")
             outcomes[module] = outcome
         if session is not None:
-            observed.append(session.observed)
-            self._end(session)
+            observed.append(self._end(session))
         return Imported(outcomes, Observed.of_all(observed))
 
     def _import_alone(self, interpreter: Interpreter, module: str) -> tuple[Outcome, Observed]:
@@ -263,8 +259,7 @@ class Importer:
             outcome = session.end_import(module, self._processor)
         except ChildError as error:
             outcome = Failure(one_line(error.reason), error.output, error.passing)
-        self._end(session)
-        return outcome, session.observed
+        return outcome, self._end(session)
 
     def _started(self, interpreter: Interpreter) -> Session:
         """Start a child; that it cannot be is no fault of what was to be imported.
@@ -284,9 +279,11 @@ class Importer:
             raise ChildError("the update was interrupted", "", True)  # noqa: FBT003
         return session
 
-    def _end(self, session: Session) -> None:
+    def _end(self, session: Session) -> Observed:
+        """End a child; return what its imports looked at."""
         self._running.discard(session)
         session.close()
+        return session.observed
 
     def _stop(self) -> None:
         """Have the threads come to their ends."""
