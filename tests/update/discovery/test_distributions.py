@@ -60,7 +60,9 @@ class TestDistributions:
 
         assert "my_app" == self.owner(site)
 
-    @pytest.mark.parametrize("name", ["a\x1b[31mb", "-a", "a_", "a/b", "a\u00e4b", "\u212ai\u017f"])
+    @pytest.mark.parametrize(
+        "name", ["a\x1b[31mb", "-a", "a_", "a/b", "a\u00e4b", "\u212ai\u017f", "a" * 201]
+    )
     def test_bad_name(self, site: Path, name: str) -> None:
         """What cannot be a name is none."""
         self.write(site, "app-1.dist-info", RECORD="app.py,,\n", METADATA=f"Name: {name}\n")
