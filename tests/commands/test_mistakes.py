@@ -304,7 +304,7 @@ class TestPlaces:
         self.failed(outcome, Path("/mnt/tree/app/plugins"), "No space left on device")
 
     def test_full_place_for_locks(self, app: Tree) -> None:
-        """A place for locks that is read-only."""
+        """A place for locks that is read-only: there is another."""
         if os.geteuid() != 0:
             pytest.skip("needs root")
         script = """
@@ -313,18 +313,58 @@ class TestPlaces:
             exec "$1" -B -m dropin_cache update app.plugins --path "$2"
             """
         outcome = command_line.in_mount_namespace(script, sys.executable, app.path)
-        reason = r"no place for a lock: Read-only file system \(/run/dropin-cache\)"
-        self.failed(outcome, app.path / "app" / "plugins", reason)
+        plugins = app.path / "app" / "plugins"
+        assert (0, "") == (outcome.status, outcome.err)
+        assert ["dropin.cache"] == [each for each in os.listdir(plugins) if "cache" in each]
 
-    def test_no_home(self, public: Path, public_path: Path) -> None:
-        """A user without a home."""
+    @pytest.mark.parametrize(
+        "home", ["/proc/none", "/", "", None], ids=["none", "root", "empty", "unset"]
+    )
+    def test_no_home(self, public: Path, public_path: Path, home: str | None) -> None:
+        """A user without a home: all that he owns can be written, by a reader, too."""
         plugins = command_line.give_away(public / "app" / "plugins")
         user = command_line.account(public_path)
-        env = {"HOME": "/proc/none", "XDG_CACHE_HOME": "", "XDG_RUNTIME_DIR": ""}
-        outcome = command_line.finish(
-            user.start("update", "app.plugins", "--path", public, env=env)
+        env = {"XDG_CACHE_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "", "HOME": home}
+        env = {name: value for name, value in env.items() if value is not None}
+        user.options["env"].pop("HOME")
+        (plugins / "dropin.cache").unlink()
+        before = sorted(os.listdir(plugins))
+        ended = user.run("update", "app.plugins", "--path", public, env=env)
+        assert (0, "") == (ended.status, ended.err)
+        assert sorted([*before, "dropin.cache"]) == sorted(os.listdir(plugins))
+        (plugins / "dropin.cache").unlink()
+        code = "import app.plugins, dropin_cache as d; list(d.getPlugins(d.IPlugin, app.plugins))"
+        path = f"{public}:{user.site}"
+        done = subprocess.run(
+            [user.python, "-B", "-c", code],
+            **{**user.options, "env": {**user.options["env"], **env, "PYTHONPATH": path}},
+            capture_output=True,
+            check=True,
         )
-        self.failed(outcome, plugins, r"no place for a lock: .* \(/proc/none.*\)")
+        assert b"" == done.stderr
+        assert sorted([*before, "dropin.cache"]) == sorted(os.listdir(plugins))
+
+    @pytest.mark.parametrize("force", [False, True])
+    @pytest.mark.parametrize(
+        ("letter", "word"), [("i", "immutable"), ("a", "append-only")], ids=["immutable", "append"]
+    )
+    def test_attribute(self, app: Tree, letter: str, word: str, force: bool) -> None:
+        """A directory with an attribute that keeps even its owner from writing."""
+        plugins = app.path / "app" / "plugins"
+        app.dropin("third")
+        before = command_line.snapshot(app.path)
+        made = subprocess.run(["chattr", f"+{letter}", plugins], check=False, capture_output=True)
+        if made.returncode != 0:
+            pytest.skip("this file system has no attributes, or they are not this user's to set")
+        try:
+            more = ["--force"] if force else []
+            outcome = command_line.run("update", "app.plugins", "--path", app.path, *more)
+        finally:
+            subprocess.run(["chattr", f"-{letter}", plugins], check=True)
+        reason = rf"its directory is {word} \(chattr \+{letter}\)"
+        message = f"cannot write {re.escape(str(plugins / CACHE))}: {reason}"
+        told(outcome, 5, message, f"Nobody can write there: chattr -i -a {plugins}")
+        assert before == command_line.snapshot(app.path)
 
     def test_directory_in_its_place(self, app: Tree) -> None:
         """A directory by the name of the cache."""

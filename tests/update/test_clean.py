@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import time
@@ -241,16 +243,15 @@ class TestWhose:
         assert before == command_line.snapshot(app.path)
 
 
-def without_locks(request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
-    """Clean where there is no place for a lock."""
-    place = Path("/run/lock/dropin-cache") if ROOT else tmp_path / "file"
-    if ROOT:
-        shutil.rmtree(place)
-    place.touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
-    report = clean(request_)
-    place.unlink()
-    return report
+def without_locks(request_: Request, monkeypatch: pytest.MonkeyPatch) -> Report:
+    """Clean where there are no locks."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        return clean(request_)
 
 
 class TestFailure:
@@ -273,11 +274,11 @@ class TestFailure:
         self.compare(report, "failed", LockTimeoutError, plugins)
 
     def test_no_place_for_a_lock(
-        self, plugins: Path, request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, plugins: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Without a lock nothing is removed."""
         write_all(request_)
-        report = without_locks(request_, tmp_path, monkeypatch)
+        report = without_locks(request_, monkeypatch)
         self.compare(report, "failed", NotWrittenError, plugins)
 
     @pytest.mark.parametrize("ours", [False, True])
@@ -286,7 +287,6 @@ class TestFailure:
         ours: bool,
         plugins: Path,
         request_: Request,
-        tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Where nothing can be written, that matters only if there is something to remove."""
@@ -295,7 +295,7 @@ class TestFailure:
         leftover = plugins / ".dropin.cache.0123456789abcdef.new"
         if ours:
             leftover.touch()
-        report = without_locks(request_, tmp_path, monkeypatch)
+        report = without_locks(request_, monkeypatch)
         assert ([(str(plugins), "failed")] if ours else []) == states(report)
 
     @pytest.mark.skipif(ROOT, reason="root may write everywhere")

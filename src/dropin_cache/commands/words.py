@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from errno import EPERM
 from typing import TYPE_CHECKING
 
 from dropin_cache import errors
@@ -75,7 +77,9 @@ def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = Fal
         return
     if verbose:
         _print_traceback(getattr(problem, "traceback", ""))
-    if type(problem) in _ADVICE:
+    if isinstance(problem, errors.NotWrittenError) and problem.errno == EPERM:
+        advice(f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}")
+    elif type(problem) in _ADVICE:
         advice(_ADVICE[type(problem)].format(problem))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
+import struct
 import time
 from collections.abc import Iterable, Iterator
 
@@ -33,6 +35,10 @@ _TWISTED_LEFTOVER_AGE = 3600  # seconds; none of its writes takes that long
 # milliseconds, seconds, and (VFAT) two seconds. Less than a microsecond is lost where Twisted
 # compares times as floating point numbers.
 _MTIME_STEPS = (1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+
+# FS_IOC_GETFLAGS, FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h; see chattr(1).
+_GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
+_ATTRIBUTES = {0x10: "immutable (chattr +i)", 0x20: "append-only (chattr +a)"}
 
 
 class CacheDirectory:
@@ -138,7 +144,10 @@ def open_locked(
     except OSError as error:
         raise NotWrittenError(path, error.errno or errno.EIO) from error
     try:
-        if not os.access(".", os.W_OK, dir_fd=descriptor, effective_ids=True):
+        attribute = _attribute(descriptor)
+        if attribute:
+            raise NotWrittenError(path, errno.EPERM, f"its directory is {attribute}")
+        if not _may_write(descriptor):
             raise NotWrittenError(path, _access_errno(descriptor))
         with lock(descriptor, path, timeout):
             yield CacheDirectory(directory, descriptor)
@@ -211,6 +220,24 @@ def _date_after(descriptor: int, newest: Dropin) -> None:
         os.utime(descriptor, ns=(date, date))
         if os.fstat(descriptor).st_mtime > newest.mtime:
             return
+
+
+def _attribute(directory: int) -> str:
+    """Say which attribute keeps everybody from replacing files in a directory; mostly none.
+
+    An append-only directory lets a temporary file be made, and then neither renamed nor removed.
+    """
+    flags = bytearray(struct.calcsize("l"))
+    with contextlib.suppress(OSError):  # many file systems have none
+        fcntl.ioctl(directory, _GET_FLAGS, flags)
+    (number,) = struct.unpack_from("I", flags)
+    return next((word for bit, word in _ATTRIBUTES.items() if number & bit), "")
+
+
+def _may_write(directory: int) -> bool:
+    # Effective numbers take faccessat2(2), which many filters of containers deny.
+    other = (os.geteuid(), os.getegid()) != (os.getuid(), os.getgid())
+    return os.access(".", os.W_OK, dir_fd=directory, effective_ids=other)
 
 
 def _access_errno(directory: int) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable
 
+from dropin_cache._scan import CACHE_NAME
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update.files import locations
 from dropin_cache.update.files.trusted import Files
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 _NO_SOFT_LOCKS = (3, 30)  # the first release of filelock that can be told to make none
 _NO_FLOCK = "the file system does not support locks"
 _DESCRIPTORS = "/proc/self/fd"
+_PAUSE = 0.05  # seconds between looks at a lock that another process has
 
 
 def load() -> None:
@@ -41,7 +45,13 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
     """
     # By identity, because one directory can have several paths.
     status = os.fstat(directory)
-    with _held(f"{status.st_dev:x}-{status.st_ino:x}", path, timeout):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_held(f"{status.st_dev:x}-{status.st_ino:x}", path, timeout))
+        except NotWrittenError as nowhere:
+            # Services, containers and builders often have no home that they can write in, and
+            # somebody may have left anything below /run/lock.
+            held.enter_context(_held_inside(directory, path, timeout, nowhere))
         yield
 
 
@@ -71,7 +81,7 @@ def _held(name: str, path: str, timeout: float) -> Iterator[None]:
             locks, descriptor = _open_directory()
             cleanup.callback(quietly, os.close, descriptor)
             held = _new_lock(os.path.join(_unmistakable(locks, descriptor), f"{name}.lock"))
-            _acquire(held, timeout, locks)
+            _acquire(held, timeout, locks, descriptor)
         except filelock.Timeout as error:
             raise LockTimeoutError(path, timeout) from error
         except OSError as error:
@@ -84,10 +94,59 @@ def _held(name: str, path: str, timeout: float) -> Iterator[None]:
         yield
 
 
-def quietly(undo: Callable[..., object], *arguments: object) -> None:
+@contextlib.contextmanager
+def _held_inside(
+    directory: int, path: str, timeout: float, nowhere: NotWrittenError
+) -> Iterator[None]:
+    """Hold the lock of a directory on a file in that, which goes with it.
+
+    A lock on the directory itself would need no file. But whoever can open a file or directory for
+    reading can lock it, and keep others waiting for ever; this file only its user can open.
+    """
+    name = f".{CACHE_NAME}.{os.geteuid()}.lock"
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            descriptor = _locked_inside(directory, name)
+        except OSError:
+            raise nowhere from None
+        if descriptor is not None:
+            break
+        if time.monotonic() >= deadline:
+            raise LockTimeoutError(path, timeout)
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        quietly(os.unlink, name, dir_fd=directory)
+        quietly(os.close, descriptor)
+
+
+def _locked_inside(directory: int, name: str) -> int | None:
+    """Return a descriptor of a file that is made if need be, and locked; None if others have it."""
+    # Unlike filelock this truncates nothing: it may be a link that others who can write here made.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid == os.geteuid() and stat.S_ISREG(status.st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it has removed it meanwhile: another file may bear the name.
+            if os.path.samestat(status, os.stat(name, dir_fd=directory, follow_symlinks=False)):
+                descriptor, held = -1, descriptor
+                return held
+            return None
+        raise PermissionError(errno.EPERM, "not a file of this user", name)
+    except (BlockingIOError, FileNotFoundError):
+        return None
+    finally:
+        quietly(os.close, descriptor)
+
+
+def quietly(undo: Callable[..., object], *arguments: object, **options: object) -> None:
     """Undo what served only to do something else: by now that is done, or has failed itself."""
     with contextlib.suppress(OSError):
-        undo(*arguments)
+        undo(*arguments, **options)
 
 
 def _new_lock(name: str) -> filelock.BaseFileLock:
@@ -101,10 +160,12 @@ def _new_lock(name: str) -> filelock.BaseFileLock:
     return filelock.FileLock(name)
 
 
-def _acquire(held: filelock.BaseFileLock, timeout: float, locks: str) -> None:
+def _acquire(held: filelock.BaseFileLock, timeout: float, locks: str, descriptor: int) -> None:
     import filelock  # noqa: PLC0415 - see above
 
     try:
+        # filelock before 3.21 takes every refusal for another writer, and waits.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         held.acquire(timeout=timeout)
     except filelock.Timeout:
         raise
@@ -121,15 +182,13 @@ def _open_directory() -> tuple[str, int]:
     Nobody else can enter it: filelock up to 4.2.0 truncates whatever it finds under the name of
     the lock, so a link that somebody planted there would empty the link's target.
     """
-    root = os.geteuid() == 0
-    # Where there is no /run/lock, or one that is open to others, no root process finds one. But
-    # what is unfit under that very name was put there by somebody, and is for people to see.
-    passed_over = (FileNotFoundError, UntrustedError) if root else (OSError,)
+    opened = _open_as_root if os.geteuid() == 0 else _open_as_user
     *candidates, last = locations.lock_directories()
     for locks in candidates:
-        with contextlib.suppress(*passed_over):
-            return locks, (_open_as_root if root else _open_as_user)(locks)
-    return last, (_open_as_root if root else _open_as_user)(last)
+        # Somebody may have left anything under that name: it is not touched, and not needed.
+        with contextlib.suppress(OSError, UntrustedError):
+            return locks, opened(locks)
+    return last, opened(last)
 
 
 def _open_as_user(locks: str) -> int:
@@ -148,19 +207,12 @@ def _open_as_root(locks: str) -> int:
     """
     files = Files(enforced=True)
     try:
-        try:
-            descriptor = files.directory(locks)
-        except FileNotFoundError:
-            # By its path: what it is in may be open to all, and sticky, as only a way may be.
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(locks, 0o700)
-            descriptor = files.directory(locks)
-    except UntrustedError as error:
-        if error.component != locks:
-            raise
-        raise PermissionError(errno.EPERM, f"{error.problem}; remove it", locks) from error
-    except NotADirectoryError as error:
-        raise NotADirectoryError(error.errno, "not a directory; remove it", locks) from error
+        descriptor = files.directory(locks)
+    except FileNotFoundError:
+        # By its path: what it is in may be open to all, and sticky, as only a way may be.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(locks, 0o700)
+        descriptor = files.directory(locks)
     return _require_private(descriptor, locks)
 
 
