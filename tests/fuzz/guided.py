@@ -32,7 +32,7 @@ _MODULES = {
     ],
     "records": [
         "dropin_cache.update.discovery.distributions",
-        "dropin_cache.update.discovery.owners",
+        "dropin_cache.update.discovery.dpkg",
     ],
     "prefix": ["dropin_cache.update.discovery.prefixes"],
     "flawed": ["dropin_cache._decode", "flawed"],

@@ -8,7 +8,7 @@ import os
 from dropin_cache._decode import SEAL_SIZE, checksum, is_sealed
 from dropin_cache.errors import ConfigurationError, InterpreterError
 from dropin_cache.installers import pip_hook, run
-from dropin_cache.update.discovery import distributions, owners
+from dropin_cache.update.discovery import distributions, dpkg
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.answers import is_dotted
 from dropin_cache.update.payload.program import _entry_points_in
@@ -36,6 +36,7 @@ _GOOD_PACKAGES = b"a.plugins\nb.plugins /opt/lib /srv/lib\n# no more\n"
 _GOOD_GROUP = b"root:x:0:\nstaff:x:50:a,b\n"
 
 _RECORDS = ("a-1.dist-info/RECORD", "a-1.dist-info/METADATA", "b-1.egg-info/installed-files.txt")
+_LIST = "var/lib/dpkg/info"
 _GOOD_RECORDS = (
     b'a/plugins/x.py,sha256=abc,12\n"a/plugins/y,z.py",,\na-1.dist-info/RECORD,,\n',
     b"Metadata-Version: 2.1\nName: Some.Thing\nVersion: 1\n\nName: other\n",
@@ -103,10 +104,10 @@ def check_configuration(data: bytes, root: str) -> None:
 
 def record_seeds() -> list[bytes]:
     """Make what installers leave, and what dpkg and entry points say; the first byte says which."""
-    dpkg = b"a, b: /a/plugins/x.py\ndiversion by a from: /x\ndiversion by a to: /y\na:amd64: /x\n"
+    listed = b"/.\n/a/plugins/x.py\n/a, b: /x\n//x\n"
     points = b"[console_scripts]\nx = y:z\n[dropin_cache.packages]\na = a.plugins\nb = b:c [d]\n"
     return [
-        *(bytes([number]) + data for number, data in enumerate((*_GOOD_RECORDS, dpkg, points))),
+        *(bytes([number]) + data for number, data in enumerate((*_GOOD_RECORDS, listed, points))),
         b"\0\n\n" + _GOOD_RECORDS[0],
         "\1Name: \N{KELVIN SIGN}i\u017f\n".encode(),  # both are letters of ASCII, ignoring case
     ]
@@ -117,10 +118,11 @@ def check_records(data: bytes, root: str) -> None:
     which = data[0] % 5 if data else 0
     content = data[1:]
     if which == 3:
-        with watched():
-            found = owners._parse_dpkg(os.fsdecode(content))
-        for each in found.values():
-            assert all(owners._NAME.fullmatch(name) for name in each.split(", "))
+        os.makedirs(os.path.join(root, _LIST), exist_ok=True)
+        for name in ("info/a.list", "diversions"):
+            _put(root, f"{_LIST}/../{name}", content)
+        with Files(enforced=False, root=root) as files, watched(READING):
+            assert {"a"}.issuperset(dpkg.owners(_WANTED, files).values())
         return
     if which == 4:
         with watched(NOTHING):

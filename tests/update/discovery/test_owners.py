@@ -7,6 +7,8 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import socket
+import stat
 import subprocess
 import sys
 import zipfile
@@ -14,10 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from command_line import no_process_left
-from conftest import missing, run_python
-from dropin_cache.update.discovery import owners
+from conftest import missing
 from dropin_cache.update.discovery.owners import Owner, Owners, key_of, name_in
+from dropin_cache.update.files.trusted import Files
+
+
+def needs_root_for_devices() -> None:
+    """Skip a test that makes a device node."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="rpm --root is root's")
 
@@ -67,7 +75,6 @@ def packages(tmp_path: Path) -> Packages:
     return Packages(tmp_path / "image")
 
 
-@pytest.mark.processes
 class TestDpkg:
     """What dpkg knows."""
 
@@ -172,30 +179,99 @@ class TestDpkg:
         assert {"/usr/lib/app.py": Owner("app", "dpkg"), "/usr/lib/no.py": None} == expected
         assert expected == known.owners_of(["/usr/lib/app.py", "/usr/lib/no.py"])
 
-    def test_before_rpm(self, packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What dpkg says counts more than what RPM says, which may only build packages here."""
-        packages.install("app", "/usr/lib/app.py")
-        monkeypatch.setattr(owners, "_RPM", tool(packages.path, "rpm", "echo other"))
-        (packages.path / "var/lib/rpm").mkdir()
-        (packages.path / "var/lib/rpm/rpmdb.sqlite").touch()
-        known = Owners(str(packages.path))
 
-        assert Owner("app", "dpkg") == known.owner_of("/usr/lib/app.py")
-        assert Owner("other", "rpm") == known.owner_of("/usr/lib/other.py")
+class TestHostileDatabase:
+    """dpkg's database in an image that somebody wants to lead out of."""
 
+    FILE = "/usr/lib/app.py"
 
-def tool(directory: Path, name: str, program: str) -> str:
-    """Write a shell script and return its path."""
-    path = directory / name
-    path.write_text(f"#!/bin/sh\n{program}\n")
-    path.chmod(0o755)
-    return str(path)
+    @pytest.fixture
+    def outside(self, tmp_path: Path) -> Path:
+        """A system outside of the image, which knows the file."""
+        outside = Packages(tmp_path / "outside")
+        outside.install("secret", self.FILE)
+        return outside.path
+
+    @pytest.mark.parametrize("link", ["absolute", "relative", "proc"])
+    @pytest.mark.parametrize(
+        "component",
+        ["var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/info", "var/lib/dpkg/info/secret.list"],
+    )
+    def test_link_out(self, packages: Packages, outside: Path, component: str, link: str) -> None:
+        """No link leads out, whichever component it is."""
+        place = packages.path / component
+        if place.is_dir():
+            shutil.rmtree(place)
+        target = outside / component
+        target = {
+            "absolute": target,
+            "relative": Path("../" * 20 + str(target)),
+            "proc": Path(f"/proc/self/root{target}"),
+        }[link]
+        place.symlink_to(target)
+
+        assert None is packages.owner(self.FILE)
+        assert not Owners(str(packages.path)).still_owns("dpkg secret", self.FILE)
+
+    def test_link_inside(self, packages: Packages) -> None:
+        """A link that stays inside is followed, also an absolute one."""
+        packages.install("app", self.FILE)
+        packages.database.rename(packages.path / "elsewhere")
+        packages.database.symlink_to("/elsewhere")
+
+        assert Owner("app", "dpkg") == packages.owner(self.FILE)
+        assert Owners(str(packages.path)).still_owns("dpkg app", self.FILE)
+
+    @pytest.mark.parametrize("kind", ["fifo", "socket", "directory", "huge", "device"])
+    @pytest.mark.parametrize("name", ["info/a.list", "info/format", "diversions"])
+    def test_no_file(self, packages: Packages, name: str, kind: str) -> None:
+        """What is no regular file, or too large, is not read, and keeps nobody waiting."""
+        packages.install("app", self.FILE)
+        place = packages.database / name
+        place.unlink(missing_ok=True)
+        if kind == "fifo":
+            os.mkfifo(place)
+        elif kind == "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(f"/proc/self/fd/{os.open(place.parent, os.O_PATH)}/{place.name}")
+        elif kind == "directory":
+            place.mkdir()
+        elif kind == "huge":
+            place.touch()
+            os.truncate(place, 1 << 40)
+        else:
+            needs_root_for_devices()
+            os.mknod(place, 0o666 | stat.S_IFCHR, os.makedev(5, 0))  # one's own terminal
+
+        assert Owner("app", "dpkg") == packages.owner(self.FILE)
+
+    def test_other_format(self, packages: Packages) -> None:
+        """A database of a format that is yet to come says nothing."""
+        packages.install("app", self.FILE)
+        (packages.database / "info/format").write_text("2\n")
+
+        assert None is packages.owner(self.FILE)
+
+    def test_names(self, packages: Packages) -> None:
+        """What no package can be called is none."""
+        for name in (".list", "app", "-app.list", "a\nb.list", "app.md5sums"):
+            (packages.database / "info" / name).write_text(f"{self.FILE}\n")
+
+        assert None is packages.owner(self.FILE)
+
+    def test_writable_by_others(self, packages: Packages) -> None:
+        """A list that others can change says nothing to root."""
+        if os.geteuid() != 0:
+            pytest.skip("needs root")
+        packages.install("app", self.FILE)
+        (packages.database / "info/app.list").chmod(0o666)
+        with Files(enforced=True, root=str(packages.path)) as files:
+            assert None is Owners(str(packages.path), files).owner_of(self.FILE)
 
 
 class TestNobody:
     """What nobody knows."""
 
-    @pytest.mark.processes
     @pytest.mark.parametrize(
         "path", ["", "relative.py", "/a\nb.py", "/a\0b.py", "/no/such/file.py"]
     )
@@ -203,117 +279,10 @@ class TestNobody:
         """What cannot be asked about has no owner."""
         assert None is Owners().owner_of(path)
 
-    @pytest.mark.processes
     def test_no_system(self, tmp_path: Path) -> None:
         """Without any package manager a file has no owner, and nothing is made."""
         assert None is Owners(str(tmp_path)).owner_of("/usr/lib/app.py")
         assert [] == list(tmp_path.iterdir())
-
-    @pytest.mark.processes
-    def test_failing_tools(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A tool that is missing, fails or prints nonsense answers nothing."""
-        (tmp_path / "var/lib/rpm").mkdir(parents=True)
-        (tmp_path / "var/lib/rpm/Packages").touch()
-        for name in ("_DPKG", "_RPM"):
-            monkeypatch.setattr(owners, name, str(tmp_path / "tool"))
-        assert None is Owners(str(tmp_path)).owner_of("/app.py")
-
-        for program in (
-            "exit 3",
-            "echo no: /app.py; exit 2",
-            "printf 'a\\033b: /app.py\\n'",
-            "kill -9 $$",
-        ):
-            tool(tmp_path, "tool", program)
-            assert None is Owners(str(tmp_path)).owner_of("/app.py"), program
-
-    @pytest.mark.processes
-    def test_hanging_tool(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A tool that hangs is ended."""
-        monkeypatch.setattr(owners, "_TIMEOUT", 0.2)
-        monkeypatch.setattr(owners, "_DPKG", tool(tmp_path, "tool", "exec sleep infinity"))
-
-        with no_process_left():
-            assert None is Owners(str(tmp_path)).owner_of("/app.py")
-
-    @pytest.mark.processes
-    def test_surroundings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing of the caller's gets to a tool: no variables, no directory, no input."""
-        script = tool(
-            tmp_path,
-            "tool",
-            '[ -z "$DPKG_ROOT$HOME" ] && [ "$LC_ALL" = C ] && [ "$(pwd)" = / ] && ! read -r line &&'
-            ' echo "app: /app.py"',
-        )
-        program = (
-            "from dropin_cache.update.discovery import owners\n"
-            f"owners._DPKG = {script!r}\n"
-            f"print(owners.Owners({str(tmp_path)!r}).owner_of('/app.py'))\n"
-        )
-        monkeypatch.setenv("DPKG_ROOT", str(tmp_path))
-        monkeypatch.setenv("LC_ALL", "C.UTF-8")
-        done = run_python(program, input="a line\n")
-
-        assert "Owner(name='app', kind='dpkg', metadata='')\n" == done.stdout
-
-    @pytest.mark.processes
-    def test_no_database_made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where RPM has no database it is not asked, because it would make one."""
-        (tmp_path / "var/lib/rpm").mkdir(parents=True)
-        monkeypatch.setattr(owners, "_RPM", tool(tmp_path, "rpm", "echo app"))
-        assert None is Owners(str(tmp_path)).owner_of("/app.py")
-
-        (tmp_path / "var/lib/rpm/rpmdb.sqlite").touch()
-        assert Owner("app", "rpm") == Owners(str(tmp_path)).owner_of("/app.py")
-
-
-@pytest.mark.processes
-class TestBatches:
-    """Many files, asked about at once."""
-
-    @pytest.fixture
-    def database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A system with a database of RPM's, and a tool that says in which package a file is.
-
-        It says two lines of what is called `shared`, as RPM does of a file of two, and logs
-        its command lines.
-        """
-        (tmp_path / "var/lib/rpm").mkdir(parents=True)
-        (tmp_path / "var/lib/rpm/rpmdb.sqlite").touch()
-        program = f"""
-        while [ "$1" != -- ]; do shift; done; shift
-        echo $# >> {tmp_path}/log
-        for file; do
-            case $file in
-                *shared*) echo one; echo two;;
-                *none*) echo "file $file is not owned by any package";;
-                *) echo "of${{file##*/}}";;
-            esac
-        done
-        """
-        monkeypatch.setattr(owners, "_RPM", tool(tmp_path, "rpm", program))
-        return tmp_path
-
-    def test_one_by_one_in_order(self, database: Path) -> None:
-        """RPM is asked in batches, and each answer is that of its file."""
-        paths = [f"/usr/lib/{'none' if number % 7 == 0 else number}.py" for number in range(300)]
-        paths = list(dict.fromkeys(paths))
-        found = Owners(str(database)).owners_of(paths)
-
-        assert {
-            path: None if "none" in path else Owner(f"of{os.path.basename(path)}", "rpm")
-            for path in paths
-        } == found
-        assert ["256", str(len(paths) - 256)] == (database / "log").read_text().split()
-
-    def test_several(self, database: Path) -> None:
-        """Where a file has several owners, all are told, and the others get their own."""
-        paths = ["/usr/a.py", "/usr/shared.py", "/usr/b.py", "/usr/none"]
-        found = Owners(str(database)).owners_of(paths)
-
-        expected = [Owner("ofa.py", "rpm"), Owner("one, two", "rpm"), Owner("ofb.py", "rpm"), None]
-        assert expected == [found[path] for path in paths]
-        assert ["4", "1", "1", "1", "1"] == (database / "log").read_text().split()
 
 
 SPEC = """
@@ -354,6 +323,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return image
 
 
+def everything_in(directory: Path) -> dict[str, float]:
+    """Return everything below a directory, with the time when it was last changed."""
+    return {str(path): path.lstat().st_ctime for path in directory.rglob("*")}
+
+
 @pytest.mark.processes
 @needs_root
 class TestRpm:
@@ -367,8 +341,52 @@ class TestRpm:
             "/opt/app/other.py": None,
             "/opt/app/nothing.py": None,
         }
+        before = everything_in(image)
 
         assert expected == Owners(str(image)).owners_of(expected)
+        assert before == everything_in(image)
+
+    def test_dpkg_knows_better(self, image: Path, packages: Packages) -> None:
+        """What dpkg says counts more than what RPM says, which may only build packages here."""
+        packages.install("app", "/opt/app/plugin.py")
+        shutil.copytree(image / "var/lib/rpm", packages.path / "var/lib/rpm")
+        expected = {
+            "/opt/app/plugin.py": Owner("app", "dpkg"),
+            "/opt/app/gone.py": Owner("dropin-app", "rpm"),
+        }
+
+        assert expected == Owners(str(packages.path)).owners_of(expected)
+
+    @pytest.mark.parametrize("component", ["var", "var/lib", "var/lib/rpm"])
+    @pytest.mark.parametrize("link", ["absolute", "relative"])
+    def test_link_out(self, image: Path, tmp_path: Path, component: str, link: str) -> None:
+        """A database that a link of an image leads to is not asked if it is not in the image."""
+        inner = tmp_path / "image"
+        (inner / component).parent.mkdir(parents=True)
+        outside = image / component
+        target = outside if link == "absolute" else f"{'../' * 20}{outside}"
+        (inner / component).symlink_to(target)
+
+        assert None is Owners(str(inner)).owner_of("/opt/app/plugin.py")
+
+    @pytest.mark.parametrize("kind", ["fifo", "directory", "huge", "link", "zeros", "nonsense"])
+    def test_no_database(self, image: Path, tmp_path: Path, kind: str) -> None:
+        """What is no database of RPM's says nothing, whatever it is."""
+        place = tmp_path / "image/var/lib/rpm/rpmdb.sqlite"
+        place.parent.mkdir(parents=True)
+        make = {
+            "fifo": os.mkfifo,
+            "directory": os.mkdir,
+            "huge": lambda path: path.touch() or os.truncate(path, 1 << 40),
+            "link": lambda path: path.symlink_to(image / "var/lib/rpm/rpmdb.sqlite"),
+            "zeros": lambda path: path.write_bytes(bytes(4096)),
+            "nonsense": lambda path: path.write_bytes(b"SQLite format 3\0" + b"x" * 8000),
+        }
+        make[kind](place)
+        before = everything_in(tmp_path)
+
+        assert None is Owners(str(tmp_path / "image")).owner_of("/opt/app/plugin.py")
+        assert before == everything_in(tmp_path)
 
     def test_before_pip(self, image: Path) -> None:
         """What RPM says counts more than what a RECORD says."""

@@ -10,13 +10,9 @@ from collections.abc import Iterator
 
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update.files.rules import Rules
+from dropin_cache.update.files.walk import ANYTHING, FILE, PLACE, Walk, open_known
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# A FIFO without a writer would block the open; a terminal would become the process's own.
-_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-# Where there is no O_PATH, symbolic links are refused: this does not open them.
-_PLACE: int = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
-_MAX_LINKS = 40  # as in the kernel
 
 
 class Files(contextlib.AbstractContextManager["Files"]):
@@ -46,6 +42,9 @@ class Files(contextlib.AbstractContextManager["Files"]):
             UntrustedError: Others than root can change it.
         """
         self._rules = Rules(groups) if enforced else None
+        # The kernel follows links of /proc that lead to what a process has open. Users can only
+        # lead themselves there; a privileged process goes by the text of links.
+        self._walks = enforced or os.geteuid() == 0
         self._root: int | None = None
         self._prefix = ""
         if root is not None:
@@ -72,7 +71,7 @@ class Files(contextlib.AbstractContextManager["Files"]):
             OSError: It cannot be opened. The file name is the whole path, the root's included.
             UntrustedError: Others than root can change it.
         """
-        with self._opened(path, _PLACE) as found:
+        with self._opened(path, PLACE) as found:
             # Not a second look-up: this cannot be anything else than what was found.
             return os.open(".", _DIRECTORY, dir_fd=found)
 
@@ -86,10 +85,60 @@ class Files(contextlib.AbstractContextManager["Files"]):
             OSError: It cannot be opened, or is no regular file (EINVAL).
             UntrustedError: Others than root can change it.
         """
-        with self._opened(path, _FILE) as found:
+        with self._opened(path, FILE) as found:
             if not stat.S_ISREG(os.fstat(found).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
             return os.dup(found)
+
+    def entry(self, directory: int, name: str) -> int:
+        """Open a regular file that is in an open directory; return its descriptor, the caller's.
+
+        Args:
+            directory: Descriptor of the directory, opened with `directory`.
+            name: The file's name. A symbolic link is none.
+
+        Raises:
+            OSError: It cannot be opened, or is no regular file (EINVAL).
+            UntrustedError: Others than root can change it.
+        """
+        known = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISREG(known.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        found = open_known(name, FILE | os.O_NOFOLLOW, known, directory)
+        problem = self._rules.problem(found, passing=False) if self._rules is not None else ""
+        if problem:
+            os.close(found)
+            raise UntrustedError(name, name, problem)
+        return found
+
+    def names(self, path: str) -> list[str]:
+        """List what is in a directory, sorted.
+
+        Args:
+            path: As for `directory`.
+
+        Raises:
+            OSError: It cannot be opened.
+            UntrustedError: Others than root can change it.
+        """
+        descriptor = self.directory(path)
+        try:
+            return sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
+
+    def status(self, path: str) -> os.stat_result:
+        """Return what the system says of what a path leads to, which may be anything.
+
+        Args:
+            path: As for `directory`.
+
+        Raises:
+            OSError: There is nothing.
+            UntrustedError: Others than root can change it.
+        """
+        with self._opened(path, ANYTHING) as found:
+            return os.fstat(found)
 
     def host_path(self, path: str) -> str:
         """Return the path of a directory or regular file without links, as this machine has it.
@@ -101,7 +150,7 @@ class Files(contextlib.AbstractContextManager["Files"]):
             OSError: It cannot be opened, is neither (EINVAL), or there is no /proc.
             UntrustedError: Others than root can change it.
         """
-        with self._opened(path, _FILE) as found:
+        with self._opened(path, FILE) as found:
             if stat.S_IFMT(os.fstat(found).st_mode) not in (stat.S_IFDIR, stat.S_IFREG):
                 raise OSError(errno.EINVAL, "neither a directory nor a regular file")
             return os.readlink(f"/proc/self/fd/{found}")
@@ -112,10 +161,10 @@ class Files(contextlib.AbstractContextManager["Files"]):
         shown = path if self._root is None else f"{self._prefix}/{path.lstrip('/')}"
         try:
             _require_usable(path)
-            if self._root is None and self._rules is None:
-                found = _open_known(path, flags, os.stat(path))
+            if self._root is None and not self._walks:
+                found = open_known(path, flags, os.stat(path))
             else:
-                with _Walk(self._rules, self._root, shown, self._prefix) as walk:
+                with Walk(self._rules, self._root, shown, self._prefix) as walk:
                     found = walk.to(path, flags)
             try:
                 yield found
@@ -124,108 +173,6 @@ class Files(contextlib.AbstractContextManager["Files"]):
         except OSError as error:
             # People know the path they asked for, not the component that the kernel saw.
             raise OSError(error.errno, error.strerror, shown) from error
-
-
-class _Walk(contextlib.AbstractContextManager["_Walk"]):
-    """The way from the root to what a path leads to, with a descriptor for each directory on it.
-
-    The descriptors make ".." right: it is the directory that this walk came from, whatever was
-    moved meanwhile, and there is none above the first.
-    """
-
-    def __init__(self, rules: Rules | None, root: int | None, shown: str, prefix: str) -> None:
-        self._rules = rules
-        self._root = root
-        self._shown = shown
-        self._prefix = prefix
-        self._way = [os.open("/", _PLACE) if root is None else os.dup(root)]
-        self._names: list[str] = []
-        self._links = 0
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._way:
-            os.close(descriptor)
-
-    def to(self, path: str, flags: int) -> int:
-        """Go there and return the descriptor of what is there, which is the caller's.
-
-        Only a regular file is opened with `flags`; anything else comes as O_PATH, which does
-        nothing to it.
-        """
-        if self._root is None and not path.startswith("/"):
-            path = os.path.join(os.getcwd(), path)
-        pending = _components(path)
-        self._check(passing=True)
-        while pending:
-            name = pending.pop()
-            if name == "..":
-                self._leave()
-            else:
-                pending += self._enter(name, _PLACE if pending else flags)
-        self._check(passing=False)
-        return self._way.pop()
-
-    def _enter(self, name: str, flags: int) -> list[str]:
-        """Go one step on; return the components to which that leads if it is a symbolic link."""
-        directory = self._way[-1]
-        # A link is opened itself.
-        self._way.append(os.open(name, _PLACE | os.O_NOFOLLOW, dir_fd=directory))
-        self._names.append(name)
-        status = os.fstat(self._way[-1])
-        if self._rules is not None:
-            self._refuse(self._rules.entry_problem(status, os.fstat(directory)))
-        if stat.S_ISLNK(status.st_mode):
-            return self._follow(self._way[-1])
-        if flags == _PLACE and not stat.S_ISDIR(status.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if flags == _FILE and stat.S_ISREG(status.st_mode):
-            found = _open_known(name, flags | os.O_NOFOLLOW, status, directory)
-            os.close(self._way.pop())
-            self._way.append(found)
-        self._check(passing=True)
-        return []
-
-    def _follow(self, link: int) -> list[str]:
-        self._links += 1
-        if self._links > _MAX_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        target = os.readlink("", dir_fd=link)  # that very link
-        self._leave()
-        while target.startswith("/") and self._names:
-            self._leave()
-        return _components(target)
-
-    def _leave(self) -> None:
-        if self._names:  # the root has no parent
-            self._names.pop()
-            os.close(self._way.pop())
-
-    def _check(self, *, passing: bool) -> None:
-        if self._rules is not None:
-            self._refuse(self._rules.problem(self._way[-1], passing=passing))
-
-    def _refuse(self, problem: str) -> None:
-        if problem:
-            component = "/".join((self._prefix, *self._names)) or "/"
-            raise UntrustedError(self._shown, component, problem)
-
-
-def _open_known(path: str, flags: int, known: os.stat_result, directory: int | None = None) -> int:
-    """Open what has been looked at.
-
-    Opening a device can do something by itself, and a FIFO can block, so a file is looked at first.
-    What comes into its place meanwhile cannot block either, and is not taken for it.
-
-    Raises:
-        OSError: It cannot be opened, or another one is there by now (ESTALE).
-    """
-    if not stat.S_ISREG(known.st_mode):
-        flags = _PLACE
-    descriptor = os.open(path, flags, dir_fd=directory)
-    if flags == _PLACE or os.path.samestat(os.fstat(descriptor), known):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def _require_usable(path: str) -> None:
@@ -238,8 +185,3 @@ def _require_usable(path: str) -> None:
     except UnicodeEncodeError:  # not made from any bytes
         pass
     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-
-
-def _components(path: str) -> list[str]:
-    """Split a path, last component first."""
-    return [name for name in reversed(path.split("/")) if name not in ("", ".")]

@@ -1,0 +1,58 @@
+"""Copies for programs that write where they are to read; they go when that is done."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from dropin_cache.update.files.trusted import Files
+
+MAX_SIZE = 1 << 30
+"""Bytes that all files of a directory may have together."""
+
+_CHUNK = 1 << 20
+# Root's place is not where variables say, and not in memory, which /tmp may be. It is sticky.
+_ABOVE = "/var/tmp"  # noqa: S108
+
+
+@contextlib.contextmanager
+def copied(files: Files, directory: str, names: Sequence[str]) -> Iterator[str]:
+    """Copy files of a directory to one that nobody else can enter.
+
+    Args:
+        files: How to open them.
+        directory: Where they are.
+        names: Their names.
+
+    Yields:
+        The path of the new directory.
+
+    Raises:
+        OSError: One cannot be read, is no regular file, or they are too large (EFBIG).
+        UntrustedError: Others than root can change one.
+    """
+    above = _ABOVE if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="dropin-cache-", dir=above) as copy:
+        source = files.directory(directory)
+        try:
+            left = MAX_SIZE
+            for name in names:
+                left -= _copy(files.entry(source, name), os.path.join(copy, name), left)
+        finally:
+            os.close(source)
+        yield copy
+
+
+def _copy(descriptor: int, path: str, limit: int) -> int:
+    """Copy an open file, which is closed, and return its size."""
+    size = 0
+    with open(descriptor, "rb", buffering=0) as source, open(path, "xb", buffering=0) as target:
+        for chunk in iter(lambda: source.read(_CHUNK), b""):
+            size += len(chunk)
+            if size > limit:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            target.write(chunk)
+    return size
