@@ -122,6 +122,57 @@ class TestNamed:
         assert ("/srv/last",) == found(image, "/opt/python/bin/python3").named
 
 
+class TestProjects:
+    """What is installed so that it can be edited, by a finder of the installer's own."""
+
+    def told(self, image: Path, text: str, metadata: str = "pack-1.dist-info") -> tuple[str, ...]:
+        """Return what is named if a distribution has this as its direct_url.json."""
+        path = site(image) / metadata
+        path.mkdir()
+        (path / "direct_url.json").write_text(text)
+        return found(image, "/opt/python/bin/python3").named
+
+    def test_editable(self, image: Path) -> None:
+        """The directory of the project is named, as the URL has it."""
+        text = '{"dir_info": {"editable": true}, "url": "file:///srv/my%20pack%C3%A9"}'
+        assert ("/srv/my packé",) == self.told(image, text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"dir_info": {}, "url": "file:///srv/pack"}',
+            '{"dir_info": {"editable": "yes"}, "url": "file:///srv/pack"}',
+            '{"dir_info": [], "url": "file:///srv/pack"}',
+            '{"vcs_info": {"vcs": "git"}, "url": "https://example.org/pack"}',
+            '{"dir_info": {"editable": true}, "url": "https://example.org/pack"}',
+            '{"dir_info": {"editable": true}, "url": 7}',
+            '{"dir_info": {"editable": true}, "url": "file://[/srv"}',
+            '{"dir_info": {"editable": true}}',
+            '["file:///srv/pack"]',
+            "7",
+            "",
+            "no JSON",
+            "[" * 20_000,
+        ],
+    )
+    def test_other(self, image: Path, text: str) -> None:
+        """Anything else names nothing, whatever it is."""
+        assert () == self.told(image, text)
+
+    def test_untrusted(self, image: Path) -> None:
+        """What cannot be relied on says nothing."""
+        text = '{"dir_info": {"editable": true}, "url": "file:///srv/pack"}'
+        assert () == self.told(image, text, "bad-1.dist-info")
+
+    def test_linked(self, image: Path) -> None:
+        """The metadata may be a link."""
+        (image / "srv/meta").mkdir(parents=True)
+        text = '{"dir_info": {"editable": true}, "url": "file:///srv/pack"}'
+        (image / "srv/meta/direct_url.json").write_text(text)
+        (site(image) / "pack-1.dist-info").symlink_to("/srv/meta")
+        assert ("/srv/pack",) == found(image, "/opt/python/bin/python3").named
+
+
 class TestResolved:
     """Following links below a directory."""
 

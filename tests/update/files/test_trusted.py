@@ -643,3 +643,33 @@ class TestSwaps(Enforced):
             patch.setattr(os, "open", record)
             os.close(files.directory(str(area / "a" / "b" / "c")))
         assert ["/", *str(area).split("/")[1:], "a", "b", "c", "."] == names
+
+
+class TestAccepts(Enforced):
+    """Directories and links that have been found already."""
+
+    def asked(self, path: Path, link: str | None = None, *, enforced: bool = True) -> bool:
+        """Ask about a directory, or a link in it."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            with Files(enforced=enforced, groups=self.groups) as files:
+                return files.accepts(descriptor, link)
+        finally:
+            os.close(descriptor)
+
+    def test_directory(self, area: Path) -> None:
+        """It is one of root's that is closed to others."""
+        assert self.asked(area / "a")
+        (area / "a").chmod(0o777)
+        assert not self.asked(area / "a")
+        assert self.asked(area / "a", enforced=False)
+        os.chown(area / "a/b", NOBODY, NOBODY)
+        assert not self.asked(area / "a/b")
+
+    def test_link(self, area: Path) -> None:
+        """It is root's."""
+        (area / "a/link").symlink_to("b")
+        assert self.asked(area / "a", "link")
+        os.chown(area / "a/link", NOBODY, NOBODY, follow_symlinks=False)
+        assert not self.asked(area / "a", "link")
+        assert self.asked(area / "a", "link", enforced=False)

@@ -54,7 +54,11 @@ class Directory:
             raise UntrustedError(path, path, "is bad")
         found = self.root / path.lstrip("/")
         found.stat()
-        return str(found).rstrip("/")
+        return str(found.resolve()).rstrip("/")
+
+    def accepts(self, directory: int, link: str | None = None) -> bool:
+        """Refuse by the name."""
+        return "bad" not in (link or os.readlink(f"/proc/self/fd/{directory}"))
 
 
 class TestSystem:
@@ -238,6 +242,137 @@ class TestRoots:
         (image / "opt/bad").mkdir()
         with pytest.raises(UntrustedError):
             view(image, "/usr/bin/python3", "/opt/bad", files=Directory(image))
+
+
+class TestLinks:
+    """What symbolic links lead to."""
+
+    @pytest.fixture
+    def site(self, image: Path) -> Path:
+        """The site directory of an interpreter."""
+        site = image / "opt/python/lib/python3.12/site-packages"
+        site.mkdir(parents=True)
+        return site
+
+    def shown(self, image: Path, top: str, files: Directory | None = None) -> list[str]:
+        """Return what is shown below a directory at the top."""
+        found = places(view(image, "/opt/python/bin/python3", files=files))
+        return [place for place in found if place.startswith(f"/{top}/")]
+
+    def test_packages(self, image: Path, site: Path) -> None:
+        """What links in a site directory lead to is shown, and nothing beside it."""
+        for name in ("srv/one/pack/inner", "srv/two/other", "srv/two/private"):
+            (image / name).mkdir(parents=True)
+        (image / "srv/module.py").touch()
+        (site / "pack").symlink_to("/srv/one/pack")
+        (site / "other").symlink_to("../../../../../srv/two/other")
+        (site / "called.py").symlink_to("/srv/module.py")
+        assert ["/srv/module.py", "/srv/one/pack", "/srv/two/other"] == self.shown(image, "srv")
+
+    def test_files(self, image: Path, site: Path) -> None:
+        """Links of files stand for the package that is called the same on both sides."""
+        for name in ("pack/__init__.py", "pack/inner/a.py", "pack/inner/b.py", "beside.py"):
+            (image / "srv/tree" / name).parent.mkdir(parents=True, exist_ok=True)
+            (image / "srv/tree" / name).touch()
+        (site / "pack/inner").mkdir(parents=True)
+        (site / "pack/inner/a.py").symlink_to("/srv/tree/pack/inner/a.py")
+        assert ["/srv/tree/pack"] == self.shown(image, "srv")
+
+    @pytest.mark.parametrize("where", ["lib/libssl.so", "lib/python3.12/os.py"])
+    def test_libraries(self, image: Path, where: str) -> None:
+        """What belongs to the interpreter may be links, as in an environment of conda."""
+        kept = image / "srv/pkgs/some" / where
+        kept.parent.mkdir(parents=True)
+        kept.touch()
+        link = image / "opt/python" / where
+        link.parent.mkdir(parents=True)
+        link.symlink_to(f"/srv/pkgs/some/{where}")
+        (shown,) = self.shown(image, "srv")
+        assert f"/srv/pkgs/some/{where}".startswith(shown)
+
+    @pytest.mark.parametrize("where", ["opt/root", "srv/named"])
+    def test_roots(self, image: Path, site: Path, where: str) -> None:
+        """Import roots and what .pth files name are looked at, too."""
+        (image / where).mkdir(parents=True)
+        (image / "mnt/pack").mkdir(parents=True)
+        (image / where / "pack").symlink_to("/mnt/pack")
+        (site / "a.pth").write_text("/srv/named\n")
+        found = view(image, "/opt/python/bin/python3", "/opt/root")
+        assert "/mnt/pack" in places(found)
+
+    def test_chain(self, image: Path, site: Path) -> None:
+        """Links to links are followed, and each of them is there under its own path."""
+        (image / "srv/v1/pack/data").mkdir(parents=True)
+        (image / "srv/current").symlink_to("v1")
+        (image / "mnt/data").mkdir(parents=True)
+        (image / "srv/v1/pack/data/more").symlink_to("/mnt/data")
+        (site / "pack").symlink_to("/srv/current/pack")
+        found = places(view(image, "/opt/python/bin/python3"))
+        assert "/srv/v1/pack" == found["/srv/current/pack"] == found["/srv/v1/pack"]
+        assert "/mnt/data" in found
+
+    def test_nothing_to_show(self, image: Path, site: Path) -> None:
+        """Some lead nowhere, to what is never shown, or to what is there already."""
+        (image / "root").mkdir()
+        (image / "usr/share/pack").mkdir(parents=True)
+        (site / "real").mkdir()
+        targets = ("/root", "/srv/missing", "/proc/self", "/usr/share/pack", "real", "loop")
+        for number, target in enumerate(targets):
+            (site / f"link{number}").symlink_to(target)
+        (site / "loop").symlink_to("loop")
+        before = ["/etc/hosts", "/opt/python/bin", "/opt/python/lib", "/sbin", "/usr"]
+        assert before == sorted(places(view(image, "/opt/python/bin/python3")))
+
+    def test_untrusted(self, image: Path, site: Path) -> None:
+        """Links that others can make or change show nothing; nor do others lead to theirs."""
+        for name in ("srv/good", "srv/bad", "srv/other"):
+            (image / name).mkdir(parents=True)
+        (site / "bad_link").symlink_to("/srv/other")
+        (site / "bad_directory").mkdir()
+        (site / "bad_directory/link").symlink_to("/srv/other")
+        (site / "link").symlink_to("/srv/bad")
+        (site / "good").symlink_to("/srv/good")
+        assert ["/srv/good"] == self.shown(image, "srv", Directory(image))
+
+    def test_many(self, image: Path, site: Path) -> None:
+        """Where there are many, the directories above them are shown in their place."""
+        for number in range(100):
+            kept = image / f"srv/store/hash{number}/pack{number}"
+            kept.mkdir(parents=True)
+            (site / f"pack{number}").symlink_to(f"/srv/store/hash{number}/pack{number}")
+        (image / "srv/file.py").touch()
+        (site / "module.py").symlink_to("/srv/file.py")
+        assert ["/srv/file.py", "/srv/store"] == self.shown(image, "srv")
+
+    def test_too_many(self, image: Path, site: Path) -> None:
+        """What is still too much is told."""
+        for number in range(100):
+            (image / f"srv/pack{number:02}").mkdir(parents=True)
+            (site / f"pack{number:02}").symlink_to(f"/srv/pack{number:02}")
+        found = view(image, "/opt/python/bin/python3")
+        assert [f"/srv/pack{number}" for number in range(64, 100)] == list(found.left_out)
+
+    @pytest.mark.parametrize("store", ["nix", "gnu"])
+    def test_store(self, image: Path, site: Path, store: str) -> None:
+        """Of a store, in which everything names everything, all is shown if anything is."""
+        (image / store / "store/hash-pack/lib").mkdir(parents=True)
+        assert [] == self.shown(image, store)
+        (site / "pack").symlink_to(f"/{store}/store/hash-pack/lib")
+        assert [f"/{store}/store"] == self.shown(image, store)
+
+    def test_store_interpreter(self, image: Path) -> None:
+        """So it is where the interpreter itself is from there."""
+        (image / "nix/store/hash/bin").mkdir(parents=True)
+        (image / "nix/store/hash/bin/python3").touch()
+        found = view(image, "/nix/store/hash/bin/python3")
+        assert "/nix/store" in places(found)
+        assert ("/nix/store/hash/bin",) == found.interpreter
+
+    def test_top(self, image: Path) -> None:
+        """An interpreter that is named by a link at the top is no entry beside that link."""
+        found = view(image, "/bin/python3")
+        assert Link("usr/bin", "/bin") in found.links
+        assert "/bin" not in places(found)
 
 
 class TestCovered:

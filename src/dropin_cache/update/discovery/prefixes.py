@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dropin_cache.update.files.failures import is_failure
 
 _MAX_LINKS = 40  # as the kernel, path_resolution(7)
 _MAX_TEXT = 1 << 16  # bytes of a .pth file or pyvenv.cfg that are read
+_ORIGIN = "direct_url.json"
 # Where Debian's interpreters look besides their own library.
 _SYSTEM_SITES = ("/usr/lib/python3/dist-packages", "/usr/local/lib")
 
@@ -24,11 +26,14 @@ class Belongings(NamedTuple):
     Attributes:
         programs: The directories of the interpreter and of what it is a link to.
         libraries: Libraries and configuration beside them; some may not exist.
-        named: Directories and archives that are named by `.pth` files.
+        sites: Directories in which distributions are installed; some may not exist.
+        named: Directories and archives that are named by `.pth` files, and what distributions are
+            installed from that can be edited.
     """
 
     programs: tuple[str, ...]
     libraries: tuple[str, ...]
+    sites: tuple[str, ...]
     named: tuple[str, ...]
 
 
@@ -55,9 +60,10 @@ def belongings(python: str, prefix: str, resolve: Callable[[str], str]) -> Belon
         for directory in programs
         for name in ("lib", "lib64", "pyvenv.cfg")
     ]
-    sites = [site for library in (*libraries, *_SYSTEM_SITES) for site in look.sites(library)]
-    named = [path for site in dict.fromkeys(sites) for path in look.named(site)]
-    return Belongings(tuple(programs), tuple(libraries), tuple(dict.fromkeys(named)))
+    found = [site for library in (*libraries, *_SYSTEM_SITES) for site in look.sites(library)]
+    sites = tuple(dict.fromkeys(found))
+    named = dict.fromkeys(path for site in sites for path in look.named(site))
+    return Belongings(tuple(programs), tuple(libraries), sites, tuple(named))
 
 
 def resolved(path: str, prefix: str) -> str:
@@ -136,13 +142,37 @@ class _Look:
                     yield os.path.join(library, version, name)
 
     def named(self, site: str) -> Iterator[str]:
-        """Yield what the `.pth` files of a directory add to the path; the module site does that."""
+        """Yield what the `.pth` files of a directory add to the path; the module site does that.
+
+        Some editable installs have a finder of their own in the place of that. All say in
+        `direct_url.json` where the project is (PyPA, "Recording the Direct URL Origin of installed
+        distributions").
+        """
         for name in self._names(site):
             if name.endswith(".pth"):
                 for line in self._lines(os.path.join(site, name)):
                     # Lines of code may add anything. They run in the child only.
                     if line.strip() and not line.startswith(("#", "import ", "import\t")):
                         yield os.path.join(site, line.rstrip())
+            elif name.endswith(".dist-info"):
+                yield from self._project(site, name)
+
+    def _project(self, site: str, metadata: str) -> Iterator[str]:
+        """Yield the directory of a project that is installed from there and can be edited."""
+        directory = self._prefix + os.path.join(self._resolve(site), metadata)
+        # Few have the file, and to open it by the rules takes long.
+        if not (os.path.islink(directory) or os.path.lexists(f"{directory}/{_ORIGIN}")):
+            return
+        from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - likewise
+
+        with contextlib.suppress(
+            LookupError, TypeError, ValueError, RecursionError, AttributeError
+        ):
+            text = "\n".join(self._lines(os.path.join(site, metadata, _ORIGIN)))
+            origin = json.loads(text or "{}")
+            url = urlsplit(origin["url"])
+            if url.scheme == "file" and origin["dir_info"]["editable"] is True:
+                yield unquote(url.path, errors="surrogateescape")
 
     def _names(self, directory: str) -> list[str]:
         with contextlib.suppress(OSError, UntrustedError):

@@ -155,6 +155,23 @@ class Files(contextlib.AbstractContextManager["Files"]):
                 raise OSError(errno.EINVAL, "neither a directory nor a regular file")
             return os.readlink(f"/proc/self/fd/{found}")
 
+    def accepts(self, directory: int, link: str | None = None) -> bool:
+        """Tell whether only root can change a directory, as far as it tells itself.
+
+        Args:
+            directory: Its descriptor.
+            link: The name of a symbolic link in it; then the question is about that.
+
+        Raises:
+            OSError: It cannot be looked at.
+        """
+        if self._rules is None:
+            return True
+        if link is None:
+            return not self._rules.problem(directory, passing=False)
+        status = os.stat(link, dir_fd=directory, follow_symlinks=False)
+        return not self._rules.entry_problem(status, os.fstat(directory))
+
     @contextlib.contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[int]:
         """Open what a path leads to, with `flags`; a directory may come as O_PATH all the same."""

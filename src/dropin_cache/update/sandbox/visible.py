@@ -1,7 +1,8 @@
 """What a confined child may read: an allow-list, the same for all tiers of the sandbox.
 
 It is made of the system's programs and libraries, a few files below /etc without which libraries
-behave oddly, what belongs to the interpreter, and the import roots.
+behave oddly, what belongs to the interpreter, the import roots, and what symbolic links in there
+lead to.
 """
 
 from __future__ import annotations
@@ -12,50 +13,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional, Protocol
 
 from dropin_cache.errors import ImportRootError, InterpreterError, UntrustedError
+from dropin_cache.update.discovery.links import Links, gathered
 from dropin_cache.update.discovery.prefixes import belongings, resolved
 from dropin_cache.update.files.failures import passing_over
-
-# Links into /usr on most machines, directories on some.
-_TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-
-# All of this can be read by everybody. Not in the list: resolv.conf, since there is no network,
-# and whatever may hold a password or a key.
-_ETC = (
-    "alternatives",  # libraries such as libblas.so.3 are links that go through it
-    "ca-certificates.conf",
-    "group",
-    "hosts",
-    "ld.so.cache",  # without it, libraries outside the standard directories are not found
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "mime.types",
-    "nsswitch.conf",
-    "passwd",  # for pwd.getpwuid and os.path.expanduser; the passwords are in shadow
-    "pki/tls/cert.pem",
-    "pki/tls/certs",
-    "pki/tls/openssl.cnf",
-    "protocols",
-    "python3",
-    "services",
-    "ssl/certs",  # not ssl/private
-    "ssl/openssl.cnf",
-    "timezone",
-)
-
-# Never shown as a whole: they hold what is private, or belong to the sandbox itself.
-_WITHHELD = frozenset(
-    [
-        *("/", "/boot", "/dev", "/etc", "/home", "/media", "/mnt", "/proc", "/root", "/run"),
-        *("/srv", "/sys", "/tmp", "/var", "/var/tmp"),  # noqa: S108
-    ]
-)
-_KERNEL = ("/dev/", "/proc/", "/sys/")
+from dropin_cache.update.sandbox.policy import ETC, KERNEL, STORES, SYSTEM, TOP_LEVEL, WITHHELD
 
 # What `.pth` files name beyond that is left out: each costs some arguments and calls, and bwrap(1)
 # takes 9,000 arguments. A path this deep would take a descriptor for each of its components.
 _MAX_NAMED = 400  # with the directories above them
 _MAX_DEPTH = 64
+_MAX_LINKED = 64  # directories that links lead to; each costs every child some time
+_MAX_ROUNDS = 8  # links that lead to trees with links in them
 
 
 class Entry(NamedTuple):
@@ -83,10 +51,13 @@ class Link(NamedTuple):
 
 
 class HostPaths(Protocol):
-    """What of `trust.Files` is needed here."""
+    """What of `files.trusted.Files` is needed here."""
 
     def host_path(self, path: str) -> str:
         """Return a canonical path on this machine."""
+
+    def accepts(self, directory: int, link: str | None = None) -> bool:
+        """Tell whether only root can change a directory, or a symbolic link in it."""
 
 
 class View(NamedTuple):
@@ -97,7 +68,7 @@ class View(NamedTuple):
         links: The links.
         interpreter: Canonical paths on this machine that the interpreter cannot do without.
         roots: The import roots: as they were given, and their canonical paths on this machine.
-        left_out: What is named by `.pth` files and is too much, or too deep, to be shown.
+        left_out: What is named by `.pth` files, or links lead to, and is too much or too deep.
     """
 
     entries: tuple[Entry, ...]
@@ -155,29 +126,32 @@ class _Collector:
         self._files = files
         self._entries: dict[str, str] = {}  # sources by destination
         self._left_out: list[str] = []
+        self._trees: set[str] = set()  # canonical paths of what may be full of links
 
     def collect(self, python: str | None, roots: Sequence[str]) -> View:
         links = tuple(self._add_system())
         interpreter = () if python is None else tuple(self._add_interpreter(python))
         found = [(path, host) for path in roots if (host := self._add_root(path)) is not None]
-        places = {*self._entries, *(link.destination for link in links)}
+        self._add_linked()
+        tops = {link.destination for link in links}
+        places = {*self._entries, *tops}
         entries = [
             Entry(source, place)
             for place, source in sorted(self._entries.items())
             # What is below another entry is there already, or at its canonical path.
-            if not places.intersection(above(place))
+            if place not in tops and not places.intersection(above(place))
         ]
         return View(tuple(entries), links, interpreter, tuple(found), tuple(self._left_out))
 
     def _add_system(self) -> Iterator[Link]:
         self._add_if_possible("/usr")
-        for name in _TOP_LEVEL:
+        for name in TOP_LEVEL:
             try:
                 yield Link(os.readlink(f"{self._prefix}/{name}"), f"/{name}")
             except OSError:  # no link
                 self._add_if_possible(f"/{name}")
         etc = os.listdir(f"{self._prefix}/etc") if os.path.isdir(f"{self._prefix}/etc") else []
-        for name in (*_ETC, *(name for name in etc if name.startswith("python3."))):
+        for name in (*ETC, *(name for name in etc if name.startswith("python3."))):
             self._add_if_possible(f"/etc/{name}")
 
     def _add_interpreter(self, python: str) -> Iterator[str]:
@@ -195,12 +169,16 @@ class _Collector:
                 host = self._add(path)
                 if host is not None:
                     yield host
+        # All of /usr is too much to look for links in.
+        own = (path for path in found.libraries if not path.startswith(SYSTEM))
+        for tree in (*own, *found.sites):
+            self._add_tree(tree)
         places: set[str] = set()
         for path in found.named:
             more = {path, *above(path)} if path.count("/") <= _MAX_DEPTH else set()
             if more and len(places | more) <= _MAX_NAMED:
                 places |= more
-                self._add_if_possible(path)
+                self._add_tree(path)
             else:
                 self._left_out.append(path)
 
@@ -210,11 +188,44 @@ class _Collector:
             host = self._add(path)
         if host is None:
             raise ImportRootError(path, "it is not shown to plugin modules as a whole")
+        self._trees.update([host] if host else [])
         return host or None
 
-    def _add_if_possible(self, path: str) -> None:
+    def _add_tree(self, path: str) -> None:
+        """Add a directory in which there may be links, or a file."""
+        host = self._add_if_possible(path)
+        self._trees.update([host] if host else [])
+
+    def _add_linked(self) -> None:
+        """Add what links lead to, as far as it is not too much."""
+        links = Links(self._accepts)
+        linked: set[str] = set()
+        for _ in range(_MAX_ROUNDS):
+            trees, self._trees = self._trees, set()
+            found = {path for tree in sorted(trees) for path in links.targets(tree, self._prefix)}
+            linked |= {each for path in found for each in self._hidden(path)}
+            linked = gathered(linked, _MAX_LINKED, WITHHELD)
+            for path in sorted(linked)[:_MAX_LINKED]:
+                if path not in self._entries:
+                    self._add_tree(path)
+            if not self._trees:
+                break
+        self._left_out += sorted(linked)[_MAX_LINKED:]
+
+    def _hidden(self, path: str) -> Iterator[str]:
+        """Yield what of a path, and of the one without links, would not be shown so far."""
         with contextlib.suppress(UntrustedError), passing_over():
-            self._add(path)
+            for each in (path, self._resolve(path)):
+                if self._entries.keys().isdisjoint((each, *above(each))):
+                    yield each
+
+    def _accepts(self, directory: int, link: str | None) -> bool:
+        return self._files is None or self._files.accepts(directory, link)
+
+    def _add_if_possible(self, path: str) -> str | None:
+        with contextlib.suppress(UntrustedError), passing_over():
+            return self._add(path)
+        return None
 
     def _add(self, path: str) -> str | None:
         """Add a path, and the canonical one if it is another; None if it is withheld.
@@ -223,10 +234,13 @@ class _Collector:
         """
         path = os.path.normpath("/" + path.lstrip("/"))
         canonical = self._resolve(path)
-        if any(place in _WITHHELD or place.startswith(_KERNEL) for place in (path, canonical)):
+        if any(place in WITHHELD or place.startswith(KERNEL) for place in (path, canonical)):
             return None
         source = self._prefix + canonical
         self._entries[path] = self._entries[canonical] = source
+        for store in STORES:
+            if canonical.startswith(f"{store}/"):
+                self._entries[store] = self._prefix + store
         return source
 
     def _resolve(self, path: str) -> str:

@@ -1,0 +1,115 @@
+"""Where symbolic links lead."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dropin_cache.update.discovery import links
+from dropin_cache.update.discovery.links import Links, gathered
+
+
+def targets(tree: Path, *, prefix: str = "") -> set[str]:
+    """Return what links in a tree lead to."""
+    return Links(lambda _directory, _link: True).targets(str(tree), prefix)
+
+
+class TestTargets:
+    """Looking for links."""
+
+    @pytest.mark.parametrize(
+        ("link", "text", "expected"),
+        [
+            ("pack", "/store/pack", "/store/pack"),
+            ("pack", "/store/other", "/store/other"),
+            ("pack/a.py", "/store/x/pack/a.py", "/store/x/pack"),
+            ("pack/deep/a.py", "/store/x/pack/deep/a.py", "/store/x/pack"),
+            ("pack/deep/a.py", "/store/x/other/deep/a.py", "/store/x/other/deep"),
+            ("pack/a.py", "/store/b.py", "/store/b.py"),
+            ("pack/a.py", "/a.py", "/a.py"),
+            ("pack/a.py", "/pack/a.py", "/pack"),
+            ("pack/a.py", "/store/../else/pack/./a.py", "/else/pack"),
+        ],
+    )
+    def test_target(self, tmp_path: Path, link: str, text: str, expected: str) -> None:
+        """What is called the same on both sides is told by the topmost of it."""
+        path = tmp_path / link
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(text)
+        assert {expected} == targets(tmp_path)
+
+    def test_relative(self, tmp_path: Path) -> None:
+        """A relative target starts where the link is; the prefix is no part of it."""
+        (tmp_path / "image/site/pack").mkdir(parents=True)
+        (tmp_path / "image/site/pack/a.py").symlink_to("../../store/b.py")
+        found = targets(tmp_path / "image/site", prefix=f"{tmp_path}/image")
+        assert {"/store/b.py"} == found
+
+    def test_inside(self, tmp_path: Path) -> None:
+        """Links within the tree lead nowhere else; what is not Python's is not looked at."""
+        for name in (".git", "__pycache__", "lib"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "link").symlink_to("../lib" if name == "lib" else "/elsewhere")
+        (tmp_path / "lib64").symlink_to("lib")
+        assert set() == targets(tmp_path)
+
+    def test_no_directory(self, tmp_path: Path) -> None:
+        """A file, or what is not there, has no links in it."""
+        (tmp_path / "file").touch()
+        assert set() == targets(tmp_path / "file") | targets(tmp_path / "missing")
+
+    def test_once(self, tmp_path: Path) -> None:
+        """A tree that has been looked at, also as part of another, is not looked at again."""
+        (tmp_path / "inner").mkdir()
+        (tmp_path / "inner/link").symlink_to("/elsewhere")
+        look = Links(lambda _directory, _link: True)
+        assert {"/elsewhere"} == look.targets(str(tmp_path), "")
+        assert set() == look.targets(str(tmp_path / "inner"), "")
+
+    def test_changes(self, tmp_path: Path) -> None:
+        """What goes while it is looked at is passed over."""
+        for name in ("gone", "link"):
+            (tmp_path / name).symlink_to("/elsewhere")
+        (tmp_path / "directory").mkdir()
+
+        def is_reliable(directory: int, link: str | None) -> bool:
+            if link == "gone":
+                os.unlink(link, dir_fd=directory)
+                os.rmdir("directory", dir_fd=directory)
+            return True
+
+        assert {"/elsewhere"} == Links(is_reliable).targets(str(tmp_path), "")
+
+    def test_bounds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No tree is too deep or too large."""
+        deep = tmp_path / "/".join("d" * 60)
+        deep.mkdir(parents=True)
+        (deep / "link").symlink_to("/deep")
+        (tmp_path / "link").symlink_to("/elsewhere")
+        assert {"/elsewhere"} == targets(tmp_path)
+        monkeypatch.setattr(links, "_MAX_DIRECTORIES", 0)
+        assert set() == targets(tmp_path)
+
+
+class TestGathered:
+    """Making few of many."""
+
+    def test_few(self) -> None:
+        """Few stay as they are."""
+        assert {"/a/b/c", "/a/d"} == gathered({"/a/b/c", "/a/d"}, 2, frozenset())
+
+    def test_many(self) -> None:
+        """Of many, the deepest are replaced by what is above them."""
+        paths = {"/s/x/1/p", "/s/x/2/p", "/s/y/3", "/t"}
+        assert {"/s/x", "/s/y", "/t"} == gathered(paths, 3, frozenset())
+
+    def test_withheld(self) -> None:
+        """What is never shown does not replace anything."""
+        paths = {"/srv/1", "/srv/2", "/opt/1", "/opt/2"}
+        assert {"/srv/1", "/srv/2", "/opt"} == gathered(paths, 1, frozenset(["/srv", "/"]))
+
+    def test_none(self) -> None:
+        """Of nothing, there is nothing."""
+        assert set() == gathered(set(), 1, frozenset())
