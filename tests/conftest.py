@@ -40,7 +40,7 @@ _PROCESSES = (
     *("test_hostile_dropins.py", "test_isolation_of_owners.py", "test_many_dropins.py"),
     *("update/importing/test_child.py", "update/importing/test_importer.py"),
     *("update/importing/test_processes.py", "update/importing/test_starting.py"),
-    "update/importing/test_user_namespaces.py",
+    "update/sandbox/test_user_namespaces.py",
     *(f"update/payload/test_{name}.py" for name in ("program", "proof", "supervisor")),
     *("update/payload/test_confinement.py", "update/payload/test_observation.py"),
     "update/files/test_private_directory.py",

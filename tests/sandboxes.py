@@ -10,7 +10,7 @@ from typing import Any
 
 from conftest import missing
 from dropin_cache.errors import NoSandboxError
-from dropin_cache.update.importing import user_namespaces
+from dropin_cache.update.sandbox import user_namespaces
 from dropin_cache.update.sandbox.choice import choose
 from dropin_cache.update.sandbox.launch import (
     FILTER,

@@ -25,7 +25,7 @@ ROOMS = {
     "installers/pip_hook.py": {READ},  # stands alone
     "update/discovery/": {READ},
     "update/importing/": {READ},  # in /proc
-    "update/importing/user_namespaces.py": {READ, WRITE},  # likewise: the maps of users
+    "update/sandbox/user_namespaces.py": {READ, WRITE},  # likewise: the maps of users
     "update/sandbox/": {READ},  # likewise
     "update/files/": {READ, WRITE},
     "update/payload/": {READ, WRITE},  # inside of the sandbox, to prove that it cannot

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from command_line import no_process_left, wait_for
-from dropin_cache.update.importing import child, user_namespaces
+from dropin_cache.update.importing import child
 from dropin_cache.update.importing.child import Child, ChildError
 from dropin_cache.update.importing.processes import Marked
 from dropin_cache.update.sandbox.launch import Launch
@@ -139,22 +139,25 @@ class TestUserNamespace:
     """The namespace in which processes of a confined child are counted."""
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root's children have one")
-    @pytest.mark.parametrize("there", [True, False], ids=["own", "none"])
-    def test_count(self, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
-        """Where there can be none, the child works all the same, in that of the machine."""
+    def test_count(self) -> None:
+        """It is its own."""
+        process = Child(confined("namespace"))
+        process.ask(START, 60)
+        (first,) = (each for each in _below(process._process.pid) if _is_python(each))
+        inside = os.stat(f"/proc/{first}/ns/user").st_ino
+        process.close()
+        assert os.stat("/proc/self/ns/user").st_ino != inside
+
+    def test_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A child that would be counted with others, and would be root, is not started."""
 
         def none(_: object) -> int:
             raise PermissionError
 
         launch = confined("namespace")
-        if not there:
-            monkeypatch.setattr(user_namespaces, "make", none)
-        process = Child(launch)
-        process.ask(START, 60)
-        (first,) = (each for each in _below(process._process.pid) if _is_python(each))
-        inside = os.stat(f"/proc/{first}/ns/user").st_ino
-        process.close()
-        assert there == (os.stat("/proc/self/ns/user").st_ino != inside)
+        monkeypatch.setattr(child, "make", none)
+        with pytest.raises(PermissionError):
+            Child(launch)
 
 
 def _below(process: int) -> list[int]:

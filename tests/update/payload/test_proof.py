@@ -16,7 +16,7 @@ import pytest
 from command_line import give_away
 from dropin_cache.update.payload import proof
 from dropin_cache.update.payload.proof import broken_promises
-from dropin_cache.update.sandbox.launch import FILTER, USER_NAMESPACE, Launch
+from dropin_cache.update.sandbox.launch import FILTER, Launch
 from sandboxes import ROOT, confined, open_launch, says
 
 needs_root = pytest.mark.skipif(not ROOT, reason="the child is another user only of root's")
@@ -38,11 +38,6 @@ def replaced(launch: Launch, changes: dict[str, list[str]]) -> Launch:
     assert set(changes) <= set(launch.arguments)
     arguments = [new for part in launch.arguments for new in changes.get(part, [part])]
     return launch._replace(arguments=arguments)
-
-
-def without_user_namespace(launch: Launch) -> Launch:
-    """Return a sandbox that counts its processes for the whole machine."""
-    return replaced(launch, {"--userns": [], USER_NAMESPACE: []})
 
 
 class TestKept:
@@ -102,35 +97,40 @@ class TestBroken:
 
     @needs_root
     @pytest.mark.parametrize(
-        ("changes", "expected"),
+        ("tier", "changes", "expected"),
         [
-            ({"--bounding-set=-all": []}, "it could get capability"),
-            ({"--clear-groups": ["--keep-groups"]}, "it is in the groups [0"),
-            ({"--reuid=65534": ["--reuid=12345"]}, "it is user [12345], not 65534"),
-            ({"--regid=65534": ["--regid=0"]}, "its group is root's"),
-            ({"--reuid=65534": ["--ruid=65534"]}, "it is root"),
-            ({"--unshare-net": []}, "it has a network: "),
-            ({"--seccomp": [], FILTER: []}, "no filter of system calls is in place"),
-            ({"--seccomp": [], FILTER: []}, "it can make a socket (family 1, type 1)"),
-            ({"/usr": ["/usr"], "--ro-bind": ["--bind"]}, "it can write in "),
+            ("landlock", {"--bounding-set=-all": []}, "it could get capability"),
+            ("landlock", {"--clear-groups": ["--keep-groups"]}, "it is in the groups [0"),
+            ("landlock", {"--reuid=65534": ["--reuid=12345"]}, "it is user [12345], not 65534"),
+            ("landlock", {"--regid=65534": ["--regid=0"]}, "its group is root's"),
+            ("landlock", {"--reuid=65534": ["--ruid=65534"]}, "it is root"),
+            ("namespace", {"--cap-drop": ["--cap-add"]}, "it has capabilities"),
+            ("namespace", {"--clear-groups": ["--keep-groups"]}, "it is in the groups [0"),
+            ("namespace", {"--uid": ["--unsetenv"]}, "it is user [-2, 4294967294], not"),
+            ("namespace", {"--gid": ["--unsetenv"]}, "its group is root's"),
+            ("namespace", {"--unshare-net": []}, "it has a network: "),
+            ("namespace", {"--seccomp": [], FILTER: []}, "no filter of system calls is in place"),
+            ("namespace", {"--seccomp": [], FILTER: []}, "it can make a socket (family 1, type 1)"),
+            ("namespace", {"/usr": ["/usr"], "--ro-bind": ["--bind"]}, "it can write in "),
         ],
         ids=[
-            *("bounding", "groups", "user", "group", "effective", "network", "filter", "sockets"),
-            "writable",
+            *("bounding", "groups", "user", "group", "effective"),
+            *("capabilities", "inside-groups", "inside-user", "inside-group"),
+            *("network", "filter", "sockets", "writable"),
         ],
     )
-    def test_hole(self, changes: dict[str, list[str]], expected: str, public_path: Path) -> None:
+    def test_hole(
+        self, tier: str, changes: dict[str, list[str]], expected: str, public_path: Path
+    ) -> None:
         """Each is found."""
         os.chown(public_path, 65534, 65534)
-        launch = confined("namespace", public_path)
+        launch = confined(tier, public_path)
         if expected == "it has a network: " and len(socket.if_nameindex()) == 1:
             pytest.skip("this machine has no network")
-        if expected.startswith(("it is in the groups", "it is user")):
-            launch = without_user_namespace(launch)  # in which there are no such numbers
         groups = os.getgroups()
         os.setgroups([0])
         try:
-            broken = found_in(replaced(launch, changes), "namespace", public_path)
+            broken = found_in(replaced(launch, changes), tier, public_path)
         finally:
             os.setgroups(groups)
         assert expected in "\n".join(broken)

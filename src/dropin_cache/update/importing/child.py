@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from dropin_cache.update.importing import answers, bootstrap, user_namespaces
+from dropin_cache.update.importing import answers, bootstrap
 from dropin_cache.update.importing.answers import ChildError
 from dropin_cache.update.importing.bootstrap import Program
 from dropin_cache.update.importing.processes import offspring_of
@@ -25,6 +25,7 @@ from dropin_cache.update.sandbox.launch import (
     Launch,
     readable,
 )
+from dropin_cache.update.sandbox.user_namespaces import make
 
 MAX_ANSWER = 1 << 20
 """Bytes of an answer: parsing takes up to thirty times as much."""
@@ -85,13 +86,9 @@ class Child:
         """Start the process, with the descriptors that its command line speaks of."""
         wanted = {INFO: facts, LIFELINE: self._lifeline.read}
         made = _made(launch)
-        command = list(launch.arguments)
-        if USER_NAMESPACE in command and USER_NAMESPACE not in made:
-            place = command.index(USER_NAMESPACE)
-            del command[place - 1 : place + 1]
         wanted.update(made)
-        handed_over = [wanted[argument] for argument in command if argument in wanted]
-        command = [str(wanted.get(argument, argument)) for argument in command]
+        handed_over = [wanted[argument] for argument in launch.arguments if argument in wanted]
+        command = [str(wanted.get(argument, argument)) for argument in launch.arguments]
         try:
             return subprocess.Popen(  # noqa: S603 - the interpreter was asked for
                 [*command, *program.arguments],
@@ -244,9 +241,7 @@ def _made(launch: Launch) -> dict[str, int]:
     """Make what a command line speaks of, as descriptors."""
     made = {}
     if USER_NAMESPACE in launch.arguments:
-        # Where there can be none, processes are counted for the machine.
-        with contextlib.suppress(OSError):
-            made[USER_NAMESPACE] = user_namespaces.make(launch.users)
+        made[USER_NAMESPACE] = make(launch.users)
     if FILTER in launch.arguments:
         made[FILTER] = readable(launch.filter)
     return made

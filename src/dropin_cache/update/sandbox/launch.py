@@ -42,13 +42,12 @@ class Launch(NamedTuple):
 
     Attributes:
         arguments: The command line, without what the child itself is given; it may contain
-            `INFO`, `FILTER`, `LIFELINE` and `USER_NAMESPACE`; where the last cannot be had, it and
-            the argument before it are left out.
+            `INFO`, `FILTER`, `LIFELINE` and `USER_NAMESPACE`.
         environment: The environment, whole.
         directory: The working directory; None for that of this process.
         tier: The sandbox that this makes; it decides how the child is ended.
         filter: What is to be read from `FILTER`.
-        users: Who is in `USER_NAMESPACE`: pairs of the numbers of a user and of a group.
+        users: Who is in `USER_NAMESPACE`, by pairs of the numbers in there and outside.
         writable: Where the child may write.
     """
 

@@ -1,8 +1,12 @@
-"""The sandbox made of namespaces: bubblewrap, then setpriv; see bwrap(1) and setpriv(1).
+"""The sandbox made of namespaces; see bwrap(1).
 
 The child gets a file system that consists of its view, read-only, and a small private /tmp; no
 network; and its own processes, System V objects and host name. Whoever is in it is nobody, has no
 capabilities and cannot get any. The kernel ends all of it with the first process in it.
+
+Whatever is executed in there may be an image's: the programs, the libraries and what loads them. So
+root has become another user, for good, before that. Bubblewrap does it where it enters a user
+namespace, before it makes any other, so it is code that was loaded from the host.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Optional
 
+from dropin_cache.update.sandbox import user_namespaces
 from dropin_cache.update.sandbox.filter import call_filter, machine
 from dropin_cache.update.sandbox.launch import (
     FILTER,
@@ -27,7 +32,6 @@ from dropin_cache.update.sandbox.launch import (
     require_reachable,
     unusable,
     within,
-    without_privilege,
 )
 from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.visible import View, above
@@ -36,9 +40,14 @@ from dropin_cache.update.text import one_line
 _BWRAP = "/usr/bin/bwrap"
 _CHOOM = "/usr/bin/choom"
 _FIRST_TO_GO = [_CHOOM, "-n", "1000", "--"]  # where memory runs out; choom(1)
+# What bubblewrap leaves as it finds it.
+_NO_GROUPS = ("--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--")
 _PATIENCE = 10  # seconds for a trial that takes some ten milliseconds
-# Only until setpriv has used them, which gives them up together with all others.
-_FOR_SETPRIV = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+# Whoever is not called root keeps his capabilities when he becomes somebody else, and they are
+# needed until the file system is made; capabilities(7). They reach what belongs to those who are in
+# the user namespace. Root is, by a number that nobody has: what is shown may be below directories
+# that nobody else can enter.
+_ROOT_INSIDE = (1 << 32) - 2
 
 
 class Namespace:
@@ -61,7 +70,10 @@ class Namespace:
             return "there is no filter of system calls for this machine"
         tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if self._account else [])]
         reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
-        return next((reason for reason in reasons if reason is not None), None)
+        reason = next((reason for reason in reasons if reason is not None), None)
+        if reason is None and self._account is not None:
+            return user_namespaces.impossible(self._users())
+        return reason
 
     def works(self) -> str | None:
         """Run a program that does nothing, exactly as a child would be run."""
@@ -69,14 +81,15 @@ class Namespace:
         if reason is not None:
             return reason
         command = self._command(["/usr/bin/true"], View.of(None))
-        descriptor = readable(self._filter)
-        # Of its facts nothing is wanted; they go to the output, which nobody reads.
-        numbers = {INFO: "1", FILTER: str(descriptor)}
-        command = _without_user_namespace(command)
+        made = {FILTER: readable(self._filter)}
         try:
+            if self._account is not None:
+                made[USER_NAMESPACE] = user_namespaces.make(self._users())
+            # Of its facts nothing is wanted; they go to the output, which nobody reads.
+            numbers = {INFO: 1, **made}
             done = subprocess.run(  # noqa: S603 - absolute paths only
-                [numbers.get(argument, argument) for argument in command],
-                pass_fds=[descriptor],
+                [str(numbers.get(argument, argument)) for argument in command],
+                pass_fds=list(made.values()),
                 env=SCRUBBED,
                 input=b"",
                 capture_output=True,
@@ -86,7 +99,8 @@ class Namespace:
         except subprocess.TimeoutExpired:
             return f"bwrap: no end after {_PATIENCE} s"
         finally:
-            os.close(descriptor)
+            for descriptor in made.values():
+                os.close(descriptor)
         if done.returncode == 0:
             return None
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -112,28 +126,29 @@ class Namespace:
         if self._account is not None:
             # What is above does not matter: the child has other directories there.
             require_reachable(view, python, self._account, on_the_way=False)
-        users = () if self._account is None else ((0, 0), (self._account.uid, self._account.gid))
         return Launch(
             self._command([python, "-I", "-S", "-B"], view),
             SCRUBBED,
             "/",
             self.tier,
             self._filter,
-            users,
+            self._users(),
             (_home_in(view),),
         )
 
+    def _users(self) -> tuple[tuple[int, int], ...]:
+        if self._account is None:
+            return ()
+        return ((self._account.uid, self._account.uid), (_ROOT_INSIDE, 0))
+
     def _command(self, program: list[str], view: View) -> list[str]:
         user = os.geteuid() if self._account is None else self._account.uid
-        drop = [] if self._account is None else without_privilege(self._account)
-        descriptors = ["--info-fd", INFO, "--seccomp", FILTER]
-        if self._account is not None:
-            descriptors += ["--userns", USER_NAMESPACE]
-        bwrap = [*_FIRST_TO_GO, _BWRAP, *descriptors, *self._isolation(_home_in(view))]
-        bwrap += self._file_system(view)
+        drop = [] if self._account is None else [SETPRIV, *_NO_GROUPS]
+        bwrap = [*_FIRST_TO_GO, *drop, _BWRAP, "--info-fd", INFO, "--seccomp", FILTER]
+        bwrap += [*self._isolation(_home_in(view)), *self._file_system(view)]
         # Looks at all processes of the machine, and once is enough for a run.
         self._limiting = self._limiting or within(self._limits, user)
-        return [*self._limiting, *bwrap, "--", *drop, *program]
+        return [*self._limiting, *bwrap, "--", *program]
 
     def _isolation(self, home: str) -> Iterator[str]:
         yield from ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")
@@ -144,8 +159,8 @@ class Namespace:
         if self._account is None:
             yield "--unshare-user"
         else:
-            for capability in _FOR_SETPRIV:
-                yield from ("--cap-add", capability)
+            yield from ("--userns", USER_NAMESPACE)
+            yield from ("--uid", str(self._account.uid), "--gid", str(self._account.gid))
         yield "--clearenv"
         for name, value in {**SCRUBBED, "HOME": home, "TMPDIR": home}.items():
             yield from ("--setenv", name, value)
@@ -182,11 +197,3 @@ def _home_in(view: View) -> str:
     """
     below = any(entry.destination.startswith("/tmp/") for entry in view.entries)  # noqa: S108
     return "/tmp/dropin-cache-home" if below else "/tmp"  # noqa: S108
-
-
-def _without_user_namespace(command: list[str]) -> list[str]:
-    """Leave out what a trial need not have, and what may not be had."""
-    if USER_NAMESPACE not in command:
-        return command
-    place = command.index(USER_NAMESPACE)
-    return command[: place - 1] + command[place + 1 :]

@@ -11,7 +11,7 @@ import pytest
 
 from command_line import no_process_left
 from conftest import missing
-from dropin_cache.update.importing import user_namespaces
+from dropin_cache.update.sandbox import user_namespaces
 
 ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not ROOT, reason="others may map no user but themselves")
@@ -38,33 +38,25 @@ class TestMake:
 
     @needs_root
     def test_users(self) -> None:
-        """It is another than ours, and holds the users that it should, each as itself."""
+        """It is another than ours, and holds the users that it should, and all groups."""
         try:
-            made = user_namespaces.make([(0, 0), (4711, 4712)])
+            made = user_namespaces.make([(4711, 4711), (99, 0)])
         except OSError:
             missing("user namespaces")
         try:
             assert os.stat("/proc/self/ns/user").st_ino != os.fstat(made).st_ino
             assert not os.get_inheritable(made)
-            inside = ["nsenter", f"--user=/proc/self/fd/{made}", "cat", "/proc/self/uid_map"]
-            done = subprocess.run(
-                [*inside, "/proc/self/gid_map"], pass_fds=[made], capture_output=True, check=True
-            )
+            inside = ["nsenter", f"--user=/proc/self/fd/{made}", "--preserve-credentials", "cat"]
+            maps = [
+                subprocess.check_output([*inside, f"/proc/self/{name}"], pass_fds=[made])
+                for name in ("uid_map", "gid_map")
+            ]
         finally:
             os.close(made)
-        rows = [line.split() for line in done.stdout.decode().splitlines()]
-        assert [
-            *(["0", "0", "1"], ["4711", "4711", "1"]),
-            *(["0", "0", "1"], ["4712", "4712", "1"]),
-        ] == rows
-
-    @needs_root
-    def test_same_user_twice(self) -> None:
-        """Nobody is in it twice, which the kernel would not have."""
-        try:
-            os.close(user_namespaces.make([(0, 0), (0, 0)]))
-        except OSError:
-            missing("user namespaces")
+        users, groups = ([line.split() for line in each.splitlines()] for each in maps)
+        assert [[b"4711", b"4711", b"1"], [b"99", b"0", b"1"]] == users
+        here = [line.split() for line in Path("/proc/self/gid_map").read_bytes().splitlines()]
+        assert [[first, first, count] for first, _, count in here] == groups
 
     @needs_root
     def test_own_count(self) -> None:
@@ -111,3 +103,24 @@ class TestMake:
         monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", "exec cat"))
         with pytest.raises(OSError, match=r"\[Errno"):
             user_namespaces.make([(0, 0), (1, 1)])
+
+
+class TestImpossible:
+    """Whether there can be any."""
+
+    @needs_root
+    def test_possible(self) -> None:
+        """Where one can be made, nothing is in the way."""
+        try:
+            os.close(user_namespaces.make([(0, 0)]))
+        except OSError:
+            missing("user namespaces")
+        assert user_namespaces.impossible(((0, 0),)) is None
+
+    def test_impossible(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where none can, the reason is told."""
+        monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", "exit 1"))
+        user_namespaces.impossible.cache_clear()
+        reason = user_namespaces.impossible(((0, 0),))
+        user_namespaces.impossible.cache_clear()
+        assert "no user namespace can be made here: the system does not allow it" == reason
