@@ -98,10 +98,12 @@ class Files(contextlib.AbstractContextManager["Files"]):
             name: The file's name. A symbolic link is none.
 
         Raises:
-            OSError: It cannot be opened, or is no regular file (EINVAL).
+            OSError: It cannot be opened, or is no regular file (EINVAL; ELOOP for a link).
             UntrustedError: Others than root can change it.
         """
         known = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISLNK(known.st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
         if not stat.S_ISREG(known.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", name)
         found = open_known(name, FILE | os.O_NOFOLLOW, known, directory)
