@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,8 @@ import time
 
 import pytest
 
-from command_line import no_process_left, run, start, wait_for
+from command_line import no_process_left, run, start, unprivileged, wait_for
+from conftest import NOBODY
 from dropin_cache.installers import run as installer_run
 from dropin_cache.installers import sites
 from dropin_cache.update.report import Request
@@ -21,6 +23,12 @@ from installs import CACHE, Place, dropin
 # A shell acts upon a signal when its command has ended. It ends, whatever happens here.
 WAIT = "for _ in $(seq 600); do sleep 0.1; done"
 FAILED = "dropin-cache: warning: plugin caches were not updated: ModuleNotFoundError: "
+
+
+def needs_root():
+    """Skip a test that only root can make."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
 
 
 @pytest.fixture
@@ -279,6 +287,109 @@ class TestSites:
 
         assert [str(place.site), "/srv/python"] == sites.everywhere(request)
         assert set(sites.sites(sites.prefix_of(sys.executable))) <= set(sites.everywhere(Request()))
+
+
+class TestOthers:
+    """Environments that are somebody else's, or lead out of themselves."""
+
+    @pytest.fixture
+    def venv(self, public_path):
+        """Another user's environment above root's directory, in one like /tmp."""
+        needs_root()
+        public_path.chmod(0o1777)
+        site = public_path / ".venv/lib/python3.11/site-packages"
+        for directory in (site, public_path / ".venv/bin", public_path / "build"):
+            directory.mkdir(parents=True)
+        (public_path / ".venv/bin/python").touch(0o755)
+        (site / "x.py").touch()
+        for path in (public_path / ".venv", *(public_path / ".venv").rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        return public_path / ".venv"
+
+    @pytest.mark.parametrize(
+        "part",
+        ["pyvenv.cfg", "lib", "lib/python3.11", "lib/python3.11/site-packages", "bin/python", ""],
+    )
+    @pytest.mark.parametrize("kind", ["fifo", "link", "proc", "socket"])
+    def test_of_another_user(self, venv, monkeypatch, part, kind):
+        """Whatever that user puts there, root neither looks at it nor waits for it."""
+        planted = venv / part
+        if planted.is_dir():
+            shutil.rmtree(planted)
+        else:
+            planted.unlink(missing_ok=True)
+        if kind == "fifo":
+            os.mkfifo(planted)
+        elif kind == "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(planted))
+        else:
+            planted.symlink_to("/" if kind == "link" else f"/proc/{os.getpid()}/root")
+        os.chown(planted, NOBODY, NOBODY, follow_symlinks=False)
+        monkeypatch.chdir(venv.parent / "build")
+        monkeypatch.setenv("VIRTUAL_ENV", str(venv))
+
+        assert str(venv / "bin/python") not in installer_run._pythons()
+        assert [] == sites.sites(str(venv))
+        assert {} == sites.snapshot([str(venv / "lib/python3.11/site-packages"), str(venv)])
+
+    @pytest.mark.processes
+    def test_run(self, venv):
+        """The command runs, and nothing else happens."""
+        os.mkfifo(venv / "pyvenv.cfg", 0o666)
+        site = venv / "lib/python3.11/site-packages"
+        program = f"touch {site}/y.py; exit 3"
+        outcome = run("run", "--", "sh", "-c", program, cwd=venv.parent / "build")
+
+        assert (3, "", "") == outcome
+
+    @pytest.mark.parametrize("place", ["", "bin"])
+    def test_changed_by_others(self, venv, place):
+        """Root's own environment is none if others can change it."""
+        for path in (venv, *venv.rglob("*")):
+            os.chown(path, 0, 0)
+        assert sites.is_own(str(venv))
+        (venv / place).chmod(0o777)
+        assert not sites.is_own(str(venv))
+
+    @pytest.mark.parametrize("owner", [0, 1, NOBODY])
+    def test_of_users(self, venv, owner):
+        """For a user it is what is this user's, or root's; another could have anything run."""
+        for path in (venv, *venv.rglob("*")):
+            os.chown(path, owner, owner)
+        with unprivileged():
+            assert (owner != 1) == sites.is_own(str(venv))
+            assert not sites.is_own(str(venv / "missing"))
+
+    @pytest.mark.parametrize("target", ["/", "..", ".", "/proc/self/root"])
+    def test_links_inside(self, tmp_path, target):
+        """Below a directory of packages, links are not followed."""
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site/a.py").touch()
+        (tmp_path / "site/link").symlink_to(target)
+        os.mkfifo(tmp_path / "site/fifo")
+
+        found = sites.snapshot([str(tmp_path / "site")])
+        assert {str(tmp_path / "site" / name) for name in ("a.py", "link", "fifo")} == set(found)
+
+    def test_deep(self, tmp_path):
+        """What lies too deep is passed over, and takes no descriptors."""
+        deep = tmp_path / "/".join(["d"] * 200)
+        deep.mkdir(parents=True)
+        (deep / "x.py").touch()
+
+        assert {} == sites.snapshot([str(tmp_path)])
+
+    @pytest.mark.parametrize(("limit", "value"), [("_MAX_FILES", 3), ("_MAX_TIME", -1)])
+    def test_too_many(self, tmp_path, monkeypatch, limit, value):
+        """There is an end to looking, and then it is said that there may be more."""
+        for number in range(9):
+            (tmp_path / f"{number}.py").touch()
+        monkeypatch.setattr(sites, limit, value)
+
+        found = sites.snapshot([str(tmp_path)])
+        assert sites.CUT_SHORT in found
+        assert len(found) <= 4
 
 
 @pytest.mark.processes

@@ -13,7 +13,15 @@ from typing import Any, Callable
 
 from dropin_cache.errors import EXIT_SIGNAL, CommandError
 from dropin_cache.installers.pip_hook import update
-from dropin_cache.installers.sites import Snapshot, configured_pythons, prefix_of, sites, snapshot
+from dropin_cache.installers.sites import (
+    CUT_SHORT,
+    Snapshot,
+    configured_pythons,
+    is_own,
+    prefix_of,
+    sites,
+    snapshot,
+)
 from dropin_cache.update.files.reading import read_file
 
 _MAX_SIZE = 1 << 16  # bytes of a pyvenv.cfg; those of venv have less than a thousand
@@ -48,7 +56,11 @@ def run(
     status = _ended(command)
     # It may have made some of them.
     after = {python: _seen(python, paths) for python in given or _pythons()}
-    changed = [python for python, seen in after.items() if seen != before.get(python)]
+    changed = [
+        python
+        for python, seen in after.items()
+        if seen != before.get(python) or CUT_SHORT in seen  # then nobody knows
+    ]
     if changed:
         for line in _update([each for each in changed if _may_have_plugins(each)], paths):
             say(line)
@@ -110,13 +122,14 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
 def _pythons() -> list[str]:
     """Return the interpreters of environments that an installer may change.
 
-    Where a variable names one that only a user may change, root's update refuses it, by its rules.
+    Others than root may have left anything above root's directory, and in what a variable names.
+    Nor does anybody else want to import what somebody has left in /tmp.
     """
     found = [sys.executable]
     directories = [os.environ.get(name, "") for name in _ENVIRONMENTS]
     for directory in [*directories, *_project_environments()]:
         python = os.path.join(os.path.abspath(directory), "bin", "python")
-        if directory and os.path.exists(python):
+        if directory and os.path.exists(python) and is_own(os.path.abspath(directory)):
             found.append(python)
     found += configured_pythons()
     return list({prefix_of(python): python for python in reversed(found)}.values())[::-1]
