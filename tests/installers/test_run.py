@@ -15,8 +15,8 @@ import pytest
 
 from command_line import no_process_left, run, start, unprivileged, wait_for
 from conftest import NOBODY
+from dropin_cache.installers import environments, sites
 from dropin_cache.installers import run as installer_run
-from dropin_cache.installers import sites
 from dropin_cache.update.report import Request
 from installs import CACHE, Place, dropin
 
@@ -85,6 +85,26 @@ class TestStatus:
         outcome = run("run", "--", "sh", "-c", 'echo "$@"', "sh", *arguments)
 
         assert (0, " ".join(arguments) + "\n", "") == outcome
+
+    @pytest.mark.parametrize(
+        "arguments", [["--python", "/x"], ["--path=y", "-h"], ["--", "--trigger"], ["run", "--"]]
+    )
+    @pytest.mark.parametrize("dashes", [[], ["--"]], ids=["plain", "dashes"])
+    def test_words(self, dashes, arguments):
+        """Everything behind the command is its own, with dashes in front of it or without."""
+        outcome = run("run", *dashes, "sh", "-c", 'echo "$@"', "sh", *arguments)
+
+        assert (0, " ".join(arguments) + "\n", "") == outcome
+
+    @pytest.mark.parametrize("given", ["/nonexistent", "nonexistent", "/etc/passwd", "empty", "."])
+    def test_python(self, tmp_path, given):
+        """An interpreter that is not there is a mistake, and nothing is run."""
+        (tmp_path / "empty").mkdir()
+        outcome = run("run", "--python", given, "touch", "ran", cwd=tmp_path)
+
+        assert (2, "") == outcome[:2]
+        assert outcome.err.startswith(f"dropin-cache: error: cannot use the interpreter {given}: ")
+        assert ["empty"] == os.listdir(tmp_path)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_passed_on(self, tmp_path, number):
@@ -157,7 +177,7 @@ class TestUpdate:
 
         assert ((0, "", ""), []) == (outcome, place.cached())
 
-    @pytest.mark.parametrize("variable", [*installer_run._ENVIRONMENTS, None])
+    @pytest.mark.parametrize("variable", [*environments._CHOSEN, None])
     def test_found(self, place, variable):
         """Without a name it is the environment that an installer would take."""
         options = {"env": {variable: str(place.environment.path)}}
@@ -169,6 +189,49 @@ class TestUpdate:
         run("run", "--", *unpacking(place, "hello"), **options)
 
         assert ["hello"] == place.cached()
+
+    @pytest.mark.parametrize("kind", ["environment", "relative", "name"])
+    def test_ways_to_name_it(self, place, kind):
+        """An environment is named by its directory, too, or by a program on PATH."""
+        options = {"cwd": place.environment.path.parent}
+        name = place.environment.path if kind == "environment" else place.environment.path.name
+        if kind == "name":
+            name = "python"
+            options["env"] = {"PATH": f"{place.environment.path}/bin:{os.environ['PATH']}"}
+        outcome = run("run", "--python", name, "--", *unpacking(place, "hello"), **options)
+
+        assert (0, ["hello"]) == (outcome.status, place.cached())
+
+    @pytest.mark.parametrize(
+        ("variable", "inside"),
+        [
+            ("POETRY_CACHE_DIR", "virtualenvs/app-x-py3"),
+            ("WORKON_HOME", "app-x"),
+            ("PIPX_HOME", "venvs/app"),
+            ("UV_TOOL_DIR", "app"),
+        ],
+    )
+    def test_kept(self, place, tmp_path, variable, inside):
+        """Or it is one that an installer keeps where it keeps all of them."""
+        (tmp_path / "kept" / inside).parent.mkdir(parents=True)
+        (tmp_path / "kept" / inside).symlink_to(place.environment.path)
+        command = [*unpacking(place, "hello")[:2], "import os, sys; os.mkdir(sys.argv[1]);"]
+        command[-1] += unpacking(place, "hello")[2]
+        information = str(place.site / "hello-1.dist-info")
+        outcome = run("run", "--", *command, information, env={variable: str(tmp_path / "kept")})
+
+        assert (0, ["hello"]) == (outcome.status, place.cached())
+
+    def test_nothing_found(self, tmp_path):
+        """Where an installer has changed nothing that is known, there is a word about it."""
+        (tmp_path / "poetry").write_text("#!/bin/sh\n")
+        (tmp_path / "poetry").chmod(0o755)
+        env = dict.fromkeys(environments._CHOSEN, "")
+        outcome = run("run", tmp_path / "poetry", cwd=tmp_path, env={**env, "HOME": str(tmp_path)})
+
+        assert (0, "") == outcome[:2]
+        assert outcome.err.startswith("dropin-cache: info: nothing has changed in ")
+        assert "dropin-cache run --python ENVIRONMENT -- poetry" in outcome.err
 
     def test_own(self, place):
         """One is the environment that it belongs to itself."""
@@ -329,7 +392,7 @@ class TestOthers:
         monkeypatch.chdir(venv.parent / "build")
         monkeypatch.setenv("VIRTUAL_ENV", str(venv))
 
-        assert str(venv / "bin/python") not in installer_run._pythons()
+        assert str(venv / "bin/python") not in installer_run._look([], ["true"], [])
         assert [] == sites.sites(str(venv))
         assert {} == sites.snapshot([str(venv / "lib/python3.11/site-packages"), str(venv)])
 

@@ -26,7 +26,7 @@ _COMMANDS = {
     "hook": "turn automatic updates after pip on or off, or show whether they are on",
     "run": "run an installer, then update the caches of what it changed",
 }
-_RUN_USAGE = "dropin-cache run [-h] [--python EXE] [--path DIR] -- COMMAND [ARGUMENT ...]"
+_RUN_USAGE = "dropin-cache run [-h] [--python EXE] [--path DIR] [--] COMMAND [ARGUMENT ...]"
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -77,6 +77,18 @@ class _Version(argparse.Action):
 
         print(metadata.version("dropin-cache"))
         parser.exit()
+
+
+class _CommandLine(argparse.Action):
+    """Take a command with all that follows, whatever it looks like; two dashes in front may go."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, *_: Any
+    ) -> None:
+        command = values[1:] if values[:1] == ["--"] else values
+        if not command:
+            parser.error("the following arguments are required: COMMAND")
+        setattr(namespace, self.dest, command)
 
 
 def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
@@ -182,7 +194,11 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="another directory to import from, which the command may change; repeatable",
     )
     parser.add_argument(
-        "command_line", nargs="+", metavar="COMMAND", help="the command and its arguments"
+        "command_line",
+        action=_CommandLine,
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="the command; everything behind it is its own",
     )
 
 

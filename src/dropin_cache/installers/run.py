@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from dropin_cache.errors import EXIT_SIGNAL, CommandError
+from dropin_cache.errors import EXIT_SIGNAL, CommandError, InterpreterError
+from dropin_cache.installers.environments import INSTALLERS, chosen, interpreter_in, kept
 from dropin_cache.installers.pip_hook import update
 from dropin_cache.installers.sites import (
     CUT_SHORT,
-    Snapshot,
     configured_pythons,
     is_own,
     prefix_of,
@@ -23,11 +23,13 @@ from dropin_cache.installers.sites import (
     snapshot,
 )
 from dropin_cache.update.files.reading import read_file
+from dropin_cache.update.targets import python_paths
 
 _MAX_SIZE = 1 << 16  # bytes of a pyvenv.cfg; those of venv have less than a thousand
-# Where installers look for an environment: conda's variable is its own, uv reads all three.
-_ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT")
-_PROJECT = ".venv"  # uv's and poetry's, in the directory of the project
+_NOTHING = (
+    "dropin-cache: info: nothing has changed in {0}; if {1} has changed another environment, name "
+    "it: dropin-cache run --python ENVIRONMENT -- {1} ..."
+)
 
 
 def run(
@@ -40,7 +42,7 @@ def run(
 
     Args:
         command: The program and its arguments.
-        pythons: The interpreters of those environments; none for those that installers may mean.
+        pythons: Those environments, or their interpreters; none for those that installers may mean.
         paths: Directories to import from besides.
         say: Called with each line that there is to say about the update.
 
@@ -48,22 +50,28 @@ def run(
         The command's exit status; 128 and the number of the signal that ended it.
 
     Raises:
+        InterpreterError: One of the interpreters is not there, and nothing has been run.
         CommandError: It cannot be run.
     """
     paths = [os.path.abspath(path) for path in paths]
-    given = [os.path.abspath(python) for python in pythons]
-    before = {python: _seen(python, paths) for python in given or _pythons()}
+    given = _given(pythons)
+    before = _look(given, command, paths)
+    could = {python for python in before if _may_have_plugins(python)}
     status = _ended(command)
-    # It may have made some of them.
-    after = {python: _seen(python, paths) for python in given or _pythons()}
+    after = _look(given, command, paths)  # it may have made some of them
     changed = [
         python
         for python, seen in after.items()
         if seen != before.get(python) or CUT_SHORT in seen  # then nobody knows
     ]
-    if changed:
-        for line in _update([each for each in changed if _may_have_plugins(each)], paths):
-            say(line)
+    for python in changed:
+        # What had plugins may have lost them, and zope.interface, too: their caches go.
+        if python in could or _may_have_plugins(python):
+            for line in _update(python, paths):
+                say(line)
+    name = os.path.basename(command[0])
+    if not changed and status == 0 and name in INSTALLERS and set(after) <= set(_always()):
+        say(_NOTHING.format(", ".join(map(prefix_of, after)), name))
     return status
 
 
@@ -119,34 +127,40 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
             signal.signal(number, handler)
 
 
-def _pythons() -> list[str]:
-    """Return the interpreters of environments that an installer may change.
+def _given(pythons: Sequence[str]) -> list[str]:
+    """Return the paths of the interpreters that are named.
+
+    Raises:
+        InterpreterError: One is not there; nothing has been run then.
+    """
+    found = python_paths(pythons) if pythons else []
+    for given, python in zip(pythons, found):
+        if not os.path.isfile(python) or not os.access(python, os.X_OK):
+            raise InterpreterError(given, f"{python} is no program")
+    return found
+
+
+def _always() -> list[str]:
+    """Return the interpreters that any command may be about."""
+    return list(dict.fromkeys([sys.executable, *configured_pythons()]))
+
+
+def _look(given: Sequence[str], command: Sequence[str], paths: Sequence[str]) -> dict[str, Any]:
+    """Return what there is in each environment that the command may be about, by interpreter.
 
     Others than root may have left anything above root's directory, and in what a variable names.
     Nor does anybody else want to import what somebody has left in /tmp.
     """
-    found = [sys.executable]
-    directories = [os.environ.get(name, "") for name in _ENVIRONMENTS]
-    for directory in [*directories, *_project_environments()]:
-        python = os.path.join(os.path.abspath(directory), "bin", "python")
-        if directory and os.path.exists(python) and is_own(os.path.abspath(directory)):
-            found.append(python)
-    found += configured_pythons()
-    return list({prefix_of(python): python for python in reversed(found)}.values())[::-1]
-
-
-def _project_environments() -> Iterator[str]:
-    """Yield the environment of the project in which this directory is, if it has one."""
-    directory = os.getcwd()
-    while True:
-        yield os.path.join(directory, _PROJECT)
-        if directory == "/":
-            return
-        directory = os.path.dirname(directory)
-
-
-def _seen(python: str, paths: Sequence[str]) -> Snapshot:
-    return snapshot([*sites(prefix_of(python)), *paths])
+    found: dict[str, Any] = {}
+    near = given or [*_always(), *map(interpreter_in, filter(is_own, chosen(command)))]
+    for python in {prefix_of(python): python for python in reversed(near)}.values():
+        found[python] = snapshot([*sites(prefix_of(python)), *paths])
+    # There may be many. Whatever an installer does leaves a trace in the date of the directory.
+    more = () if given else set(kept()) - set(map(prefix_of, found))
+    for prefix in filter(is_own, sorted(more)):
+        dates = {site: os.stat(site).st_mtime_ns for site in sites(prefix)}
+        found[interpreter_in(prefix)] = dates
+    return found
 
 
 def _may_have_plugins(python: str) -> bool:
@@ -160,11 +174,8 @@ def _may_have_plugins(python: str) -> bool:
     return python == sys.executable
 
 
-def _update(pythons: Sequence[str], paths: Sequence[str]) -> list[str]:
+def _update(python: str, paths: Sequence[str]) -> list[str]:
     """Update caches in a new process: the command may have replaced what this one consists of."""
-    if not pythons:
-        return []
-    options = [f"--python={python}" for python in pythons]
-    options += [f"--path={path}" for path in paths]
+    options = [f"--python={python}", *(f"--path={path}" for path in paths)]
     flags = "-IS" if sys.flags.no_site else "-I"
     return update(":".join(filter(None, sys.path)), *options, flags=flags)[1]

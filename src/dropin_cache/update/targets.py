@@ -112,7 +112,8 @@ def wanted_packages(
 def python_paths(pythons: Sequence[str]) -> list[str]:
     """Return the paths of interpreters, of the running one if none are named.
 
-    A name without a slash is looked up on PATH, as a shell does.
+    A directory is an environment, whose interpreter is meant. Any other name without a slash is
+    looked up on PATH, as a shell does.
 
     Raises:
         InterpreterError: There is no such program.
@@ -224,6 +225,8 @@ def _former(
 
 
 def _found_python(python: str) -> str:
+    if os.path.isdir(python):  # an environment; as uv takes it, too
+        return os.path.join(os.path.abspath(python), "bin", "python")
     if os.sep in python:
         # Not resolved: a virtual environment is known by the path of its interpreter.
         return os.path.abspath(python)
