@@ -43,7 +43,6 @@ _PROCESSES = (
     "update/sandbox/test_user_namespaces.py",
     *(f"update/payload/test_{name}.py" for name in ("program", "proof", "supervisor")),
     *("update/payload/test_confinement.py", "update/payload/test_observation.py"),
-    "update/files/test_private_directory.py",
     *(f"update/sandbox/test_{name}.py" for name in ("choice", "landlock", "launch", "namespace")),
     *(f"update/state/test_{name}.py" for name in ("ledger", "quick_list", "recorded")),
 )

@@ -6,7 +6,6 @@ that the harnesses start, never for the process of the tests.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import time
@@ -84,17 +83,14 @@ def imports_with_privilege() -> None:
     """Import drop-ins with the rights of root."""
 
     class Unconfined:
-        tier, user, at_once = "none", None, 1
+        tier, user, apart = "none", None, False
 
         def lacks(self) -> None:
             return None
 
         works = lacks
 
-        def room(self) -> contextlib.AbstractContextManager[None]:
-            return contextlib.nullcontext()
-
-        def launch(self, python: str, view: object = None, private: object = None) -> launch.Launch:
+        def launch(self, python: str, view: object = None) -> launch.Launch:
             return launch.Launch([python, "-I", "-B"], dict(os.environ), "/")
 
     choice.choose = lambda *_, **__: Unconfined()

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 
 from command_line import no_process_left, wait_for
+from conftest import missing
 from dropin_cache.update.importing import child
 from dropin_cache.update.importing.child import Child, ChildError
 from dropin_cache.update.importing.processes import Marked
-from dropin_cache.update.sandbox.launch import Launch
-from sandboxes import confined
+from dropin_cache.update.sandbox import user_namespaces
+from dropin_cache.update.sandbox.launch import USER_NAMESPACE, Launch
+from sandboxes import ROOT, confined
+
+needs_root = pytest.mark.skipif(not ROOT, reason="only root's children have one")
 
 LAUNCH = Launch([sys.executable, "-I", "-B"], {}, "/")
 START = {"path": [], "more": [], "tier": "none", "user": None, "closed": [], "writable": []}
@@ -138,23 +142,39 @@ class TestChild:
 class TestUserNamespace:
     """The namespace in which processes of a confined child are counted."""
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root's children have one")
-    def test_count(self) -> None:
+    @needs_root
+    @pytest.mark.parametrize("tier", ["namespace", "landlock"])
+    def test_count(self, tier: str) -> None:
         """It is its own."""
-        process = Child(confined("namespace"))
+        launch = confined(tier)
+        if not launch.users:
+            missing("user namespaces")
+        process = Child(launch)
         process.ask(START, 60)
-        (first,) = (each for each in _below(process._process.pid) if _is_python(each))
-        inside = os.stat(f"/proc/{first}/ns/user").st_ino
+        inside = os.stat(f"/proc/{_below(process._process.pid)[-1]}/ns/user").st_ino
         process.close()
         assert os.stat("/proc/self/ns/user").st_ino != inside
 
-    def test_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A child that would be counted with others, and would be root, is not started."""
+    @needs_root
+    def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where there can be none, there still is the tier that needs none."""
+        monkeypatch.setattr(user_namespaces, "impossible", lambda _: "it is denied")
+        process = Child(confined("landlock"))
+        process.ask(START, 60)
+        inside = os.stat(f"/proc/{_below(process._process.pid)[-1]}/ns/user").st_ino
+        process.close()
+        assert os.stat("/proc/self/ns/user").st_ino == inside
+
+    @pytest.mark.parametrize("tier", ["namespace", "landlock"])
+    def test_gone(self, monkeypatch: pytest.MonkeyPatch, tier: str) -> None:
+        """A child that would be counted with others, or would be root, is not started."""
 
         def none(_: object) -> int:
             raise PermissionError
 
-        launch = confined("namespace")
+        launch = confined(tier)
+        if USER_NAMESPACE not in launch.arguments:
+            missing("user namespaces")
         monkeypatch.setattr(child, "make", none)
         with pytest.raises(PermissionError):
             Child(launch)
@@ -164,10 +184,6 @@ def _below(process: int) -> list[int]:
     """Return the processes below another."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return [each for child in map(int, children) for each in (child, *_below(child))]
-
-
-def _is_python(process: int) -> bool:
-    return b"python" in Path(f"/proc/{process}/comm").read_bytes()
 
 
 class TestDeath:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import runpy
+import socket
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 
 from conftest import missing
 from dropin_cache.update.payload import confinement
+from dropin_cache.update.sandbox import user_namespaces
 from dropin_cache.update.sandbox.filter import call_filter, machine
 from sandboxes import confined, run
 
@@ -210,6 +213,79 @@ class TestCalls:
         assert isinstance(in_thread(confinement.restrict_calls, b""), OSError)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="others may map no user but themselves")
+class TestEnter:
+    """Entering a user namespace."""
+
+    @pytest.fixture
+    def namespace(self) -> Iterator[int]:
+        """A namespace of a user and root."""
+        try:
+            made = user_namespaces.make([(0, 0), (4711, 4711)])
+        except OSError:
+            missing("user namespaces")
+        yield made
+        os.close(made)
+
+    def inside(self, namespace: int, place: Path, then: Callable[[], Any]) -> int:
+        """Enter in a process forked for it, and do something; return its exit status."""
+        process = os.fork()
+        if process == 0:
+            try:
+                confinement.enter(namespace, [str(place), str(place / "missing")], 1 << 20)
+                os._exit(then())
+            finally:
+                os._exit(99)
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+    def test_limited(self, namespace: int, tmp_path: Path) -> None:
+        """What is written there is limited, and nobody else sees it; the directory stays."""
+        os.chown(tmp_path, 4711, 4712)
+        tmp_path.chmod(0o700)
+
+        def write() -> int:
+            status = os.stat(tmp_path)
+            assert (0o40700, 4711, 4712) == (status.st_mode, status.st_uid, status.st_gid)
+            try:
+                (tmp_path / "file").write_bytes(bytes(2 << 20))
+            except OSError as error:
+                return int(error.errno or 0)
+            return 0
+
+        assert errno.ENOSPC == self.inside(namespace, tmp_path, write)
+        assert [] == os.listdir(tmp_path)
+
+    def test_no_mounts(
+        self, namespace: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where there can be no mounts, it is as it was."""
+        monkeypatch.setattr(confinement, "_NEWNS", -1)
+
+        def write() -> int:
+            return (tmp_path / "file").write_text("text")
+
+        assert 4 == self.inside(namespace, tmp_path, write)
+        assert ["file"] == os.listdir(tmp_path)
+
+    def test_powerless(self, namespace: int, tmp_path: Path) -> None:
+        """Whoever is root in there has no power over what is not in there."""
+        (tmp_path / "closed").mkdir(mode=0)
+        os.chown(tmp_path / "closed", 4713, 4713)
+        attempts: list[Callable[[], Any]] = [
+            lambda: os.listdir(tmp_path / "closed"),
+            lambda: os.chown(tmp_path / "closed", 0, 0),
+            lambda: os.mknod(tmp_path / "zero", stat.S_IFCHR | 0o600, os.makedev(1, 5)),
+            lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (1 << 20, 1 << 20)),
+            lambda: os.sched_setscheduler(os.getppid(), os.SCHED_FIFO, os.sched_param(1)),
+            lambda: socket.sethostname("other"),
+        ]
+
+        def attempt() -> int:
+            return [denied(each) for each in attempts].count(False)
+
+        assert 0 == self.inside(namespace, tmp_path / "missing", attempt)
+
+
 @pytest.mark.usefixtures("_landlock")
 class TestMain:
     """The program that confines itself and becomes another."""
@@ -222,11 +298,22 @@ class TestMain:
 
         monkeypatch.setattr(os, "execv", leave)
         rules = f'{{"read": [], "write": [], "filter": "{call_filter(machine()).hex()}"}}'
-        error = in_thread(confinement.main, ["-c", rules, "/program", "argument"])
+        error = in_thread(confinement.main, ["-c", rules, "", "/program", "argument"])
         assert ("/program", ["/program", "argument"]) == error.args
-        monkeypatch.setattr(sys, "argv", ["-c", rules, "/program"])
+        monkeypatch.setattr(sys, "argv", ["-c", rules, "", "/program"])
         error = in_thread(runpy.run_path, confinement.__file__, None, "__main__")
         assert ("/program", ["/program"]) == error.args
+
+    def test_enters(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before it gives anything up, it enters the namespace."""
+
+        def enter(*arguments: Any) -> None:
+            raise Stopped(*arguments)
+
+        monkeypatch.setattr(confinement, "enter", enter)
+        rules = '{"read": [], "write": ["/home"], "filter": "", "size": 7}'
+        error = in_thread(confinement.main, ["-c", rules, "5", "/program"])
+        assert (5, ["/home"], 7) == error.args
 
     def test_fails(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -239,7 +326,7 @@ class TestMain:
         monkeypatch.setattr(os, "_exit", leave)
         monkeypatch.setattr(confinement, "_RESTRICT_SELF", 9999)
         rules = '{"read": [], "write": [], "filter": ""}'
-        assert (125,) == in_thread(confinement.main, ["-c", rules, "/nonexistent"]).args
+        assert (125,) == in_thread(confinement.main, ["-c", rules, "", "/nonexistent"]).args
         errors = capfd.readouterr().err
         assert errors.startswith("cannot confine: landlock_")
         assert 1 == errors.count("\n")
@@ -262,7 +349,16 @@ class TestMain:
     def test_is_self_contained(self) -> None:
         """It runs without this project, on whatever runs the update."""
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", Path(confinement.__file__).read_text(), "{}", "/x"],
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                Path(confinement.__file__).read_text(),
+                "{}",
+                "",
+                "/x",
+            ],
             check=False,
             capture_output=True,
             text=True,

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from command_line import no_process_left
+from command_line import no_process_left, wait_for
 from dropin_cache.update.payload import supervisor
+from dropin_cache.update.sandbox.launch import Account, without_privilege
+
+NO_HOME = '{"home": "/nonexistent/home", "as_user": []}'
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +29,19 @@ def _nothing_left() -> Iterator[None]:
     assert before == set(os.listdir("/proc/self/fd"))
 
 
-def supervised(*program: str, then: Callable[[int, int], None] | None = None) -> int:
+def supervised(
+    *program: str,
+    then: Callable[[int, int], None] | None = None,
+    home: Path | str = "/nonexistent/home",
+    as_user: Sequence[str] = (),
+) -> int:
     """Run a program under the supervisor, in a process forked for it; return its wait status.
 
     Args:
         program: The program.
         then: Called with the number of the process and the writing end of the lifeline.
+        home: The home to be made for it.
+        as_user: What runs a command as the program's user.
     """
     reading, writing = os.pipe()
     process = os.fork()
@@ -39,7 +49,7 @@ def supervised(*program: str, then: Callable[[int, int], None] | None = None) ->
         os.close(writing)
         os.setsid()  # or a supervisor without session for its program would end these tests
         try:
-            supervisor.supervise(reading, list(program))
+            supervisor.supervise(reading, str(home), list(as_user), list(program))
         finally:
             os._exit(99)
     os.close(reading)
@@ -65,9 +75,10 @@ class TestSupervise:
         assert number == os.WTERMSIG(status)
         assert not os.WCOREDUMP(status)
 
-    def test_cannot_start(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_cannot_start(self, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         """A program that is not there is a line and an exit status."""
-        assert 127 == os.WEXITSTATUS(supervised("/nonexistent"))
+        status = supervised("/nonexistent", home=tmp_path / "home")
+        assert 127 == os.WEXITSTATUS(status)
         assert "cannot run /nonexistent: No such file or directory\n" == capfd.readouterr().err
 
     @pytest.mark.parametrize("program", ["sleep 999 & exit 3", "setsid sleep 999 & exit 3"])
@@ -121,11 +132,73 @@ class TestSupervise:
         """It is self-contained."""
         reading, writing = os.pipe()
         source = Path(supervisor.__file__).read_text()
-        arguments = [sys.executable, "-I", "-S", "-c", source, str(reading), "/bin/sh", "-c"]
-        done = subprocess.run([*arguments, "exit 5"], check=False, pass_fds=[reading])
+        arguments = [sys.executable, "-I", "-S", "-c", source, str(reading), NO_HOME]
+        done = subprocess.run(
+            [*arguments, "/bin/sh", "-c", "exit 5"], check=False, pass_fds=[reading]
+        )
         assert 5 == done.returncode
         os.close(reading)
         os.close(writing)
+
+
+class TestHome:
+    """The directory that the program has for itself."""
+
+    def test_own(self, tmp_path: Path) -> None:
+        """It is empty, closed to all others, and goes."""
+        script = f"cd {tmp_path}; stat -c '%a %h %u' home > found; ls -A home >> found"
+        assert 0 == supervised("/bin/sh", "-c", script, home=tmp_path / "home")
+        assert f"700 2 {os.geteuid()}\n" == (tmp_path / "found").read_text()
+        assert ["found"] == os.listdir(tmp_path)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="others can give nothing away")
+    def test_of_another(self, public_path: Path) -> None:
+        """It belongs to the user that it is for, and goes also if that has closed it for itself."""
+        public_path.chmod(0o1777)
+        drop = without_privilege(Account("", 4711, 4712))
+        home = public_path / "home"
+        script = "mkdir -p $0/closed/inner; chmod 0 $0/closed/inner $0/closed; stat -c '%u %g' $0"
+        program = [*drop, "/bin/sh", "-c", f"({script}) > $0.found", str(home)]
+        assert 0 == supervised(*program, home=home, as_user=drop)
+        assert "4711 4712\n" == Path(f"{home}.found").read_text()
+        assert ["home.found"] == os.listdir(public_path)
+
+    def test_whole(self, tmp_path: Path) -> None:
+        """All that is in it goes as well, however deep; what links lead to stays."""
+        (tmp_path / "kept").write_text("text")
+        code = f"""
+import os
+os.chdir({str(tmp_path / "home")!r})
+os.symlink("../kept", "link")
+os.mkfifo("fifo")
+for _ in range(1500):  # longer than a path can be
+    os.mkdir("deep")
+    os.chdir("deep")
+os.chmod(".", 0)
+"""
+        program = [sys.executable, "-I", "-S", "-c", code]
+        assert 0 == supervised(*program, home=tmp_path / "home")
+        assert ["kept"] == os.listdir(tmp_path)
+        assert "text" == (tmp_path / "kept").read_text()
+
+    def test_update_killed(self, tmp_path: Path) -> None:
+        """It goes when whoever holds the lifeline is gone, however that ended."""
+        home = tmp_path / "home"
+
+        def end(_: int, writing: int) -> None:
+            wait_for(home / "begun")
+            os.close(writing)
+
+        supervised("/bin/sh", "-c", f": > {home}/begun; sleep 999", then=end, home=home)
+        assert [] == os.listdir(tmp_path)
+
+    def test_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Where there can be none, the program runs without."""
+        monkeypatch.setattr(supervisor, "_MAKE", ("/bin/false",))
+        assert 3 == os.WEXITSTATUS(supervised("/bin/sh", "-c", "exit 3", home=tmp_path / "home"))
+        monkeypatch.setattr(os, "spawnve", lambda *_: os.close(-1))
+        assert 3 == os.WEXITSTATUS(supervised("/bin/sh", "-c", "exit 3", home=tmp_path / "home"))
+        assert [] == os.listdir(tmp_path)
 
 
 class TestParts:
@@ -154,7 +227,7 @@ class TestParts:
     def test_main(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The arguments are a descriptor and a program."""
         reading, writing = os.pipe()
-        arguments = ["-c", str(reading), "/bin/sh", "-c", "exit 6"]
+        arguments = ["-c", str(reading), NO_HOME, "/bin/sh", "-c", "exit 6"]
 
         def start() -> None:
             os.close(writing)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from conftest import missing
 from dropin_cache.errors import ImportRootError, InterpreterError
-from dropin_cache.update.sandbox import landlock
+from dropin_cache.update.sandbox import landlock, user_namespaces
 from dropin_cache.update.sandbox.landlock import Landlock
+from dropin_cache.update.sandbox.launch import child_account, without_privilege
 from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.visible import View
 from sandboxes import PYTHON, ROOT, confined, open_launch, sandbox, says
@@ -93,33 +96,80 @@ class TestLaunch:
             confined("landlock", tmp_path / "root")
         assert "(mode 0700); use the namespace sandbox" in caught.value.reason
 
-    def test_no_place(self) -> None:
-        """Without a room there is no home, and no place for temporary files either."""
-        code = "import os, tempfile; os.rmdir(tempfile.mkdtemp()); print('made')"
-        assert "made" == says(open_launch(), code)
-        assert "FileNotFoundError" == says(confined("landlock"), code)
-        home = "import os; print(os.path.expanduser('~'))"
-        assert "/nonexistent" == says(confined("landlock"), home)
+    @pytest.mark.parametrize("apart", [True, False])
+    def test_own_place(self, monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+        """It can write in a home of its own, which also is the place for temporary files."""
+        if not apart:
+            monkeypatch.setattr(user_namespaces, "counted_apart", lambda: False)
+        launch = confined("landlock")
+        (home,) = launch.writable
+        code = """
+        import os, tempfile
+        home = os.path.expanduser("~")
+        print(os.path.dirname(tempfile.mkdtemp()), home, oct(os.stat(home).st_mode))
+        """
+        assert f"{home} {home} 0o40700" == says(launch, code)
+        assert not os.path.exists(home)
 
-    def test_own_place(self) -> None:
-        """With one it can write there, and nobody else can look."""
-        tier = sandbox("landlock")
-        with tier.room() as private:
-            assert private is not None
-            launch = tier.launch(PYTHON, private=private)
-            assert (private,) == launch.writable
-            code = "import os, tempfile; print(tempfile.mkdtemp(), os.path.expanduser('~'))"
-            made, home = says(launch, code).split()
-            assert private == home == os.path.dirname(made)
-            assert 0o700 == os.stat(private).st_mode & 0o7777
-        assert not os.path.exists(private)
+    @needs_root
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [
+            ("for i in range(99): open(f'{home}/{i}', 'wb').write(b'x' * (1 << 20))", "16"),
+            ("for i in range(9999): os.mkdir(f'{home}/{i}')", "4095"),
+        ],
+        ids=["bytes", "files"],
+    )
+    def test_limited_place(self, code: str, expected: str) -> None:
+        """There is an end to what it can write, however many files it makes."""
+        launch = confined("landlock")
+        if not launch.users:
+            missing("user namespaces")
+        code = f"""
+        import errno, os
+        home = os.environ["HOME"]
+        try:
+            {code}
+        except OSError as error:
+            print(i, errno.errorcode[error.errno])
+        """
+        assert f"{expected} ENOSPC" == says(launch, code)
 
-    def test_place_of_a_user(self) -> None:
-        """A user's sandbox has it from that user, and waits for no others."""
-        with Landlock(Limits(), privileged=False).room() as private:
-            assert private is not None
-            assert os.geteuid() == os.stat(private).st_uid
-        assert not os.path.exists(private)
+    @needs_root
+    def test_own_count(self) -> None:
+        """What others start as its user takes no processes from it."""
+        launch = confined("landlock", limits=Limits(processes=4))
+        if not launch.users:
+            missing("user namespaces")
+        drop = without_privilege(child_account())
+        # It is that user when it prints.
+        others = [
+            subprocess.Popen([*drop, "/bin/sh", "-c", "echo; exec sleep 999"], stdout=-1)
+            for _ in range(8)
+        ]
+        try:
+            for process in others:
+                process.stdout.readline()
+            found = says(launch, "import os; print(os.waitpid(os.fork() or os._exit(0), 0)[1])")
+        finally:
+            for process in others:
+                process.kill()
+                process.communicate()
+        assert "0" == found
+
+    @pytest.mark.skipif(ROOT, reason="root takes no place from its environment")
+    def test_place_of_a_user(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A user's sandbox has it where that user has temporary files."""
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        (home,) = Landlock(Limits(), privileged=False).launch(PYTHON).writable
+        assert str(tmp_path) == os.path.dirname(home)
+
+    @needs_root
+    def test_place_of_root(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Root's has it in a place that no variable names."""
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        (home,) = Landlock(Limits(), privileged=True).launch(PYTHON).writable
+        assert "/tmp" == os.path.dirname(home)  # noqa: S108
 
     def test_other_processes(self) -> None:
         """What other processes are doing cannot be seen."""

@@ -122,20 +122,22 @@ class TestLimits:
     """The limits."""
 
     def test_threads(self) -> None:
-        """The limit of processes comes on top of the threads that run already."""
+        """The limit of processes comes on top of the threads that are counted with it."""
         event = threading.Event()
         threads = [threading.Thread(target=event.wait) for _ in range(50)]
         for thread in threads:
             thread.start()
         try:
-            arguments = within(Limits(processes=7), os.getuid())
+            arguments = within(Limits(processes=7), os.getuid(), apart=False)
+            alone = within(Limits(processes=7), os.getuid(), apart=True)
         finally:
             event.set()
             for thread in threads:
                 thread.join()
         number = next(part for part in arguments if part.startswith("--nproc=")).split(":")[1]
         assert int(number) > 57
-        assert "--nproc=7:7" in within(Limits(processes=7), 54321)
+        assert "--nproc=7:7" in within(Limits(processes=7), 54321, apart=False)
+        assert "--nproc=7:7" in alone
 
     def test_lower(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lower limit of this process stays, since not everybody can raise it."""
@@ -144,7 +146,7 @@ class TestLimits:
         monkeypatch.setattr(
             resource, "getrlimit", lambda number: lower.get(number, (infinity, infinity))
         )
-        arguments = within(Limits(), 54321)
+        arguments = within(Limits(), 54321, apart=False)
         expected = {"--core=0:0", "--cpu=5:5", "--nofile=256:256", "--as=1073741824:1073741824"}
         assert expected < set(arguments)
 

@@ -33,6 +33,24 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
+class TestCountedApart:
+    """Whether processes in them are counted by themselves."""
+
+    @pytest.mark.parametrize(
+        ("release", "expected"),
+        [
+            *(("5.14.0-70.el9", True), ("6.1", True), ("10.0.1-rc1", True)),
+            *(("5.13.19", False), ("4.18.0", False), ("2.6.60", False), ("unknown", False)),
+        ],
+    )
+    def test_kernel(self, monkeypatch: pytest.MonkeyPatch, release: str, expected: bool) -> None:
+        """Older kernels count for the machine; what names no version may be one."""
+        names = [*os.uname()]
+        names[2] = release
+        monkeypatch.setattr(os, "uname", lambda: os.uname_result(names))
+        assert expected is user_namespaces.counted_apart()
+
+
 class TestMake:
     """Making one."""
 

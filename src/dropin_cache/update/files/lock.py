@@ -56,22 +56,6 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lock_user(uid: int, timeout: float) -> Iterator[None]:
-    """Hold the lock of the sandboxes that run as a user and count processes by user.
-
-    Without it one could starve another, no more; so whoever does not get it goes on.
-
-    Args:
-        uid: The number of the user.
-        timeout: How long to wait for other sandboxes, seconds.
-    """
-    with contextlib.ExitStack() as cleanup:
-        with contextlib.suppress(LockTimeoutError, NotWrittenError):
-            cleanup.enter_context(_held(f"user-{uid}", f"user {uid}", timeout))
-        yield
-
-
-@contextlib.contextmanager
 def _held(name: str, path: str, timeout: float) -> Iterator[None]:
     """Hold the lock of a name; the rest is as for `lock`."""
     import filelock  # noqa: PLC0415 - see above

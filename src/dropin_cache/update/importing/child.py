@@ -84,12 +84,15 @@ class Child:
 
     def _started(self, launch: Launch, program: Program, facts: int) -> subprocess.Popen[bytes]:
         """Start the process, with the descriptors that its command line speaks of."""
-        wanted = {INFO: facts, LIFELINE: self._lifeline.read}
-        made = _made(launch)
-        wanted.update(made)
-        handed_over = [wanted[argument] for argument in launch.arguments if argument in wanted]
-        command = [str(wanted.get(argument, argument)) for argument in launch.arguments]
+        made: dict[str, int] = {}
         try:
+            if USER_NAMESPACE in launch.arguments:
+                made[USER_NAMESPACE] = make(launch.users)
+            if FILTER in launch.arguments:
+                made[FILTER] = readable(launch.filter)
+            wanted = {INFO: facts, LIFELINE: self._lifeline.read, **made}
+            handed_over = [wanted[argument] for argument in launch.arguments if argument in wanted]
+            command = [str(wanted.get(argument, argument)) for argument in launch.arguments]
             return subprocess.Popen(  # noqa: S603 - the interpreter was asked for
                 [*command, *program.arguments],
                 stdin=subprocess.PIPE,
@@ -235,16 +238,6 @@ class Child:
     def _is_dead(self) -> bool:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is not None
-
-
-def _made(launch: Launch) -> dict[str, int]:
-    """Make what a command line speaks of, as descriptors."""
-    made = {}
-    if USER_NAMESPACE in launch.arguments:
-        made[USER_NAMESPACE] = make(launch.users)
-    if FILTER in launch.arguments:
-        made[FILTER] = readable(launch.filter)
-    return made
 
 
 def _pipe() -> _Pipe:

@@ -153,8 +153,8 @@ class Importer:
 
         # The longest first, so that no processor is without work at the end.
         tasks = [task_of(*each) for each in sorted(jobs, key=lambda each: -len(each[1].modules))]
-        sandbox = self._confinement.chosen()
-        in_threads(tasks, min(len(os.sched_getaffinity(0)), sandbox.at_once), self._stop)
+        apart = self._confinement.chosen().apart
+        in_threads(tasks, len(os.sched_getaffinity(0)) if apart else 1, self._stop)
         return done
 
     def resolve(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Iterable
 from typing import Any, Callable
@@ -32,9 +31,9 @@ _BACKSTOP = 4.0  # how much more time may pass than the processor works
 class Session:
     """A child, and what it has told about what it looked at."""
 
-    def __init__(self, child: Child, room: contextlib.ExitStack) -> None:
-        """Take over a child that has been started in a room of its own."""
-        self._child, self._room = child, room
+    def __init__(self, child: Child) -> None:
+        """Take over a child that has been started."""
+        self._child = child
         self._paths: list[tuple[str, ...]] = []
         self._observed: list[Observed] = []
 
@@ -73,7 +72,6 @@ class Session:
     def close(self) -> None:
         """End the child, and everything it started."""
         self._child.close()
-        self._room.close()
 
     def begin_import(self, module: str, processor: float) -> None:
         """Have a plugin module imported, behind those that are on their way.
@@ -193,10 +191,8 @@ class Starter:
     def _session(
         self, interpreter: Interpreter, sandbox: Sandbox, *, asked: bool
     ) -> tuple[Session, Start | None]:
-        with contextlib.ExitStack() as room:
-            private = room.enter_context(sandbox.room())
-            launch = sandbox.launch(interpreter.python, self._view(interpreter), private)
-            session = Session(Child(launch), room.pop_all())
+        launch = sandbox.launch(interpreter.python, self._view(interpreter))
+        session = Session(Child(launch))
         try:
             request = {
                 "do": "start",

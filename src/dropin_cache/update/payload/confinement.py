@@ -3,12 +3,15 @@
 It is handed to interpreters as source. In the tier `landlock` it is a program, run as root where
 the child is to be another user:
 
-    Arguments: one line of JSON, {"read": [PATH...], "write": [PATH...], "filter": HEXADECIMAL};
-    then a program and its arguments. The program may read, list and execute what is at or below
-    the paths to read, do what it likes below those to write, use /dev/null, and read /dev/zero,
-    /dev/random and /dev/urandom; paths that do not exist are passed over. It can write nowhere
-    else, and make none of the calls that the filter denies. All of that holds for everything it
-    starts, for ever.
+    Arguments: one line of JSON, {"read": [PATH...], "write": [PATH...], "filter": HEXADECIMAL,
+    "size": BYTES}; the number of the descriptor of a user namespace, or nothing; then a program and
+    its arguments. The program may read, list and execute what is at or below the paths to read, do
+    what it likes below those to write, use /dev/null, and read /dev/zero, /dev/random and
+    /dev/urandom; paths that do not exist are passed over. It can write nowhere else, and make none
+    of the calls that the filter denies. All of that holds for everything it starts, for ever.
+
+    If there is a namespace, the program is in it, and what it writes is in memory, goes with it,
+    and is limited to so many bytes and files, where mounts can be had.
 
     Exit status 125, and a line on descriptor 2, if it cannot be done; nothing has been run then.
 
@@ -48,6 +51,9 @@ _NET_SINCE, _SCOPES_SINCE = 4, 6
 _READABLE = ("/dev/zero", "/dev/random", "/dev/urandom")
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22  # linux/prctl.h
 _SECCOMP_MODE_FILTER = 2
+_NEWNS, _NEWUSER = 0x20000, 0x10000000  # linux/sched.h
+_NOSUID, _NODEV = 2, 4  # linux/mount.h
+_MAX_FILES = 4096
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -106,6 +112,31 @@ def restrict_calls(program: bytes) -> None:
     _require("seccomp", _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filters))
 
 
+def enter(namespace: int, places: Sequence[str], size: int) -> None:
+    """Enter a user namespace, and have what lies in some directories limited.
+
+    Args:
+        namespace: Its descriptor, which is closed.
+        places: The directories; each is covered by another, empty one of the same owner.
+        size: How much can be written in one, bytes.
+
+    Raises:
+        OSError: It cannot be entered.
+    """
+    _require("setns", _libc.setns(namespace, _NEWUSER))
+    os.close(namespace)
+    if _libc.unshare(_NEWNS) != 0:
+        return
+    for place in filter(os.path.isdir, places):
+        owner = os.stat(place)
+        options = (
+            f"size={size},nr_inodes={_MAX_FILES},mode=0700,uid={owner.st_uid},gid={owner.st_gid}"
+        )
+        kind = ctypes.c_char_p(b"tmpfs")
+        flags = ctypes.c_ulong(_NOSUID | _NODEV)
+        _libc.mount(kind, os.fsencode(place), kind, flags, options.encode())
+
+
 def _allow(ruleset: int, path: str, rights: int) -> None:
     """Allow something at and below a path; files have only the rights that make sense there."""
     try:
@@ -135,10 +166,12 @@ def main(arguments: list[str]) -> NoReturn:
     """Confine this process and become the program."""
     try:
         rules = json.loads(arguments[1])
+        if arguments[2]:
+            enter(int(arguments[2]), rules["write"], rules["size"])
         _require("no_new_privs", _prctl(_PR_SET_NO_NEW_PRIVS, 1))
         restrict_files(rules["read"], rules["write"])
         restrict_calls(bytes.fromhex(rules["filter"]))
-        os.execv(arguments[2], arguments[2:])  # noqa: S606 - that is the protocol
+        os.execv(arguments[3], arguments[3:])  # noqa: S606 - that is the protocol
     except OSError as error:
         os.write(2, f"cannot confine: {error.strerror}\n".encode())
     os._exit(125)

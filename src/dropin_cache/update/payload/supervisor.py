@@ -1,17 +1,23 @@
-"""The supervisor of a confined child: nothing that the child has started outlives it.
+"""The supervisor of a confined child: nothing that the child has started or made outlives it.
 
 It is handed to an interpreter as source, for the tier of the sandbox that has no process
 namespace. It has the rights of the update, and none of what a drop-in does reaches it but signals
 of the same user, where the kernel lets them pass.
 
 Protocol
-    Arguments: the number of a descriptor, the lifeline; then a program and its arguments. The
-    program is started in a session of its own and inherits everything. The supervisor waits until
-    the program ends, until the other end of the lifeline closes, or until SIGTERM comes.
+    Arguments: the number of a descriptor, the lifeline; one line of JSON, {"home": PATH,
+    "as_user": [ARGUMENT...]}; then a program and its arguments. The supervisor makes the home,
+    which only the program's user can enter. The program is started in a session of its own and
+    inherits everything. The supervisor waits until the program ends, until the other end of the
+    lifeline closes, or until SIGTERM comes.
 
-    Then it kills the program and all descendants of it that are left, and ends as the program did:
-    with the same exit status or the same signal. Exit status 127, and a line on descriptor 2, if
-    the program could not be started.
+    Then it kills the program and all descendants of it that are left, removes the home with all
+    that it holds, and ends as the program did: with the same exit status or the same signal. Exit
+    status 127, and a line on descriptor 2, if the program could not be started. That there can be
+    no home is no reason not to start it.
+
+    What is done in the home is done by commands that begin with "as_user": root need not be able to
+    give files away, nor to remove what is another's; a hardened unit takes that from it.
 
     It is a child subreaper, prctl(2): a descendant whose parent is gone becomes its child, so none
     can hide by forking twice or in a session of its own. When it has no child left, none is left.
@@ -21,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import resource
 import select
@@ -33,10 +40,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+# Not shutil.rmtree: the depth of what was made in there is no matter for rm(1).
+_MAKE = ("/bin/mkdir", "-m", "0700", "--")
+_OPEN = ("/bin/chmod", "-R", "u+rwx", "--")
+_REMOVE = ("/bin/rm", "-rf", "--one-file-system", "--")
 _PAUSE = 0.002  # seconds between looks at what is being killed
 
 
-def supervise(lifeline: int, program: list[str]) -> NoReturn:
+def supervise(lifeline: int, home: str, as_user: list[str], program: list[str]) -> NoReturn:
     """Run a program, end with it, and leave nothing of it."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # Blocked, not handled: it is waited for together with everything else.
@@ -47,6 +58,7 @@ def supervise(lifeline: int, program: list[str]) -> NoReturn:
     # Whoever started the update may have blocked or ignored anything.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
     signal.set_wakeup_fd(wakes)
+    _run([*as_user, *_MAKE, home])
     child = os.fork()
     if child == 0:
         _become(program)
@@ -57,7 +69,19 @@ def supervise(lifeline: int, program: list[str]) -> NoReturn:
     for descriptor in (lifeline, woken, ends):
         events.register(descriptor, select.POLLIN)
     events.poll()
-    _end_as(_end_all(child))
+    status = _end_all(child)
+    # What cannot be listed by its owner keeps rm from removing what is in it.
+    if not _run([*as_user, *_REMOVE, home]):
+        _run([*as_user, *_OPEN, home])
+        _run([*as_user, *_REMOVE, home])
+    _end_as(status)
+
+
+def _run(command: list[str]) -> bool:
+    """Run a command and tell whether it has done what it should."""
+    with contextlib.suppress(OSError):  # no process to be had
+        return os.spawnve(os.P_WAIT, command[0], command, {}) == 0  # noqa: S606 - absolute paths
+    return False
 
 
 def _become(program: list[str]) -> NoReturn:
@@ -136,4 +160,5 @@ def _end_as(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    supervise(int(sys.argv[1]), sys.argv[2:])
+    rules = json.loads(sys.argv[2])
+    supervise(int(sys.argv[1]), rules["home"], rules["as_user"], sys.argv[3:])

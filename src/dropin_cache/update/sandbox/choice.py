@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from typing import Callable, Optional
@@ -24,7 +23,7 @@ class Unconfined:
 
     tier = UNCONFINED
     user = None
-    at_once = 1
+    apart = False
 
     def lacks(self) -> str | None:
         """Return None: whoever may run this process may run another."""
@@ -32,16 +31,7 @@ class Unconfined:
 
     works = lacks
 
-    def room(self) -> contextlib.AbstractContextManager[None]:
-        """Make nothing: such a child has what this process has."""
-        return contextlib.nullcontext()
-
-    def launch(
-        self,
-        python: str,
-        view: Optional[View] = None,  # noqa: ARG002, UP045
-        private: str | None = None,  # noqa: ARG002
-    ) -> Launch:
+    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: ARG002, UP045
         """Say how to start an interpreter.
 
         Bytecode is never written: whose it would be and where depends on who runs this. For root

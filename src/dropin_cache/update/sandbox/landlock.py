@@ -2,29 +2,27 @@
 
 A supervisor starts prlimit, then the program that confines itself, then setpriv; see `supervisor`
 and `confinement` of `payload`, prlimit(1) and setpriv(1). The child has the file system as it is,
-in which it can read its view and write in a directory of its own. It sees the numbers of other
-processes but nothing of them.
+in which it can read its view and write in a home that the supervisor makes and removes. It sees the
+numbers of other processes but nothing of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
 from typing import Optional
 
-from dropin_cache.update.files.lock import lock_user
-from dropin_cache.update.files.private_directory import private_directory
+from dropin_cache.update.sandbox import user_namespaces
 from dropin_cache.update.sandbox.filter import call_filter, machine
 from dropin_cache.update.sandbox.launch import (
     LIFELINE,
     PRLIMIT,
     SCRUBBED,
     SETPRIV,
+    USER_NAMESPACE,
     Launch,
     child_account,
     require_reachable,
@@ -37,7 +35,6 @@ from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.visible import View
 
 _ADVICE = "use the namespace sandbox (install bubblewrap), or move it"
-_PATIENCE = 60.0  # seconds to wait for the sandboxes of another update
 _PAYLOAD = "dropin_cache.update.payload"
 _CREATE_RULESET, _VERSION = 444, 1  # linux/landlock.h
 
@@ -46,7 +43,6 @@ class Landlock:
     """The tier `landlock`."""
 
     tier = "landlock"
-    at_once = 1  # all are one user, whose processes are counted together
 
     def __init__(self, limits: Limits, *, privileged: bool) -> None:
         """Take what a child may use, and whether it has to become another user."""
@@ -54,8 +50,11 @@ class Landlock:
         self._account = child_account() if privileged else None
         self.user = None if self._account is None else self._account.uid
         self._filter = call_filter(machine())
-        self._rooms = 0
-        self._alone = contextlib.ExitStack()
+
+    @property
+    def apart(self) -> bool:
+        """Whether the processes of each child are counted by themselves."""
+        return bool(self._users())
 
     def lacks(self) -> str | None:
         """Ask the kernel, and look for the tools."""
@@ -70,32 +69,7 @@ class Landlock:
 
     works = lacks
 
-    @contextlib.contextmanager
-    def room(self) -> Iterator[Optional[str]]:  # noqa: UP045
-        """Make the child's home, which also is its place for temporary files."""
-        account = self._account
-        if account is None:
-            with private_directory([]) as private:
-                yield private
-            return
-        # The kernel counts the processes of a user, whoever starts them.
-        if not self._rooms:
-            self._alone.enter_context(lock_user(account.uid, _PATIENCE))
-        self._rooms += 1
-        try:
-            with private_directory(without_privilege(account)) as private:
-                yield private
-        finally:
-            self._rooms -= 1
-            if not self._rooms:
-                self._alone.close()
-
-    def launch(
-        self,
-        python: str,
-        view: Optional[View] = None,  # noqa: UP045
-        private: Optional[str] = None,  # noqa: UP045
-    ) -> Launch:
+    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view.
 
         Raises:
@@ -106,23 +80,35 @@ class Landlock:
         if self._account is not None:
             require_reachable(view, python, self._account, on_the_way=True, advice=f"; {_ADVICE}")
         user = os.geteuid() if self._account is None else self._account.uid
-        writable = () if private is None else (private,)
+        drop = [] if self._account is None else without_privilege(self._account)
+        users = self._users()
+        # Root takes no place from its environment.
+        above = None if os.geteuid() == 0 else os.environ.get("TMPDIR")
+        home = os.path.abspath(f"{above or '/tmp'}/dropin-cache-{os.urandom(16).hex()}")  # noqa: S108
         rules = {
             "read": sorted({entry.source for entry in view.entries}),
-            "write": writable,
+            "write": [home],
             "filter": self._filter.hex(),
+            "size": self._limits.file_size,
         }
         ours = [sys.executable, "-I", "-S", "-B", "-c"]
         arguments = [
             *(*ours, source_of(f"{_PAYLOAD}.supervisor").text, LIFELINE),
-            *within(self._limits, user),
+            json.dumps({"home": home, "as_user": drop}),
+            *within(self._limits, user, apart=bool(users)),
             *(*ours, source_of(f"{_PAYLOAD}.confinement").text, json.dumps(rules)),
-            *([] if self._account is None else without_privilege(self._account)),
-            *(python, "-I", "-S", "-B"),
+            USER_NAMESPACE if users else "",
+            *(*drop, python, "-I", "-S", "-B"),
         ]
-        home = private or "/nonexistent"
         environment = {**SCRUBBED, "HOME": home, "TMPDIR": home}
-        return Launch(arguments, environment, "/", self.tier, writable=writable)
+        return Launch(arguments, environment, "/", self.tier, users=users, writable=(home,))
+
+    def _users(self) -> tuple[tuple[int, int], ...]:
+        """Return who is in a user namespace of the child's own; nobody if it can have none."""
+        if self._account is None or not user_namespaces.counted_apart():
+            return ()
+        users = ((0, 0), (self._account.uid, self._account.uid))
+        return users if user_namespaces.impossible(users) is None else ()
 
 
 def _missing_in_kernel() -> str | None:

@@ -72,8 +72,8 @@ class Sandbox(Protocol):
         """Who the child has to be; None if it keeps the user of this process."""
 
     @property
-    def at_once(self) -> int:
-        """How many children may run at once without being in each other's way."""
+    def apart(self) -> bool:
+        """Whether several children may run at once without being in each other's way."""
 
     def lacks(self) -> str | None:
         """Look for what it needs; return why it cannot be used here, or None."""
@@ -81,21 +81,12 @@ class Sandbox(Protocol):
     def works(self) -> str | None:
         """Try it, too; return why it cannot be used here, or None."""
 
-    def room(self) -> contextlib.AbstractContextManager[str | None]:
-        """Make a directory of the child's own, if it needs one, and remove it in the end."""
-
-    def launch(
-        self,
-        python: str,
-        view: Optional[View] = None,  # noqa: UP045
-        private: Optional[str] = None,  # noqa: UP045
-    ) -> Launch:
+    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view.
 
         Args:
             python: Its path.
             view: What it can read; without, what any interpreter needs.
-            private: The directory that `room` has made.
         """
 
 
@@ -182,14 +173,19 @@ def without_privilege(account: Account) -> list[str]:
     ]
 
 
-def within(limits: Limits, uid: int) -> list[str]:
+def within(limits: Limits, uid: int, *, apart: bool) -> list[str]:
     """Return the start of a command line that sets limits, prlimit(1).
 
-    The limit of processes is one for all threads of a user, setrlimit(2), so those that run now
-    are added. Too much processor time first brings a signal, which tells the reason; a second
-    later comes one that cannot be ignored.
+    The limit of processes is one for all threads of a user, setrlimit(2). Where others are not
+    counted apart, those that run now are added. Too much processor time first brings a signal,
+    which tells the reason; a second later comes one that cannot be ignored.
+
+    Args:
+        limits: What the child may use.
+        uid: The number of its user.
+        apart: Whether its processes are counted by themselves.
     """
-    processes = _threads(uid) + limits.processes
+    processes = limits.processes + (0 if apart else _threads(uid))
     wanted = {
         "core": (resource.RLIMIT_CORE, 0, 0),
         "cpu": (resource.RLIMIT_CPU, limits.cpu, limits.cpu + 1),

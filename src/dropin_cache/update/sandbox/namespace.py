@@ -11,7 +11,7 @@ namespace, before it makes any other, so it is code that was loaded from the hos
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -54,15 +54,18 @@ class Namespace:
     """The tier `namespace`."""
 
     tier = "namespace"
-    at_once = 64  # each counts its processes by itself
 
     def __init__(self, limits: Limits, *, privileged: bool) -> None:
         """Take what a child may use, and whether it has to become another user."""
         self._limits = limits
-        self._limiting: list[str] = []
         self._account = child_account() if privileged else None
         self.user = None if self._account is None else self._account.uid
         self._filter = call_filter(machine())
+
+    @property
+    def apart(self) -> bool:
+        """Whether the processes of each child are counted by themselves."""
+        return self._account is None or user_namespaces.counted_apart()
 
     def lacks(self) -> str | None:
         """Look for the filter and the tools."""
@@ -106,16 +109,7 @@ class Namespace:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         return one_line(lines[-1]) if lines else f"bwrap: exit status {done.returncode}"
 
-    def room(self) -> contextlib.AbstractContextManager[None]:
-        """Make nothing: the child has a /tmp of its own."""
-        return contextlib.nullcontext()
-
-    def launch(
-        self,
-        python: str,
-        view: Optional[View] = None,  # noqa: UP045
-        private: Optional[str] = None,  # noqa: ARG002, UP045
-    ) -> Launch:
+    def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view.
 
         Raises:
@@ -142,13 +136,17 @@ class Namespace:
         return ((self._account.uid, self._account.uid), (_ROOT_INSIDE, 0))
 
     def _command(self, program: list[str], view: View) -> list[str]:
-        user = os.geteuid() if self._account is None else self._account.uid
         drop = [] if self._account is None else [SETPRIV, *_NO_GROUPS]
         bwrap = [*_FIRST_TO_GO, *drop, _BWRAP, "--info-fd", INFO, "--seccomp", FILTER]
         bwrap += [*self._isolation(_home_in(view)), *self._file_system(view)]
-        # Looks at all processes of the machine, and once is enough for a run.
-        self._limiting = self._limiting or within(self._limits, user)
         return [*self._limiting, *bwrap, "--", *program]
+
+    @functools.cached_property
+    def _limiting(self) -> list[str]:
+        # May look at all processes of the machine, and once is enough for a run.
+        if self._account is None:
+            return within(self._limits, os.geteuid(), apart=False)
+        return within(self._limits, self._account.uid, apart=user_namespaces.counted_apart())
 
     def _isolation(self, home: str) -> Iterator[str]:
         yield from ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")

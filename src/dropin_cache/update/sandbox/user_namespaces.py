@@ -10,10 +10,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 
 _UNSHARE, _CAT = "/usr/bin/unshare", "/usr/bin/cat"
+_COUNTED_APART_SINCE = (5, 14)
+
+
+def counted_apart() -> bool:
+    """Tell whether the kernel counts the processes in each by themselves."""
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return version is not None and tuple(map(int, version.groups())) >= _COUNTED_APART_SINCE
 
 
 @functools.cache
