@@ -67,6 +67,25 @@ class TestReadCacheFile:
         (tmp_path / "dropin.cache").symlink_to("/dev/zero")
         assert read_cache_file(str(tmp_path)) is None
 
+    @pytest.mark.parametrize("kind", ["device", "fifo", "link"])
+    def test_is_not_opened(
+        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What it is is known before it is opened: that can do something by itself."""
+        place = tmp_path / "dropin.cache"
+        if kind == "fifo":
+            os.mkfifo(place)
+        else:
+            place.symlink_to("/dev/null" if kind == "device" else "nowhere")
+        directory = os.open(tmp_path, os.O_RDONLY)
+        opened: list[object] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", lambda *arguments, **_: opened.append(arguments))
+            for place_of_it in (str(tmp_path), directory):
+                assert read_cache_file(place_of_it) is None
+        os.close(directory)
+        assert [] == opened
+
     def test_directory(self, tmp_path: Path) -> None:
         """A directory is none, and no descriptor stays open."""
         (tmp_path / "dropin.cache").mkdir()

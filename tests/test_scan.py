@@ -360,6 +360,17 @@ class TestContentDigest:
         assert content_digest(str(tree.path / "fifo")) is None
         assert content_digest("/dev/zero") is None
 
+    def test_swapped(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor is there one for what comes into the file's place before it is opened."""
+        tree.path.mkdir()
+        (tree.path / "file").touch()
+        os.mkfifo(tree.path / "fifo")
+        status = os.stat(tree.path / "file")
+        before = open_descriptors()
+        monkeypatch.setattr(os, "stat", lambda *_: status)
+        assert content_digest(str(tree.path / "fifo")) is None
+        assert before == open_descriptors()
+
     def test_directory(self, tree: Tree) -> None:
         """There is none for a directory, and no descriptor stays open."""
         tree.path.mkdir()

@@ -42,7 +42,19 @@ def read_cache_file(directory: str | int) -> CacheFile | None:
         read.
     """
     try:
-        with _open(directory) as file:
+        return _read(_open(directory))
+    except (OSError, ValueError):
+        return None
+
+
+def read_open_cache(descriptor: int) -> CacheFile | None:
+    """Read a cache that has been opened, and close it; the rest is as for `read_cache_file`."""
+    return _read(io.FileIO(descriptor))
+
+
+def _read(file: io.FileIO) -> CacheFile | None:
+    try:
+        with file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > _decode.MAX_SIZE:
                 return None
@@ -57,11 +69,11 @@ def read_cache_file(directory: str | int) -> CacheFile | None:
 def _open(directory: str | int) -> io.FileIO:
     if isinstance(directory, str):
         return open_regular(os.path.join(directory, CACHE_NAME))
-    # Who asks by descriptor does not want to be led elsewhere. A FIFO would block the open.
-    flags = os.O_NONBLOCK | os.O_NOFOLLOW
-    return io.FileIO(
-        CACHE_NAME, opener=lambda name, mode: os.open(name, mode | flags, dir_fd=directory)
-    )
+    # Who asks by descriptor does not want to be led elsewhere. See `open_regular`.
+    if not stat.S_ISREG(os.stat(CACHE_NAME, dir_fd=directory, follow_symlinks=False).st_mode):
+        raise OSError("not a regular file")
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return io.FileIO(os.open(CACHE_NAME, flags, dir_fd=directory))
 
 
 def _read_exactly(file: io.FileIO, size: int) -> bytes | None:

@@ -187,9 +187,12 @@ def open_regular(path: str) -> io.FileIO:
         OSError: It cannot be opened, or is no regular file.
         ValueError: The path holds a null byte.
     """
-    # A FIFO without a writer would block the open, and a device may never end. Symbolic links are
-    # followed: some distributions build their trees of them.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # Opening a device can do something by itself, so what it is is asked first. A FIFO that takes
+    # the file's place meanwhile would block the open. Symbolic links are followed: some
+    # distributions build their trees of them.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"not a regular file: {path}")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(f"not a regular file: {path}")

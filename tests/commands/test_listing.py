@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from command_line import no_process_left
 from conftest import Tree
+from dropin_cache._encode import encode
+from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
 from dropin_cache.commands import listing
 from dropin_cache.errors import ImportRootError, InterpreterError
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
 
@@ -107,7 +114,8 @@ class TestRows:
 
     def test_directory_that_cannot_be_listed(self, app: Tree) -> None:
         """A directory that vanishes meanwhile holds nothing."""
-        assert [] == list(listing._rows_of("app.plugins", str(app.path / "missing")))
+        missing = str(app.path / "missing")
+        assert [] == list(listing._rows_of(Files(enforced=False), "app.plugins", missing))
 
     def test_not_a_package(self, app: Tree) -> None:
         """A cache in a directory that cannot be a drop-in of its name is no cache of one."""
@@ -154,3 +162,68 @@ class TestRows:
         """So is an interpreter that is none."""
         with pytest.raises(InterpreterError):
             rows(app, pythons=("/nonexistent/python",))
+
+
+class TestHostileImage:
+    """Caches of an image that somebody wants to lead out of, or to keep root waiting."""
+
+    @pytest.fixture
+    def image(self, tmp_path: Path) -> Path:
+        """An image with a plugin directory; beside it, one like that with a cache of another."""
+        for name in ("image", "outside"):
+            (tmp_path / name / "app/plugins/inner").mkdir(parents=True)
+        (tmp_path / "outside/app/plugins/dropin.cache").write_bytes(self.cache("secret"))
+        (tmp_path / "outside/app/plugins/inner/dropin.cache").write_bytes(self.cache("inner"))
+        return tmp_path / "image"
+
+    @staticmethod
+    def cache(name: str) -> bytes:
+        """Return a cache with one plugin."""
+        dropin = CachedDropin(f"app.plugins.{name}", None)
+        dropin.fingerprint = Fingerprint(1, 1, "0" * 64)
+        CachedPlugin.from_references(dropin, "plugin", None, (), ())
+        return encode([dropin])
+
+    @staticmethod
+    def modules(image: Path) -> list[str]:
+        """List the modules."""
+        with Files(enforced=False, root=str(image)) as files:
+            return [row.module for row in listing._rows_of(files, "app.plugins", "/app/plugins")]
+
+    def test_inside(self, image: Path) -> None:
+        """A link is followed like any other as long as it stays inside."""
+        (image / "elsewhere").write_bytes(self.cache("hello"))
+        (image / "app/plugins/dropin.cache").symlink_to("/elsewhere")
+
+        assert ["app.plugins.hello"] == self.modules(image)
+
+    @pytest.mark.parametrize("link", ["absolute", "relative", "proc"])
+    @pytest.mark.parametrize(
+        "part", ["app", "app/plugins", "app/plugins/dropin.cache", "app/plugins/inner"]
+    )
+    def test_link_out(self, image: Path, part: str, link: str) -> None:
+        """No link leads out, whichever component it is."""
+        target = str(image.parent / "outside" / part)
+        if (image / part).is_dir():
+            shutil.rmtree(image / part)
+        starts = {"absolute": "", "relative": "../" * 20, "proc": "/proc/self/root"}
+        (image / part).symlink_to(starts[link] + target)
+
+        assert [] == self.modules(image)
+
+    @pytest.mark.parametrize("kind", ["fifo", "socket", "directory", "huge"])
+    def test_no_file(self, image: Path, kind: str) -> None:
+        """What is no regular file, or too large, is no cache, and nobody waits for it."""
+        place = image / "app/plugins/dropin.cache"
+        if kind == "fifo":
+            os.mkfifo(place)
+        elif kind == "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(place))
+        elif kind == "directory":
+            place.mkdir()
+        else:
+            place.touch()
+            os.truncate(place, 1 << 40)
+
+        assert [] == self.modules(image)

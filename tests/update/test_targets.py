@@ -24,6 +24,7 @@ from dropin_cache.errors import (
 )
 from dropin_cache.update import targets
 from dropin_cache.update.environments import Environments
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
@@ -340,7 +341,7 @@ class TestDirectories:
         tree.write("c/app/plugins/two.py")
         roots = [str(tree.path / name) for name in "abc"]
         expected = [("app.plugins", f"{root}/app/plugins") for root in (roots[0], roots[2])]
-        assert expected == list(targets.directories(["app.plugins"], roots))
+        assert expected == list(targets.directories(["app.plugins"], roots, Files(enforced=False)))
 
     def test_one_is_a_package(self, tree: Tree) -> None:
         """Of several that are packages themselves the first counts."""
@@ -350,7 +351,7 @@ class TestDirectories:
             tree.write(f"{root}/app/plugins/__init__.py")
         roots = [str(tree.path / name) for name in "abc"]
         expected = [("app.plugins", f"{root}/app/plugins") for root in roots[:2]]
-        assert expected == list(targets.directories(["app.plugins"], roots))
+        assert expected == list(targets.directories(["app.plugins"], roots, Files(enforced=False)))
 
 
 def asking(session: Session, path: Path) -> Session:

@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dropin_cache._cachefile import read_cache_file
+from dropin_cache._cachefile import read_open_cache
 from dropin_cache._model import CachedDropin, CachedPlugin
+from dropin_cache._scan import CACHE_NAME
 from dropin_cache.update.environments import Environments
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
@@ -59,29 +61,33 @@ def rows(request: Request, interface: str | None) -> list[Row]:
         interpreters, _ = find_interpreters(session, environments)
         packages = wanted_packages(session, environments, interpreters)
         for interpreter in interpreters:
-            roots = [session.shown(root) for root in environments.start(interpreter).path]
-            for package, directory in directories(packages, roots):
-                found += _rows_of(package, directory)
+            roots = environments.start(interpreter).path
+            for package, directory in directories(packages, roots, session.unchecked):
+                found += _rows_of(session.unchecked, package, directory)
+        found = [row._replace(path=session.shown(row.path)) for row in found]
     selected = (row for row in found if interface in (None, *row.provides, *row.inherits))
     return list(dict.fromkeys(selected))  # interpreters may share directories
 
 
-def _rows_of(package: str, directory: str) -> Iterator[Row]:
-    for dropin in _dropins_in(directory).values():
+def _rows_of(files: Files, package: str, directory: str) -> Iterator[Row]:
+    for dropin in _dropins_in(files, directory).values():
         for plugin in dropin.plugins:
             yield _row(package, directory, plugin)
     # A plugin module that is a package has its cache inside.
     with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(directory)):
+        for name in files.names(directory):
             inner = os.path.join(directory, name)
-            own = _dropins_in(inner).get(name)
+            own = _dropins_in(files, inner).get(name)
             for plugin in own.plugins if own is not None else ():
                 yield _row(package, inner, plugin)
 
 
-def _dropins_in(directory: str) -> dict[str, CachedDropin]:
-    file = read_cache_file(directory)
-    return (file.dropins() if file is not None else None) or {}
+def _dropins_in(files: Files, directory: str) -> dict[str, CachedDropin]:
+    """Read a cache as a reader does, through links, but never out of an image."""
+    with contextlib.suppress(OSError):
+        file = read_open_cache(files.file(os.path.join(directory, CACHE_NAME)))
+        return (file.dropins() if file is not None else None) or {}
+    return {}
 
 
 def _row(package: str, directory: str, plugin: CachedPlugin) -> Row:

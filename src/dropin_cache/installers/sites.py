@@ -79,9 +79,8 @@ def _directories(files: Files, directory: str, *starts: str) -> Iterator[str]:
         for name in files.names(directory):
             if name.startswith(starts):
                 path = os.path.join(directory, name)
-                with contextlib.suppress(OSError, UntrustedError):
-                    if stat.S_ISDIR(files.status(path).st_mode):
-                        yield path
+                if files.kind(path) == stat.S_IFDIR:
+                    yield path
 
 
 def configured_pythons() -> tuple[str, ...]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dropin_cache._cachefile import CacheFile, read_cache_file
+from dropin_cache._cachefile import CacheFile
 from dropin_cache._model import CachedDropin, Fingerprint
 from dropin_cache._scan import Dropin, fingerprint, is_fresh, is_unchanged
 from dropin_cache.update.discovery.directories import PluginDirectory
+from dropin_cache.update.discovery.dropin_files import cache_in
 from dropin_cache.update.discovery.owners import Owners, key_of
 from dropin_cache.update.files import lock
 from dropin_cache.update.importing.importer import Importer, Progress
@@ -172,7 +171,7 @@ class Facts:
 
     def cached(self, directory: PluginDirectory) -> Cached:
         """Read a directory's cache."""
-        file = _cache_of(directory)
+        file = cache_in(directory.handle)
         record = self._ledger.directories.get(directory.directory)
         if record is None:
             return Cached(file, None, "it is new")
@@ -263,7 +262,7 @@ class Facts:
 
     def _still_right(self, directory: PluginDirectory, dropin: Dropin) -> CachedDropin | None:
         """Return what the cache on disk says of a module, if that is about its file."""
-        file = _cache_of(directory)
+        file = cache_in(directory.handle)
         entry = (self.decoded(file) or {}).get(dropin.key)
         if file is None or entry is None or entry.moduleName != dropin.module:
             return None
@@ -309,17 +308,6 @@ def _modules_of(entry: CachedDropin | None) -> tuple[str, ...]:
     """Return the modules of the interfaces that an entry refers to."""
     plugins = [] if entry is None else entry.plugins
     return tuple(sorted({name.module for plugin in plugins for name in plugin.references}))
-
-
-def _cache_of(directory: PluginDirectory) -> CacheFile | None:
-    """Read the cache of a directory, without following a link that is there in its stead."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory.handle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return read_cache_file(descriptor)
-        finally:
-            os.close(descriptor)
-    return None
 
 
 def _key(directory: PluginDirectory, dropin: Dropin) -> tuple[str, Dropin]:

@@ -23,6 +23,7 @@ from dropin_cache.update.environments import Environments
 from dropin_cache.update.facts import Facts
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.report import DirectoryReport
 from dropin_cache.update.session import Session
@@ -64,7 +65,9 @@ def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what
         attempt += 1  # the last attempt takes what it finds
         with survey(session) as found, contextlib.suppress(UnstableError):
             directories = found.plugin_directories(targets)
-            facts.learn(directories, _package_files(targets), session.began, progress)
+            facts.learn(
+                directories, _package_files(targets, session.unchecked), session.began, progress
+            )
             reports = package.write_all(directories, last=attempt == _ATTEMPTS)
             if session.request.write:
                 package.tidy(found.trusted_directories(targets))
@@ -190,13 +193,13 @@ class _Package:
         return cache_directory.open_locked(directory, timeout, self._session.files)
 
 
-def _package_files(targets: Sequence[Target]) -> dict[str, tuple[str, str]]:
+def _package_files(targets: Sequence[Target], files: Files) -> dict[str, tuple[str, str]]:
     """Return the file of the plugin package itself and its import root, by interpreters' keys."""
     found: dict[str, tuple[str, str]] = {}
     for target in targets:
         for root in target.import_roots:
             file = os.path.join(root, *target.package.split("."), "__init__.py")
-            if os.path.exists(file):
+            if files.kind(file):
                 found.setdefault(target.interpreter.key, (file, root))
     return found
 

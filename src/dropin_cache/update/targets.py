@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from dropin_cache.errors import (
 from dropin_cache.update.discovery.directories import Target
 from dropin_cache.update.discovery.interpreters import Interpreter, interpreter_of
 from dropin_cache.update.environments import Environments
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.answers import is_dotted
 from dropin_cache.update.session import Session
 
@@ -123,12 +125,15 @@ def python_paths(pythons: Sequence[str]) -> list[str]:
     return [_found_python(python) for python in pythons]
 
 
-def directories(packages: Iterable[str], import_roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+def directories(
+    packages: Iterable[str], import_roots: Sequence[str], files: Files
+) -> Iterator[tuple[str, str]]:
     """List the directories that can belong to plugin packages, without importing anything.
 
     Args:
         packages: Dotted names of plugin packages.
         import_roots: The interpreter's `sys.path`.
+        files: How to look at them.
 
     Yields:
         Package name and directory, for each directory that exists. Of several that are packages
@@ -136,9 +141,9 @@ def directories(packages: Iterable[str], import_roots: Sequence[str]) -> Iterato
     """
     for package in packages:
         candidates = [os.path.join(root, *package.split(".")) for root in import_roots]
-        regular = [path for path in candidates if os.path.exists(os.path.join(path, "__init__.py"))]
+        regular = [path for path in candidates if files.kind(os.path.join(path, "__init__.py"))]
         for path in candidates:
-            if os.path.isdir(path) and path not in regular[1:]:
+            if files.kind(path) == stat.S_IFDIR and path not in regular[1:]:
                 yield package, path
 
 
@@ -201,7 +206,8 @@ def _require_present(session: Session, packages: Iterable[Sequence[Target]]) -> 
         if targets and all(target.search_path is None for target in targets):
             # Not dotted is what could name a directory of anything, such as "/etc".
             with_remains = is_dotted(targets[0].package) and any(
-                os.path.isdir(session.shown(os.path.join(root, *target.package.split("."))))
+                session.unchecked.kind(os.path.join(root, *target.package.split(".")))
+                == stat.S_IFDIR
                 for target in targets
                 for root in target.import_roots
             )

@@ -11,9 +11,13 @@ from types import TracebackType
 from typing import NamedTuple
 
 from dropin_cache import _decode, _scan
-from dropin_cache._cachefile import read_cache_file
 from dropin_cache.errors import UnreadableError, UntrustedError
-from dropin_cache.update.discovery.dropin_files import has_cache, possible_dropins, possible_orphans
+from dropin_cache.update.discovery.dropin_files import (
+    cache_in,
+    has_cache,
+    possible_dropins,
+    possible_orphans,
+)
 from dropin_cache.update.discovery.interpreters import Interpreter
 from dropin_cache.update.files.failures import is_failure
 from dropin_cache.update.files.trusted import Files
@@ -154,7 +158,7 @@ class Survey:
             directory = os.path.join(root, *target.package.split("."))
             handles = list(self._handles(directory))
             for handle in possible_orphans(handles):
-                file = read_cache_file(handle)
+                file = cache_in(handle)
                 if file is None or not _decode.is_sealed(file.data):
                     continue
                 ours = self._written.get(self._display(handle)) == [target.interpreter.key]

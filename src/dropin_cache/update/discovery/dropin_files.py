@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
+from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._scan import CACHE_NAME
 
 
@@ -28,6 +29,17 @@ def has_cache(directory: str) -> bool:
         os.lstat(os.path.join(directory, CACHE_NAME))
         return True
     return False
+
+
+def cache_in(directory: str) -> CacheFile | None:
+    """Read the cache of a directory, without following a link that is there in its stead."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return read_cache_file(descriptor)
+        finally:
+            os.close(descriptor)
+    return None
 
 
 def possible_orphans(handles: Sequence[str]) -> list[str]:

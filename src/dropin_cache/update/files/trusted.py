@@ -142,6 +142,16 @@ class Files(contextlib.AbstractContextManager["Files"]):
         with self._opened(path, ANYTHING) as found:
             return os.fstat(found)
 
+    def kind(self, path: str) -> int:
+        """Return the type of what a path leads to, as `stat.S_IFMT` has it; 0 for nothing.
+
+        Args:
+            path: As for `directory`. What is refused is nothing.
+        """
+        with contextlib.suppress(OSError, UntrustedError):
+            return stat.S_IFMT(self.status(path).st_mode)
+        return 0
+
     def host_path(self, path: str) -> str:
         """Return the path of a directory or regular file without links, as this machine has it.
 
