@@ -63,17 +63,23 @@ class TestService:
 class TestPath:
     """The units that start them."""
 
+    @pytest.mark.processes
     def test_places(self):
-        """It watches both kinds of directories of each Python that this project supports."""
-        lines = [line for line in settings("dropin-cache.path") if "PathChanged" in line]
-        found = {line.partition("/usr/local/")[2] for line in lines}
-        text = (UNITS.parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-        versions = re.findall(r"Python :: (3\.\d+)", text)
-        kinds = ("lib/python{}/dist", "lib/python{}/site", "lib64/python{}/site")
-        expected = {f"{kind.format(each)}-packages" for kind in kinds for each in versions}
+        """Packages make it watch both kinds of directories of each Python there may be."""
+        unit = (UNITS / "dropin-cache.path").read_text(encoding="utf-8")
+        command = [str(UNITS.parent / "each-version"), "9", "11"]
+        made = subprocess.run(
+            command, check=True, input=unit, capture_output=True, text=True
+        ).stdout
+        lines = [line for line in made.splitlines() if line.startswith("PathChanged=")]
+        kinds = ("lib/python3.{}/dist", "lib/python3.{}/site", "lib64/python3.{}/site")
 
-        assert set() == expected - found
-        assert len(lines) == len(found)
+        assert lines == [
+            f"PathChanged=/usr/local/{kind.format(minor)}-packages"
+            for kind in kinds
+            for minor in (9, 10, 11)
+        ]
+        assert len(unit.splitlines()) + 6 == len(made.splitlines())
 
     @pytest.mark.parametrize("kind", ["path", "timer"])
     def test_installed(self, kind):

@@ -16,6 +16,9 @@ STATE_DIRECTORY = "/var/lib/dropin-cache"
 
 NAME = "stamps"
 
+BYPASS = "DROPIN_CACHE_UPDATE_BYPASS"
+"""The environment variable that turns triggers off, for one run of a package manager."""
+
 MAX_SIZE = 32 << 20
 """Bytes of the largest list that is read or written."""
 

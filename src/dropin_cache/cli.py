@@ -6,6 +6,7 @@ out, and the rest only when it is wanted.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from dropin_cache import _quick
@@ -27,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status; the epilog of `--help` lists them.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if arguments == ["update", "--trigger"] and _quick.hold():
+    # Whether triggers are turned off is for those that follow to see, and to tell.
+    if arguments == ["update", "--trigger"] and _quick.BYPASS not in os.environ and _quick.hold():
         return 0
     from dropin_cache import commands  # noqa: PLC0415 - see above
 

@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
 
 from command_line import no_process_left, run, start, unprivileged, wait_for
 from conftest import NOBODY
+from dropin_cache import commands
+from dropin_cache.commands import actions
 from dropin_cache.installers import environments, sites
 from dropin_cache.installers import run as installer_run
 from dropin_cache.update.report import Request
@@ -484,3 +487,35 @@ class TestSettle:
             if line.startswith("written: ")
         ]
         assert ["hello", "world"] == place.cached()
+
+    def test_application(self, place):
+        """It does not wait for an application that writes where packages are."""
+        place.unpack(place.wheel("hello"))
+        log = place.site / "application.log"
+        ended = threading.Event()
+
+        def write():
+            while not ended.wait(0.05):
+                with log.open("a") as file:
+                    file.write("x\n")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            outcome = run("update", "--settle=0.3", "-q", "--python", place.environment.python)
+        finally:
+            ended.set()
+            writer.join()
+
+        assert ((0, "", ""), ["hello"]) == (outcome, place.cached())
+
+    def test_bounded(self, place, monkeypatch):
+        """It ends some time, even where something is installed again and again."""
+        seen = iter(range(10**9))
+        monkeypatch.setattr(sites, "snapshot", lambda _: {"/module.py": (next(seen), 0, 0)})
+        monkeypatch.setattr(actions, "_LONGEST_SETTLING", 0.3)
+        place.unpack(place.wheel("hello"))
+        command = ["update", "--settle=0.1", "-q", "--python", place.environment.python]
+
+        assert 0 == commands.main(command)
+        assert next(seen) > 1

@@ -64,7 +64,9 @@ def install(root: Root) -> None:
     for page in (TREE / "hooks" / "man").iterdir():
         root.copy(page, f"/usr/share/man/man{page.suffix[1:]}/{page.name}")
     for unit in UNITS.iterdir():
-        root.copy(unit, f"/usr/lib/systemd/system/{unit.name}")
+        command = [str(TREE / "hooks" / "each-version"), "11", "13"]
+        text = subprocess.run(command, check=True, input=unit.read_bytes(), capture_output=True)
+        root.write(f"/usr/lib/systemd/system/{unit.name}", text.stdout.decode())
 
 
 class Booted(Root):

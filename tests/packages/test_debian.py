@@ -124,6 +124,44 @@ class TestLifecycle:
         assert said.endswith(f"Processing triggers for dropin-cache ({VERSION}) ...\n")
 
 
+class TestLastWord:
+    """python3-twisted removes the cache, and writes one of its own; ours is there in the end."""
+
+    def assert_ours(self, debian: Debian) -> None:
+        """Check that the cache is fresh, and the one that our update writes."""
+        cache = debian.root.path / PLUGINS[1:] / "dropin.cache"
+        debian.assert_fresh()
+        written = cache.read_bytes()
+        debian.root.run("update-dropin-cache", "--force")
+        assert cache.read_bytes() == written
+
+    @pytest.mark.parametrize("position", [0, 1, 2])
+    def test_configured_in_any_order(self, stock: Debian, position: int) -> None:
+        """One transaction may bring all and configure ours before, after or between the others."""
+        stock.apt("purge", "python3-twisted")
+        stock.apt("install", "python3-filelock", "bubblewrap")
+        ours, others = (
+            ["python3-dropin-cache", "dropin-cache"],
+            ["python3-twisted", "python3-wokkel"],
+        )
+        files = [stock.file(name) or f"/srv/archives/{name}_*.deb" for name in (*ours, *others)]
+        stock.root.run("sh", "-c", f"dpkg --unpack {' '.join(files)}")
+        order = [*others[:position], *ours, *others[position:]]
+        stock.root.run("dpkg", "--configure", *order)
+        self.assert_ours(stock)
+
+    def test_triggered_by_others(self, debian: Debian) -> None:
+        """Packages that know of Twisted's trigger, and not of ours, may have it run after ours."""
+        files = {
+            f"{PLUGINS}/witness.py": witness(),
+            "/DEBIAN/triggers": "activate-noawait twisted-plugins-cache\n",
+        }
+        debian.apt("install", debian.pack("graphite", files))
+        self.assert_ours(debian)
+        debian.apt("purge", "graphite")
+        self.assert_ours(debian)
+
+
 class TestRemoval:
     """We go."""
 

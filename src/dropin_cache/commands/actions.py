@@ -7,9 +7,12 @@ needs, when it is run.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 import time
 
+from dropin_cache._quick import BYPASS
 from dropin_cache.commands import terminal, words
 from dropin_cache.update.files.failures import exit_code_of
 from dropin_cache.update.report import (
@@ -23,7 +26,15 @@ from dropin_cache.update.report import (
     Request,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dropin_cache.installers.sites import Snapshot
+
 EXIT_DONE, EXIT_STALE, EXIT_BROKEN = 0, 1, 3
+
+_LONGEST_SETTLING = 600.0  # seconds; a package manager that takes longer calls again
+# What an installer brings and an application does not: modules, and what tells of them.
+_INSTALLED = (".py", ".pyc", ".so", ".pth", ".egg", "/RECORD", "/METADATA", "/PKG-INFO")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,20 +53,47 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _update(arguments: argparse.Namespace) -> int:
+    switched_off_by = _switched_off_by(arguments) if arguments.trigger else None
+    if switched_off_by is not None:
+        words.switched_off(switched_off_by)
+        return EXIT_DONE
     if not arguments.settle:
         return _update_once(arguments)
     from dropin_cache.installers.sites import everywhere, snapshot
 
     # Whatever called for this may go on, and its next call is lost while this runs.
     directories = everywhere(_request(arguments, write=True))
-    seen = snapshot(directories)
+    latest = time.monotonic() + _LONGEST_SETTLING
+    seen = _installed(snapshot(directories))
     while True:
         status = _update_once(arguments)
         sys.stdout.flush()
         time.sleep(arguments.settle)
-        former, seen = seen, snapshot(directories)
-        if former == seen:
+        former, seen = seen, _installed(snapshot(directories))
+        if former == seen or time.monotonic() > latest:
             return status
+
+
+def _switched_off_by(arguments: argparse.Namespace) -> str | None:
+    """Return what says that triggers are to do nothing, None if nothing does."""
+    if os.environ.get(BYPASS, "0") not in {"", "0"}:
+        return f"{BYPASS} is set"
+    from dropin_cache.update.files.trusted import Files
+    from dropin_cache.update.settings import configuration
+
+    # What keeps it from being read is the update's to tell.
+    with (
+        contextlib.suppress(OSError),
+        Files(enforced=os.geteuid() == 0, root=arguments.root) as files,
+    ):
+        if not configuration.load(files).triggers:
+            return f"triggers = no in {configuration.MAIN_FILE}"
+    return None
+
+
+def _installed(found: Snapshot) -> Snapshot:
+    """Keep of a snapshot what installers change, and applications that run do not."""
+    return {path: what for path, what in found.items() if path.endswith(_INSTALLED)}
 
 
 def _update_once(arguments: argparse.Namespace) -> int:

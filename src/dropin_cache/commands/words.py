@@ -166,6 +166,15 @@ def news(found: Report) -> None:
             result(_line(directory, conditional=False))
 
 
+def switched_off(reason: str) -> None:
+    """Print that a trigger did nothing, because somebody wants it so.
+
+    Args:
+        reason: What says so.
+    """
+    result(f"plugin caches are not updated: {reason}; at the end, run update-dropin-cache")
+
+
 def cleaned(found: Report) -> None:
     """Print what was removed.
 

@@ -90,7 +90,7 @@ class TestShipped:
         """What is commented out in it is understood, and is what counts without it."""
         shown = [line[1:] for line in self.TEXT.splitlines() if re.match(r"#[a-z-]+ =", line)]
         image.write(configuration.MAIN_FILE, "\n".join(shown))
-        assert (3, Settings()) == (len(shown), image.load())
+        assert (4, Settings()) == (len(shown), image.load())
 
 
 class TestMainFile:
@@ -108,6 +108,7 @@ class TestMainFile:
             "# What this site wants.\n"
             "\n"
             "interpreters = /usr/bin/python3.11  /opt/python/bin/python3\t/usr/bin/python3.11\n"
+            "triggers = no\n"
             "trusted-groups = staff 1234\n"
             "sandbox=landlock\n"
             "  timeout = 2.5\r\n"
@@ -120,6 +121,7 @@ class TestMainFile:
         )
         expected = Settings(
             interpreters=("/usr/bin/python3.11", "/opt/python/bin/python3"),
+            triggers=False,
             trusted_groups=frozenset({50, 1234}),
             sandbox=("landlock",),
             limits=Limits(cpu=7, memory=512 << 20, processes=8, descriptors=99, file_size=1 << 20),
@@ -167,6 +169,7 @@ class TestMainFile:
             ("interpreters = /a python3", 1, 'interpreters: "python3" is not an absolute path'),
             ("sandbox = none", 1, 'sandbox: "none" is none of auto, namespace, landlock'),
             ("sandbox =", 1, 'sandbox: "" is none of auto, namespace, landlock'),
+            ("triggers = off", 1, 'triggers: "off" is neither yes nor no'),
             ("cpu = 0", 1, 'cpu: "0" is not a whole number from 1 to 1048576'),
             ("cpu = -1", 1, 'cpu: "-1" is not a whole number from 1 to 1048576'),
             ("cpu = 1_0", 1, 'cpu: "1_0" is not a whole number from 1 to 1048576'),

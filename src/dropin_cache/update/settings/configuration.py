@@ -34,6 +34,7 @@ _TIERS = {
 _KEYS = frozenset(
     {
         "interpreters",
+        "triggers",
         "trusted-groups",
         "sandbox",
         "timeout",
@@ -66,6 +67,7 @@ class Settings(NamedTuple):
 
     Attributes:
         interpreters: Absolute paths, besides the running one.
+        triggers: Whether `update --trigger` is to do anything.
         trusted_groups: Numbers of groups that may write what the writer relies on.
         sandbox: The tiers that are allowed, best first.
         limits: What a child may use.
@@ -76,6 +78,7 @@ class Settings(NamedTuple):
     """
 
     interpreters: tuple[str, ...] = ()
+    triggers: bool = True
     trusted_groups: frozenset[int] = frozenset()
     sandbox: tuple[str, ...] = _TIERS["auto"]
     limits: Limits = Limits()
@@ -116,6 +119,7 @@ def _main(files: Files) -> Settings:
     default = Settings()
     return Settings(
         interpreters=values.get("interpreters", _paths, default.interpreters),
+        triggers=values.get("triggers", _yes_or_no, default.triggers),
         trusted_groups=values.get(
             "trusted-groups", lambda text: groups.numbers_of(files, text), default.trusted_groups
         ),
@@ -173,6 +177,12 @@ def _tiers(text: str) -> tuple[str, ...]:
     if text not in _TIERS:  # "none" too: no configuration lets root import without a sandbox
         raise ValueError(f'"{text}" is none of {", ".join(_TIERS)}')
     return _TIERS[text]
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in {"yes", "no"}:
+        raise ValueError(f'"{text}" is neither yes nor no')
+    return text == "yes"
 
 
 def _number(text: str) -> int:
