@@ -70,7 +70,7 @@ class TestDecisive:
             raise OSError(5, "Input/output error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "read", fail)
+            patch.setattr(interpreters, "read_file", fail)
             assert ["x-1.dist-info/entry_points.txt"] == self.names(tree.path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dropin_cache.errors import UntrustedError
+from dropin_cache.errors import InterpreterError, UntrustedError
 from dropin_cache.update.discovery.prefixes import Belongings, belongings, resolved
 
 
@@ -75,8 +75,30 @@ class TestPrograms:
         assert expected == found(image, "/srv/venv/bin/python3").programs
 
     def test_not_a_file(self, image: Path) -> None:
-        """What is no file is not read: a FIFO would block."""
-        os.mkfifo(image / "opt/python/pyvenv.cfg")
+        """What is no file is not read."""
+        (image / "opt/python/pyvenv.cfg").mkdir()
+        assert ("/opt/python/bin",) == found(image, "/opt/python/bin/python3").programs
+
+    @pytest.mark.parametrize("link", [False, True])
+    @pytest.mark.parametrize(
+        "name", ["pyvenv.cfg", "bin/pyvenv.cfg", "@/a.pth", "@/a.start", "@/-.pth"]
+    )
+    def test_fifo(self, image: Path, name: str, link: bool) -> None:
+        """Python itself would wait for a FIFO, so that interpreter cannot be used."""
+        place = image / "opt/python" / name.replace("@", "lib/python3.12/site-packages")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(image / "fifo" if link else place)
+        if link:
+            place.symlink_to("/fifo")
+        with pytest.raises(InterpreterError, match="it would wait for the FIFO /opt/python/"):
+            found(image, "/opt/python/bin/python3")
+
+    @pytest.mark.parametrize("name", ["a.txt", "a.pth.bak", "a-1.dist-info/direct_url.json"])
+    def test_fifo_that_nobody_reads(self, image: Path, name: str) -> None:
+        """Others are no matter."""
+        place = image / "opt/python/lib/python3.12/site-packages" / name
+        place.parent.mkdir(parents=True)
+        os.mkfifo(place)
         assert ("/opt/python/bin",) == found(image, "/opt/python/bin/python3").programs
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from dropin_cache.update.files.failures import is_failure
+from dropin_cache.update.files.reading import read_file
 
 OLDEST_PYTHON = (3, 9)
 
@@ -122,18 +125,8 @@ def decisive(root: str) -> Iterator[str]:
 
 def _declares(file: str) -> bool:
     """Tell whether a file may declare plugin packages; the child finds out whether it does."""
-    # A FIFO would block the open.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        descriptor = os.open(file, flags)
-    except OSError:
-        return False
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return True
-        data = os.read(descriptor, _MAX_SIZE + 1)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return ENTRY_POINTS.encode() in data or len(data) > _MAX_SIZE
+        return ENTRY_POINTS.encode() in read_file(file, _MAX_SIZE)
+    except OSError as error:
+        # What is no text of a usual size may be one later.
+        return is_failure(error) or error.errno == errno.EINVAL

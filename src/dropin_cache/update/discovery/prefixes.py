@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from typing import Callable, NamedTuple
 
-from dropin_cache.errors import UntrustedError
+from dropin_cache.errors import InterpreterError, UntrustedError
 from dropin_cache.update.files.failures import is_failure
 
 _MAX_LINKS = 40  # as the kernel, path_resolution(7)
@@ -48,7 +48,7 @@ def belongings(python: str, prefix: str, resolve: Callable[[str], str]) -> Belon
         prefix: What to put in front of a path to open it.
         resolve: Returns a canonical path, without the prefix, of something that exists.
     """
-    look = _Look(prefix, resolve)
+    look = _Look(python, prefix, resolve)
     programs = dict.fromkeys(os.path.dirname(path) for path in look.chain(python))
     for directory in list(programs):
         for home in look.homes(directory):
@@ -106,7 +106,8 @@ def resolved(path: str, prefix: str) -> str:
 class _Look:
     """Looks at files below a prefix, and takes what it cannot rely on for missing."""
 
-    def __init__(self, prefix: str, resolve: Callable[[str], str]) -> None:
+    def __init__(self, python: str, prefix: str, resolve: Callable[[str], str]) -> None:
+        self._python = python
         self._prefix = prefix
         self._resolve = resolve
 
@@ -126,7 +127,9 @@ class _Look:
     def homes(self, directory: str) -> Iterator[str]:
         """Yield where a virtual environment says that its interpreter is from."""
         for place in (os.path.dirname(directory), directory):
-            for line in self._lines(os.path.join(place, "pyvenv.cfg")):
+            path = os.path.join(place, "pyvenv.cfg")
+            self._require_no_fifo(path)
+            for line in self._lines(path):
                 key, _, value = line.partition("=")
                 if key.strip() == "home" and value.strip().startswith("/"):
                     yield value.strip()
@@ -149,6 +152,8 @@ class _Look:
         distributions").
         """
         for name in self._names(site):
+            if name.endswith((".pth", ".start")):
+                self._require_no_fifo(os.path.join(site, name))
             if name.endswith(".pth"):
                 for line in self._lines(os.path.join(site, name)):
                     # Lines of code may add anything. They run in the child only.
@@ -178,6 +183,14 @@ class _Look:
         with contextlib.suppress(OSError, UntrustedError):
             return sorted(os.listdir(self._prefix + self._resolve(directory)))
         return []
+
+    def _require_no_fifo(self, path: str) -> None:
+        """Raise InterpreterError for what Python would wait for when it starts."""
+        with contextlib.suppress(OSError):
+            place = f"{self._prefix}{resolved(path, self._prefix)}"
+            if stat.S_ISFIFO(os.lstat(place).st_mode):
+                reason = f"it would wait for the FIFO {path}; remove that"
+                raise InterpreterError(self._python, reason)
 
     def _lines(self, path: str) -> list[str]:
         """Read a small text file. A FIFO would block, an endless file would fill the memory."""
