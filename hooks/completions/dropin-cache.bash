@@ -31,11 +31,11 @@ _shtab_dropin_cache_clean___root_COMPGEN=_shtab_compgen_dirs
 _shtab_dropin_cache_run___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_run___path_COMPGEN=_shtab_compgen_dirs
 
-_shtab_dropin_cache_update___sandbox_choices=(auto namespace landlock none)
-_shtab_dropin_cache_check___sandbox_choices=(auto namespace landlock none)
-_shtab_dropin_cache_list___sandbox_choices=(auto namespace landlock none)
-_shtab_dropin_cache_explain___sandbox_choices=(auto namespace landlock none)
-_shtab_dropin_cache_clean___sandbox_choices=(auto namespace landlock none)
+_shtab_dropin_cache_update___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_check___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_list___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_explain___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_clean___sandbox_choices=(auto namespace landlock user none)
 _shtab_dropin_cache_hook_pos_0_choices=(enable disable status)
 _shtab_dropin_cache_pos_0_choices=(update check list explain clean hook run)
 
@@ -72,7 +72,7 @@ _shtab_dropin_cache_clean__q_nargs=0
 _shtab_dropin_cache_clean___quiet_nargs=0
 _shtab_dropin_cache_hook__h_nargs=0
 _shtab_dropin_cache_hook___help_nargs=0
-_shtab_dropin_cache_run_pos_0_nargs=+
+_shtab_dropin_cache_run_pos_0_nargs=...
 _shtab_dropin_cache_run__h_nargs=0
 _shtab_dropin_cache_run___help_nargs=0
 _shtab_dropin_cache_pos_0_nargs=A...

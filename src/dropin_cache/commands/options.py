@@ -163,7 +163,7 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sandbox",
-        choices=("auto", "namespace", "landlock", "none"),
+        choices=("auto", "namespace", "landlock", "user", "none"),
         default="auto",
         help="sandbox to import plugin modules in (default: auto, for root the best that the "
         "configuration allows, for other users none)",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from errno import EPERM
 from typing import TYPE_CHECKING
 
 from dropin_cache import errors
@@ -63,6 +62,12 @@ _ADVICE: dict[type, str] = {
     errors.UnstableError: "Try again when nothing is being installed or removed there.",
 }
 
+_FORBIDDEN = (
+    "Root imports no plugin modules without one. Allow what is denied here, or run this from "
+    "outside: update-dropin-cache --root DIR"
+)
+_BUILDER = ". In a builder that is a sandbox itself: --sandbox user"
+
 
 def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = False) -> None:
     """Print an error and what to do about it.
@@ -77,8 +82,12 @@ def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = Fal
         return
     if verbose:
         _print_traceback(getattr(problem, "traceback", ""))
-    if isinstance(problem, errors.NotWrittenError) and problem.errno == EPERM:
+    if isinstance(problem, errors.NotWrittenError) and "chattr" in problem.reason:
         advice(f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}")
+    elif isinstance(problem, errors.NoSandboxError) and "is not there" not in str(problem):
+        # Who cannot become another user cannot do so in that tier either.
+        no_help = "become another user" in str(problem) or "no limits" in str(problem)
+        advice(_FORBIDDEN + ("" if no_help else _BUILDER))
     elif type(problem) in _ADVICE:
         advice(_ADVICE[type(problem)].format(problem))
 

@@ -272,8 +272,9 @@ class TestSupervised:
 
 def test_tiers() -> None:
     """Each tier has its way."""
-    names = [type(offspring_of(tier)).__name__ for tier in ("namespace", "landlock", "none")]
-    assert ["InNamespace", "Supervised", "Marked"] == names
+    tiers = ("namespace", "landlock", "user", "none")
+    names = [type(offspring_of(tier)).__name__ for tier in tiers]
+    assert ["InNamespace", "Supervised", "Supervised", "Marked"] == names
 
 
 class TestSweep:

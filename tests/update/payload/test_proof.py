@@ -68,7 +68,6 @@ class TestBroken:
             "its group is root's",
             "it is user [0], not 65534",
             "it has capabilities",
-            "it could get capability 0",
             "it can gain privilege by executing a program",
             "setresuid(0, 0, 0) works",
             "setuid(0) works",
@@ -100,7 +99,6 @@ class TestBroken:
     @pytest.mark.parametrize(
         ("tier", "changes", "expected"),
         [
-            ("landlock", {"--bounding-set=-all": []}, "it could get capability"),
             ("landlock", {"--clear-groups": ["--keep-groups"]}, "it is in the groups [0"),
             ("landlock", {"--reuid=65534": ["--reuid=12345"]}, "it is user [12345], not 65534"),
             ("landlock", {"--regid=65534": ["--regid=0"]}, "its group is root's"),
@@ -115,7 +113,7 @@ class TestBroken:
             ("namespace", {"/usr": ["/usr"], "--ro-bind": ["--bind"]}, "it can write in "),
         ],
         ids=[
-            *("bounding", "groups", "user", "group", "effective"),
+            *("groups", "user", "group", "effective"),
             *("capabilities", "inside-groups", "inside-user", "inside-group"),
             *("network", "filter", "sockets", "writable"),
         ],
@@ -169,10 +167,10 @@ class TestParts:
         held = {39: 1, 21: 2}  # no new privileges; a filter
         libc = _Library(capget=lambda *_: 0, prctl=lambda option, *_: held.get(option, 0))
         monkeypatch.setattr(proof, "_libc", libc)
-        assert [] == list(proof._capabilities(bounded=True))
+        assert [] == list(proof._capabilities())
 
         def prctl(option: int, first: Any, second: Any, *_: Any) -> int:
-            return int((option, first.value) == (23, 5) or (option, second.value) == (47, 6))
+            return int((option, first.value, second.value) == (47, 1, 6))
 
         def capget(_: bytes, sets: Any) -> int:
             sets.raw = b"\1" * 24
@@ -183,13 +181,10 @@ class TestParts:
         assert [
             "its capabilities cannot be read",
             "it has capabilities",
-            "it could get capability 5",
             "it passes on capability 6",
             "it can gain privilege by executing a program",
             "no filter of system calls is in place",
-        ] == list(proof._capabilities(bounded=True))
-        broken = list(proof._capabilities(bounded=False))
-        assert "it could get capability 5" not in broken
+        ] == list(proof._capabilities())
 
     def test_regained(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each way back to root is tried."""
@@ -228,19 +223,27 @@ class TestParts:
         monkeypatch.setattr(_socket, "socket", refuse)
         assert [] == list(proof._sockets())
 
-    @pytest.mark.parametrize("tier", ["namespace", "landlock"])
+    @pytest.mark.parametrize("tier", ["namespace", "landlock", "user"])
     def test_places(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tier: str) -> None:
         """All that must not be writable is tried, and each place once."""
         tried: list[str] = []
         monkeypatch.setattr(proof, "_can_write", lambda place: bool(tried.append(place)))
-        for part in ("identity", "regained", "networks", "sockets"):
+        for part in ("identity", "capabilities", "regained", "networks", "sockets"):
             monkeypatch.setattr(proof, f"_{part}", empty)
-        monkeypatch.setattr(proof, "_capabilities", lambda *, bounded: [str(bounded)])
+        monkeypatch.setattr(proof, "_is_open_to_all", lambda place: place == "/var/tmp")  # noqa: S108
         monkeypatch.chdir(tmp_path)
-        assert [str(tier == "namespace")] == broken_promises(tier, ["/lock", "/lock"], None)
+        assert [] == broken_promises(tier, ["/lock", "/lock"], None)
         places = ["/lock", "/", "/etc", "/usr", "/run", "/run/lock", "/var/tmp", "/dev/shm"]  # noqa: S108
+        if tier == "user":  # where everybody can write, so can this child
+            places.remove("/var/tmp")  # noqa: S108
         assert [*places, str(tmp_path)] == tried
-        assert ["True"] == broken_promises(tier, ["/lock"], 7)
+
+    def test_open_to_all(self, tmp_path: Path) -> None:
+        """Where everybody may write is known by the mode."""
+        assert not proof._is_open_to_all(str(tmp_path / "missing"))
+        assert not proof._is_open_to_all(str(tmp_path))
+        tmp_path.chmod(0o1777)
+        assert proof._is_open_to_all(str(tmp_path))
 
 
 class _Library:

@@ -93,6 +93,32 @@ class TestChoose:
             ("none", "plugin modules never run with the rights of root"),
         ) == caught.value.reasons
 
+    @pytest.mark.parametrize(
+        ("privileged", "root", "reason"),
+        [
+            (False, None, "only root can become another user"),
+            (True, "/image", "it cannot take another directory for the root"),
+        ],
+    )
+    def test_no_other_user(self, privileged: bool, root: str | None, reason: str) -> None:
+        """The tier that is no more than another user is for root, and for this system."""
+        with pytest.raises(NoSandboxError) as caught:
+            choose(("user",), privileged=privileged, limits=Limits(), root=root)
+        assert (("user", reason),) == caught.value.reasons
+
+    @pytest.mark.parametrize("try_out", [False, True])
+    def test_system_fails(self, try_out: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the system says is a reason, too."""
+
+        def fails(_: object) -> None:
+            raise OSError(1, "no limits can be set here")
+
+        for name in ("lacks", "works"):
+            monkeypatch.setattr(Namespace, name, fails)
+        with pytest.raises(NoSandboxError) as caught:
+            choose(("namespace",), privileged=False, limits=Limits(), try_out=try_out)
+        assert (("namespace", "no limits can be set here"),) == caught.value.reasons
+
     def test_does_not_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What a tier says against itself is a reason."""
         monkeypatch.setattr("dropin_cache.update.sandbox.namespace._BWRAP", "/nonexistent/bwrap")
@@ -107,7 +133,7 @@ class TestChoose:
         assert "namespace" == choose(("namespace",), privileged=ROOT, limits=Limits()).tier
         with pytest.raises(NoSandboxError) as caught:
             choose(("namespace",), privileged=ROOT, limits=Limits(), try_out=True)
-        assert (("namespace", "bwrap: exit status 1"),) == caught.value.reasons
+        assert (("namespace", "exit status 1"),) == caught.value.reasons
 
 
 class TestConfinement:
@@ -152,6 +178,20 @@ class TestDoubted:
         assert ("none", "none") == (confinement.tier, chosen.tier)
         assert confinement.doubted(broken)
         assert chosen is confinement.chosen()
+
+    def test_system_fails(self) -> None:
+        """Nor does one work whose trial the system does not let begin."""
+
+        class Denied(Unconfined):
+            tier = "namespace"
+
+            def works(self) -> str:
+                raise PermissionError
+
+        confinement = Confinement(
+            lambda *, try_out=False: Unconfined() if try_out else Denied(), ("none",), Limits()
+        )
+        assert confinement.doubted(confinement.chosen())
 
     def test_none_left(self) -> None:
         """If there is no other, it is known why."""

@@ -154,19 +154,6 @@ class TestLimits:
 class TestReadable:
     """What is handed to a child through a descriptor."""
 
-    def test_cut_short(self) -> None:
-        """Half of it is not handed over: half a filter would be another one."""
-        code = """
-        import resource
-        from dropin_cache.update.sandbox.launch import readable
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8, resource.RLIM_INFINITY))
-        try:
-            readable(b"x" * 16)
-        except OSError as error:
-            print(error.strerror)
-        """
-        assert "File too large\n" == run_python(code).stdout
-
 
 class TestUnusable:
     """Whether a tool may be run."""
@@ -240,3 +227,19 @@ def test_readable() -> None:
     assert descriptor > 2
     os.close(descriptor)
     assert readable is launch.readable
+
+
+class TestMost:
+    """The highest limit that can be set."""
+
+    def test_denied(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where limits are denied, that is said, and by which call."""
+
+        def getrlimit(_: int) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(resource, "getrlimit", getrlimit)
+        with pytest.raises(PermissionError) as caught:
+            within(Limits(), 1, apart=True)
+        expected = "no limits can be set here (prlimit64: Operation not permitted)"
+        assert expected == caught.value.strerror

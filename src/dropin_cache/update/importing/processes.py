@@ -46,8 +46,8 @@ class Offspring(Protocol):
 
 def offspring_of(tier: str) -> Offspring:
     """Return what fits a tier of the sandbox."""
-    kinds: dict[str, type[Offspring]] = {"namespace": InNamespace, "landlock": Supervised}
-    return kinds.get(tier, Marked)()
+    kinds: dict[str, type[Offspring]] = {"namespace": InNamespace, "none": Marked}
+    return kinds.get(tier, Supervised)()
 
 
 class Marked:

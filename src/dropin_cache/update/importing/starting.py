@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from errno import EACCES, EINVAL, ENOSYS, EPERM
 from typing import Any, Callable
 
 from dropin_cache.errors import (
@@ -178,15 +179,11 @@ class Starter:
                 sandbox = self._confinement.chosen()
             try:
                 return self._session(interpreter, sandbox, asked=asked)
-            except OSError as error:
-                raise InterpreterError(interpreter.python, error.strerror or str(error)) from error
-            except ChildError as error:
+            except (OSError, ChildError) as error:
                 with self._lock:
-                    another = self._confinement.doubted(sandbox)
+                    another = _says_no(error) and self._confinement.doubted(sandbox)
                 if not another:
-                    first = one_line(" ".join(error.output.strip().splitlines()[:1]))
-                    reason = f"it did not start as a Python interpreter: {first or error.reason}"
-                    raise InterpreterError(interpreter.python, reason) from error
+                    raise InterpreterError(interpreter.python, _reason_of(error)) from error
 
     def _session(
         self, interpreter: Interpreter, sandbox: Sandbox, *, asked: bool
@@ -224,6 +221,18 @@ class Starter:
                     interpreter.python, roots, root=self._root, files=self._files
                 )
             return self._views[interpreter.key]
+
+
+def _says_no(error: OSError | ChildError) -> bool:
+    """Tell whether it can be the sandbox that does not work; or is it the state of the system?"""
+    return isinstance(error, ChildError) or error.errno in {EPERM, EACCES, ENOSYS, EINVAL}
+
+
+def _reason_of(error: OSError | ChildError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    first = one_line(" ".join(error.output.strip().splitlines()[:1]))
+    return f"it did not start as a Python interpreter: {first or error.reason}"
 
 
 def _require_fit(interpreter: Interpreter, start: Start) -> None:

@@ -9,6 +9,7 @@ the child is to be another user:
     what it likes below those to write, use /dev/null, and read /dev/zero, /dev/random and
     /dev/urandom; paths that do not exist are passed over. It can write nowhere else, and make none
     of the calls that the filter denies. All of that holds for everything it starts, for ever.
+    With null for the paths to read, files are not restricted.
 
     If there is a namespace, the program is in it, and what it writes is in memory, goes with it,
     and is limited to so many bytes and files, where mounts can be had.
@@ -169,7 +170,8 @@ def main(arguments: list[str]) -> NoReturn:
         if arguments[2]:
             enter(int(arguments[2]), rules["write"], rules["size"])
         _require("no_new_privs", _prctl(_PR_SET_NO_NEW_PRIVS, 1))
-        restrict_files(rules["read"], rules["write"])
+        if rules["read"] is not None:
+            restrict_files(rules["read"], rules["write"])
         restrict_calls(bytes.fromhex(rules["filter"]))
         os.execv(arguments[3], arguments[3:])  # noqa: S606 - that is the protocol
     except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
 
 TYPE_CHECKING = False
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Callable
 
-_PR_GET_SECCOMP, _PR_CAPBSET_READ = 21, 23  # linux/prctl.h
+_PR_GET_SECCOMP = 21  # linux/prctl.h
 _PR_GET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_IS_SET = 39, 47, 1
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION = 0x20080522  # version 3 of capget(2)
 # Nobody but root, and the sandbox, has any business there.
 _NEVER_WRITABLE = ("/", "/etc", "/usr", "/run", "/run/lock", "/var/tmp", "/dev/shm")  # noqa: S108
-_CONFINED = ("namespace", "landlock")
+_CONFINED = ("namespace", "landlock", "user")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,17 +33,15 @@ def broken_promises(tier: str, closed: Iterable[str], user: int | None) -> list[
     """Return which promises of a sandbox do not hold, in words; none if all do.
 
     Args:
-        tier: The sandbox; only "namespace" and "landlock" promise anything.
+        tier: The sandbox; "none" promises nothing.
         closed: Directories in which no file may be made, besides those that are always tried.
         user: Who the child has to have become, or None if it kept its user.
     """
     if tier not in _CONFINED:
         return []
-    # Without root the bounding set cannot be emptied, except in a namespace; and need not be,
-    # because a program that could use it is not executed with privilege.
-    bounded = tier == "namespace" or user is not None
-    broken = [*_identity(user), *_capabilities(bounded=bounded), *_regained()]
-    places = dict.fromkeys([*closed, *_NEVER_WRITABLE, os.getcwd()])
+    broken = [*_identity(user), *_capabilities(), *_regained()]
+    never = [place for place in _NEVER_WRITABLE if tier != "user" or not _is_open_to_all(place)]
+    places = dict.fromkeys([*closed, *never, os.getcwd()])
     broken += [f"it can write in {place}" for place in places if _can_write(place)]
     if tier == "namespace":
         broken += _networks()
@@ -64,16 +63,16 @@ def _identity(user: int | None) -> Iterator[str]:
             yield f"it is in the groups {os.getgroups()}"
 
 
-def _capabilities(*, bounded: bool) -> Iterator[str]:
+def _capabilities() -> Iterator[str]:
     header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
     sets = ctypes.create_string_buffer(24)
     if _libc.capget(header, sets) != 0:
         yield "its capabilities cannot be read"
     if any(sets.raw):
         yield "it has capabilities"
+    # What is in the bounding set is no matter: a process without capabilities, and without new
+    # privileges, cannot get any. It takes CAP_SETPCAP to empty it, which services often lack.
     for capability in range(64):
-        if bounded and _prctl(_PR_CAPBSET_READ, capability) == 1:
-            yield f"it could get capability {capability}"
         if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_IS_SET, capability) == 1:
             yield f"it passes on capability {capability}"
     if _prctl(_PR_GET_NO_NEW_PRIVS) != 1:
@@ -96,6 +95,14 @@ def _regained() -> Iterator[str]:
         except OSError:
             continue
         yield f"{name} works"
+
+
+def _is_open_to_all(directory: str) -> bool:
+    """Tell whether everybody may write in a directory, which need not be there."""
+    try:
+        return bool(os.stat(directory).st_mode & stat.S_IWOTH)
+    except OSError:
+        return False
 
 
 def _can_write(directory: str) -> bool:

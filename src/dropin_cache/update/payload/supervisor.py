@@ -53,8 +53,8 @@ def supervise(lifeline: int, home: str, as_user: list[str], program: list[str]) 
     # Blocked, not handled: it is waited for together with everything else.
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
     # Whoever started the update may have blocked or ignored anything.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
     signal.set_wakeup_fd(wakes)
@@ -64,17 +64,24 @@ def supervise(lifeline: int, home: str, as_user: list[str], program: list[str]) 
         _become(program)
     # The pipes of the child must end with the child, not with its supervisor.
     _close_all_but(lifeline, woken, wakes)
-    ends = os.pidfd_open(child)
-    events = select.poll()
-    for descriptor in (lifeline, woken, ends):
-        events.register(descriptor, select.POLLIN)
-    events.poll()
+    _wait(lifeline, woken, child)
     status = _end_all(child)
     # What cannot be listed by its owner keeps rm from removing what is in it.
     if not _run([*as_user, *_REMOVE, home]):
         _run([*as_user, *_OPEN, home])
         _run([*as_user, *_REMOVE, home])
     _end_as(status)
+
+
+def _wait(lifeline: int, woken: int, child: int) -> None:
+    """Wait until the child ends, until it is to be ended, or until nobody wants it any more."""
+    events = select.poll()  # without a pidfd, which containers may deny
+    for descriptor in (lifeline, woken):
+        events.register(descriptor, select.POLLIN)
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        ready = [descriptor for descriptor, _ in events.poll()]
+        if lifeline in ready or signal.SIGTERM in os.read(woken, 4096):
+            return
 
 
 def _run(command: list[str]) -> bool:

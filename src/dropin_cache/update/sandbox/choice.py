@@ -10,9 +10,12 @@ from dropin_cache.errors import NoSandboxError
 from dropin_cache.update.sandbox.launch import SCRUBBED, Launch, Sandbox
 from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.visible import View
+from dropin_cache.update.text import one_line
 
 _NAMESPACE, _LANDLOCK = CONFINED = ("namespace", "landlock")
 """The tiers in which plugin modules can do no harm, best first."""
+
+_USER = "user"
 
 UNCONFINED = "none"
 """The tier without confinement."""
@@ -64,7 +67,7 @@ def choose(
         NoSandboxError: None of them does.
     """
     # Most runs start no child, and so need none of these.
-    from dropin_cache.update.sandbox.landlock import Landlock  # noqa: PLC0415
+    from dropin_cache.update.sandbox.landlock import AnotherUser, Landlock  # noqa: PLC0415
     from dropin_cache.update.sandbox.namespace import Namespace  # noqa: PLC0415
 
     reasons = []
@@ -74,21 +77,35 @@ def choose(
             sandbox = Namespace(limits, privileged=privileged)
         elif tier == Landlock.tier and root is None:
             sandbox = Landlock(limits, privileged=privileged)
+        elif tier == AnotherUser.tier and root is None and privileged:
+            sandbox = AnotherUser(limits, privileged=True)
         elif tier == Unconfined.tier and not privileged:
             sandbox = Unconfined()
         else:
-            reasons.append((tier, _impossible(tier)))
+            reasons.append((tier, _impossible(tier, privileged=privileged)))
             continue
-        reason = sandbox.works() if try_out else sandbox.lacks()
+        try:
+            reason = sandbox.works() if try_out else sandbox.lacks()
+        except OSError as error:  # no process, no pipe, no limits
+            reason = one_line(error.strerror or str(error))
         if reason is None:
             return sandbox
         reasons.append((tier, reason))
     raise NoSandboxError(tuple(reasons))
 
 
-def _impossible(tier: str) -> str:
+def _works(sandbox: Sandbox) -> bool:
+    try:
+        return sandbox.works() is None
+    except OSError:
+        return False
+
+
+def _impossible(tier: str, *, privileged: bool) -> str:
+    no_root = "it cannot take another directory for the root"
     return {
-        _LANDLOCK: "it cannot take another directory for the root",
+        _LANDLOCK: no_root,
+        _USER: no_root if privileged else "only root can become another user",
         Unconfined.tier: "plugin modules never run with the rights of root",
     }.get(tier, "there is no such sandbox")
 
@@ -145,7 +162,7 @@ class Confinement:
         Raises:
             NoSandboxError: None of those that are allowed works here.
         """
-        if sandbox is self._sandbox and sandbox.works() is not None:
+        if sandbox is self._sandbox and not _works(sandbox):
             self._sandbox = self._choose(try_out=True)
             self.tier = self._sandbox.tier
         return self.chosen().tier != sandbox.tier

@@ -32,6 +32,7 @@ from dropin_cache.update.sandbox.launch import (
     without_privilege,
 )
 from dropin_cache.update.sandbox.limits import Limits
+from dropin_cache.update.sandbox.trial import NOTHING, trial
 from dropin_cache.update.sandbox.visible import View
 
 _ADVICE = "use the namespace sandbox (install bubblewrap), or move it"
@@ -43,6 +44,7 @@ class Landlock:
     """The tier `landlock`."""
 
     tier = "landlock"
+    _restricts_files = True
 
     def __init__(self, limits: Limits, *, privileged: bool) -> None:
         """Take what a child may use, and whether it has to become another user."""
@@ -58,7 +60,7 @@ class Landlock:
 
     def lacks(self) -> str | None:
         """Ask the kernel, and look for the tools."""
-        reason = _missing_in_kernel()
+        reason = _missing_in_kernel() if self._restricts_files else None
         if reason is not None:
             return reason
         if not self._filter:
@@ -67,7 +69,9 @@ class Landlock:
         reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
         return next((reason for reason in reasons if reason is not None), None)
 
-    works = lacks
+    def works(self) -> str | None:
+        """Run a program that does nothing, as a child would be run."""
+        return self.lacks() or trial(self.launch(NOTHING, View.of(None)))
 
     def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view.
@@ -85,8 +89,9 @@ class Landlock:
         # Root takes no place from its environment.
         above = None if os.geteuid() == 0 else os.environ.get("TMPDIR")
         home = os.path.abspath(f"{above or '/tmp'}/dropin-cache-{os.urandom(16).hex()}")  # noqa: S108
+        read = sorted({entry.source for entry in view.entries})
         rules = {
-            "read": sorted({entry.source for entry in view.entries}),
+            "read": read if self._restricts_files else None,
             "write": [home],
             "filter": self._filter.hex(),
             "size": self._limits.file_size,
@@ -111,6 +116,18 @@ class Landlock:
         return users if user_namespaces.impossible(users) is None else ()
 
 
+class AnotherUser(Landlock):
+    """The tier `user`, for where neither namespaces nor Landlock are to be had.
+
+    The child is another user for good, with the same limits and the same filter. It can read what
+    everybody can, and write where everybody can. It is used only where somebody has asked for it,
+    as for a builder that is a sandbox itself: there nobody else is, and nothing stays.
+    """
+
+    tier = "user"
+    _restricts_files = False
+
+
 def _missing_in_kernel() -> str | None:
     """Say why there is no Landlock, landlock_create_ruleset(2); None if there is."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -119,4 +136,8 @@ def _missing_in_kernel() -> str | None:
     number = ctypes.get_errno()
     if number in {errno.ENOSYS, errno.EOPNOTSUPP}:
         return "the kernel has no Landlock, or it is switched off"
-    return f"Landlock may not be used here: {os.strerror(number)} (denied by a container?)"
+    # What a filter denies is not missing: installing something, or another kernel, is no help.
+    return (
+        f"Landlock is forbidden here (landlock_create_ruleset: {os.strerror(number)}), by a filter "
+        "of system calls such as that of a container or of systemd-nspawn"
+    )

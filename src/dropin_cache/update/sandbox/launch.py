@@ -31,6 +31,7 @@ LIFELINE = "<descriptor of the lifeline>"
 USER_NAMESPACE = "<descriptor of a user namespace of its own>"
 
 _MAX_SIGNALS = 128
+_CAP_SETPCAP = 8
 
 # The child needs no terminal, no home and no PATH; LC_ALL keeps its messages ASCII.
 # By default each of its threads sets 128 MiB of the limited address space aside: mallopt(3).
@@ -138,14 +139,18 @@ def readable(content: bytes) -> int:
     """Return a descriptor, to be closed by the caller, from which something can be read.
 
     It is above those of a terminal also where these are closed, or it would become one of them.
+
+    Args:
+        content: Not more than any pipe takes, pipe(7).
     """
-    low = os.memfd_create("dropin-cache", os.MFD_CLOEXEC)
-    with os.fdopen(low, "wb", closefd=False) as file:
-        file.write(content)  # all of it, unlike os.write: half a filter would be another one
-    os.lseek(low, 0, os.SEEK_SET)
-    descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 3)
-    os.close(low)
-    return descriptor
+    # Not a memfd: containers may deny that.
+    low, end = os.pipe()
+    try:
+        os.write(end, content)
+        return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(low)
+        os.close(end)
 
 
 def child_account() -> Account:
@@ -166,7 +171,8 @@ def without_privilege(account: Account) -> list[str]:
         f"--regid={account.gid}",
         "--clear-groups",
         "--no-new-privs",
-        "--bounding-set=-all",
+        # Good for nothing without new privileges; services often lack what it takes to empty it.
+        *(["--bounding-set=-all"] if _may_give_up_capabilities() else []),
         "--inh-caps=-all",
         "--ambient-caps=-all",
         "--",
@@ -200,7 +206,7 @@ def within(limits: Limits, uid: int, *, apart: bool) -> list[str]:
     arguments = [PRLIMIT]
     for name, (number, soft, hard) in wanted.items():
         # A limit of this process that is lower stays: only some may raise it.
-        most = resource.getrlimit(number)[1]
+        most = _most(number)
         if most != resource.RLIM_INFINITY:
             soft, hard = min(soft, most), min(hard, most)  # noqa: PLW2901
         arguments.append(f"--{name}={soft}:{hard}")
@@ -281,6 +287,22 @@ def _above(path: str) -> Iterator[str]:
     while path != "/":
         path = os.path.dirname(path)
         yield path
+
+
+def _may_give_up_capabilities() -> bool:
+    """Tell whether this process has CAP_SETPCAP, capabilities(7)."""
+    with open("/proc/self/status", "rb") as file:
+        fields = dict(line.partition(b":")[::2] for line in file)
+    return bool(int(fields[b"CapEff"], 16) >> _CAP_SETPCAP & 1)
+
+
+def _most(number: int) -> int:
+    """Return the highest limit of a kind that this process can set."""
+    try:
+        return resource.getrlimit(number)[1]
+    except OSError as error:
+        reason = f"no limits can be set here (prlimit64: {error.strerror})"
+        raise OSError(error.errno, reason) from error
 
 
 def _threads(uid: int) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
 from collections.abc import Iterator
 from typing import Optional
 
@@ -28,21 +27,19 @@ from dropin_cache.update.sandbox.launch import (
     USER_NAMESPACE,
     Launch,
     child_account,
-    readable,
     require_reachable,
     unusable,
     within,
 )
 from dropin_cache.update.sandbox.limits import Limits
+from dropin_cache.update.sandbox.trial import NOTHING, trial
 from dropin_cache.update.sandbox.visible import View, above
-from dropin_cache.update.text import one_line
 
 _BWRAP = "/usr/bin/bwrap"
 _CHOOM = "/usr/bin/choom"
 _FIRST_TO_GO = [_CHOOM, "-n", "1000", "--"]  # where memory runs out; choom(1)
 # What bubblewrap leaves as it finds it.
 _NO_GROUPS = ("--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--")
-_PATIENCE = 10  # seconds for a trial that takes some ten milliseconds
 # Whoever is not called root keeps his capabilities when he becomes somebody else, and they are
 # needed until the file system is made; capabilities(7). They reach what belongs to those who are in
 # the user namespace. Root is, by a number that nobody has: what is shown may be below directories
@@ -80,34 +77,7 @@ class Namespace:
 
     def works(self) -> str | None:
         """Run a program that does nothing, exactly as a child would be run."""
-        reason = self.lacks()
-        if reason is not None:
-            return reason
-        command = self._command(["/usr/bin/true"], View.of(None))
-        made = {FILTER: readable(self._filter)}
-        try:
-            if self._account is not None:
-                made[USER_NAMESPACE] = user_namespaces.make(self._users())
-            # Of its facts nothing is wanted; they go to the output, which nobody reads.
-            numbers = {INFO: 1, **made}
-            done = subprocess.run(  # noqa: S603 - absolute paths only
-                [str(numbers.get(argument, argument)) for argument in command],
-                pass_fds=list(made.values()),
-                env=SCRUBBED,
-                input=b"",
-                capture_output=True,
-                check=False,
-                timeout=_PATIENCE,
-            )
-        except subprocess.TimeoutExpired:
-            return f"bwrap: no end after {_PATIENCE} s"
-        finally:
-            for descriptor in made.values():
-                os.close(descriptor)
-        if done.returncode == 0:
-            return None
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        return one_line(lines[-1]) if lines else f"bwrap: exit status {done.returncode}"
+        return self.lacks() or trial(self.launch(NOTHING, View.of(None)))
 
     def launch(self, python: str, view: Optional[View] = None) -> Launch:  # noqa: UP045
         """Say how to start an interpreter that can read no more than a view.

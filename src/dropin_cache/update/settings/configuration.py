@@ -30,6 +30,7 @@ _TIERS = {
     "auto": ("namespace", "landlock"),
     "namespace": ("namespace",),
     "landlock": ("landlock",),
+    "user": ("user",),
 }
 _KEYS = frozenset(
     {
