@@ -80,12 +80,31 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "Nothing in this file counts until that is fixed.",
     ),
     (
-        errors.NoSandboxError((("namespace", "no bwrap"),)),
+        errors.NoSandboxError((("namespace", "bwrap is not there"),)),
         (
             "Root imports no plugin modules without one: apt install bubblewrap (or dnf, "
             "pacman), or "
             "use a kernel that has Landlock."
         ),
+    ),
+    (
+        errors.NoSandboxError((("landlock", "Landlock is forbidden here"),)),
+        (
+            "Root imports no plugin modules without one. Allow what is denied here, or run this "
+            "from outside: update-dropin-cache --root DIR. In a builder that is a sandbox itself: "
+            "--sandbox user"
+        ),
+    ),
+    (
+        errors.NoSandboxError((("user", "nobody can become another user here"),)),
+        (
+            "Root imports no plugin modules without one. Allow what is denied here, or run this "
+            "from outside: update-dropin-cache --root DIR"
+        ),
+    ),
+    (
+        errors.NotWrittenError("/d/c", 1, "its directory is immutable (chattr +i)"),
+        "Nobody can write there: chattr -i -a /d",
     ),
     (
         errors.NoProcError(),

@@ -18,7 +18,7 @@ from command_line import no_process_left, run, start, unprivileged, wait_for
 from conftest import NOBODY
 from dropin_cache import commands
 from dropin_cache.commands import actions
-from dropin_cache.installers import environments, sites
+from dropin_cache.installers import candidates, sites
 from dropin_cache.installers import run as installer_run
 from dropin_cache.update.report import Request
 from installs import CACHE, Place, dropin
@@ -180,7 +180,7 @@ class TestUpdate:
 
         assert ((0, "", ""), []) == (outcome, place.cached())
 
-    @pytest.mark.parametrize("variable", [*environments._CHOSEN, None])
+    @pytest.mark.parametrize("variable", [*candidates._CHOSEN, None])
     def test_found(self, place, variable):
         """Without a name it is the environment that an installer would take."""
         options = {"env": {variable: str(place.environment.path)}}
@@ -229,7 +229,7 @@ class TestUpdate:
         """Where an installer has changed nothing that is known, there is a word about it."""
         (tmp_path / "poetry").write_text("#!/bin/sh\n")
         (tmp_path / "poetry").chmod(0o755)
-        env = dict.fromkeys(environments._CHOSEN, "")
+        env = dict.fromkeys(candidates._CHOSEN, "")
         outcome = run("run", tmp_path / "poetry", cwd=tmp_path, env={**env, "HOME": str(tmp_path)})
 
         assert (0, "") == outcome[:2]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
 from dropin_cache.errors import EXIT_SIGNAL, CommandError, InterpreterError
-from dropin_cache.installers.environments import INSTALLERS, chosen, interpreter_in, kept
+from dropin_cache.installers.candidates import INSTALLERS, chosen, interpreter_in, kept
 from dropin_cache.installers.pip_hook import update
 from dropin_cache.installers.sites import (
     CUT_SHORT,

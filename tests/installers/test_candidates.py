@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dropin_cache.installers import environments
-from dropin_cache.installers.environments import chosen, interpreter_in, kept
+from dropin_cache.installers import candidates
+from dropin_cache.installers.candidates import chosen, interpreter_in, kept
 
 
 def make(path: Path) -> str:
@@ -20,8 +20,8 @@ def make(path: Path) -> str:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, and no variable that says anything of environments."""
-    names = {name for names, _, _ in environments._KEPT for name in names}
-    for name in (*names, *environments._CHOSEN, "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+    names = {name for names, _, _ in candidates._KEPT for name in names}
+    for name in (*names, *candidates._CHOSEN, "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     work = tmp_path / "project" / "src"
@@ -88,7 +88,7 @@ class TestKept:
 class TestChosen:
     """Environments that a command is about."""
 
-    @pytest.mark.parametrize("variable", environments._CHOSEN)
+    @pytest.mark.parametrize("variable", candidates._CHOSEN)
     def test_variable(self, home: Path, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Some are chosen by a variable."""
         monkeypatch.setenv(variable, make(home / "env"))
