@@ -63,7 +63,7 @@ complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l root -xka "(__
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l sandbox -xka "auto namespace landlock user none" -d 'sandbox to import plugin modules in (default: auto, for root the best that the configuration allows, for other users none)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l json -d 'print the result as JSON'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l timeout -x -d 'seconds of processor time that the import of one plugin module may take (default: the configured number, or 30)'
-complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l lock-timeout -x -d 'seconds to wait for another writer (default: the configured number, or 30)'
+complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l lock-timeout -x -d 'seconds to wait for another writer (default: the configured number, or 30); with --trigger 5'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l force -d 'import and write everything, even if nothing has changed'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l dry-run -d 'only say what would be done'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l strict -d 'exit with 3 if plugin modules are broken'

@@ -172,7 +172,11 @@ class LockTimeoutError(DropinCacheError):
 
     path: str
     timeout: float
-    message = "another process is writing {path}, for {timeout:g} s by now"
+    message = "another process is writing {path}{told}"
+
+    def _words(self) -> dict[str, Any]:
+        told = f", for {self.timeout:g} s by now" if self.timeout else ""
+        return {**super()._words(), "told": told}
 
 
 class UnstableError(DropinCacheError):

@@ -549,6 +549,13 @@ class TestUpdate:
         )
         assert (5, expected, error) == outcome
 
+    def test_lock_timeout_of_hooks(self, app: Tree, plugins: Path) -> None:
+        """A package manager is not kept waiting for as long as a person."""
+        with cache_directory.open_locked(str(plugins), 0):
+            outcome = on(app, "update", "--trigger")
+        error = f"another process is writing {plugins / CACHE}, for 5 s by now"
+        assert (0, "", f"dropin-cache: error: {error}\n") == outcome
+
     def test_python(self, app: Tree, plugins: Path) -> None:
         """--python names the interpreter, as often as wanted; a directory is told of once."""
         done = on(app, "update", "--json", "--python", sys.executable, "--python", sys.executable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from command_line import in_mount_namespace
-from dropin_cache.errors import ImportRootError, NoSandboxError, UntrustedError
+from dropin_cache.errors import ImportRootError, LockTimeoutError, NoSandboxError, UntrustedError
+from dropin_cache.update.files import cache_directory
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
 
@@ -23,13 +25,13 @@ class TestOpenSession:
         """Who asks for nothing gets what is configured, else half a minute for anything."""
         with open_session(Request()) as session:
             expected = (ROOT, 30.0, 30.0)
-            assert expected == (session.privileged, session.timeout, session.lock_timeout)
+            assert expected == (session.privileged, session.timeout, session.patience.seconds)
             assert "/somewhere" == session.shown("/somewhere")
 
     def test_asked_for(self) -> None:
         """What the request says comes first, also nothing."""
         with open_session(Request(timeout=7.0, lock_timeout=0.0)) as session:
-            assert (7.0, 0.0) == (session.timeout, session.lock_timeout)
+            assert (7.0, 0.0) == (session.timeout, session.patience.seconds)
 
     @pytest.mark.parametrize(
         ("request_", "root", "user"),
@@ -103,3 +105,33 @@ class TestOpenSession:
         request = Request(root=str(public_path))
         with pytest.raises(UntrustedError), open_session(request):
             pass
+
+
+class TestLocked:
+    """Opening directories for writing."""
+
+    def test_waits_once(self, tmp_path: Path) -> None:
+        """Who has waited for a writer in vain does not wait at the next directory."""
+        places = [tmp_path / "a", tmp_path / "b"]
+        with contextlib.ExitStack() as others:
+            for place in places:
+                place.mkdir()
+                others.enter_context(cache_directory.open_locked(str(place), 0))
+            with open_session(Request(lock_timeout=0.01)) as session:
+                timeouts = []
+                for place in places:
+                    with pytest.raises(LockTimeoutError) as caught, session.locked(str(place)):
+                        pass
+                    timeouts.append(caught.value.timeout)
+        assert [0.01, 0.0] == timeouts
+
+    def test_need_not_wait(self, tmp_path: Path) -> None:
+        """What can as well be done another time waits for nobody."""
+        with (
+            cache_directory.open_locked(str(tmp_path), 0),
+            open_session(Request(lock_timeout=60)) as session,
+            pytest.raises(LockTimeoutError) as caught,
+            session.locked(str(tmp_path), waits=False),
+        ):
+            pass
+        assert 0.0 == caught.value.timeout

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 EXIT_DONE, EXIT_STALE, EXIT_BROKEN = 0, 1, 3
 
+_HOOK_PATIENCE = 5.0  # seconds
+
 _LONGEST_SETTLING = 600.0  # seconds; a package manager that takes longer calls again
 # What an installer brings and an application does not: modules, and what tells of them.
 _INSTALLED = (".py", ".pyc", ".so", ".pth", ".egg", "/RECORD", "/METADATA", "/PKG-INFO")
@@ -202,8 +204,15 @@ def _request(arguments: argparse.Namespace, *, write: bool) -> Request:
         force=getattr(arguments, "force", False),
         sandbox=arguments.sandbox,
         timeout=getattr(arguments, "timeout", None),
-        lock_timeout=getattr(arguments, "lock_timeout", None),
+        lock_timeout=_patience(arguments),
     )
+
+
+def _patience(arguments: argparse.Namespace) -> float | None:
+    """Return how long to wait for other writers, seconds; None for what is configured."""
+    given: float | None = getattr(arguments, "lock_timeout", None)
+    # A package manager waits for this, and who has the lock is updating the same caches.
+    return _HOOK_PATIENCE if given is None and getattr(arguments, "trigger", False) else given
 
 
 def _report(found: Report, arguments: argparse.Namespace) -> None:

@@ -118,7 +118,8 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
             "--lock-timeout",
             type=_seconds,
             metavar="S",
-            help="seconds to wait for another writer (default: the configured number, or 30)",
+            help="seconds to wait for another writer (default: the configured number, or 30)"
+            + ("; with --trigger 5" if command == "update" else ""),
         )
     if command == "update":
         _add_update_options(parser)

@@ -123,7 +123,7 @@ def _remove(session: Session, path: str, package: str, root: str) -> Iterator[Di
     done = DirectoryReport(session.shown(path), package, "", report.REMOVED, "")
     keep_time = session.request.root is not None
     try:
-        with cache_directory.open_locked(path, session.lock_timeout, session.files) as directory:
+        with session.locked(path) as directory:
             file = directory.read()
             directory.remove_leftovers()
             if file is None:

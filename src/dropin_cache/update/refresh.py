@@ -127,7 +127,7 @@ class _Package:
             if cache_directory.leftovers(handle):
                 with (
                     contextlib.suppress(NotWrittenError, LockTimeoutError, UntrustedError),
-                    self._locked(directory) as locked,
+                    self._session.locked(directory, waits=False) as locked,
                 ):
                     locked.remove_leftovers()
 
@@ -167,7 +167,7 @@ class _Package:
         """Write or remove a cache and return what became of it."""
         known = cache.directory
         keep_time = self._request.root is not None  # so that equal images stay equal
-        with self._locked(known.directory) as directory:
+        with self._session.locked(known.directory) as directory:
             if not directory.is_same(known.handle) or not _is_unchanged(cache):
                 raise UnstableError(known.directory)
             file = directory.read()
@@ -185,12 +185,6 @@ class _Package:
         return cache.report._replace(
             state=report.REMOVED, pruned=tuple(map(self._session.shown, pruned))
         )
-
-    def _locked(
-        self, directory: str
-    ) -> contextlib.AbstractContextManager[cache_directory.CacheDirectory]:
-        timeout = self._session.lock_timeout
-        return cache_directory.open_locked(directory, timeout, self._session.files)
 
 
 def _package_files(targets: Sequence[Target], files: Files) -> dict[str, tuple[str, str]]:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dropin_cache.errors import ImportRootError, NoProcError
-from dropin_cache.update.files import locations
+from dropin_cache.errors import ImportRootError, LockTimeoutError, NoProcError
+from dropin_cache.update.files import cache_directory, locations
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
 from dropin_cache.update.sandbox import choice
@@ -21,6 +21,21 @@ from dropin_cache.update.state.ledger import Ledger
 
 TIMEOUT = 30.0
 """Seconds, where neither the command line nor the configuration says more."""
+
+
+class Patience:
+    """How long a run waits for other writers.
+
+    Who has waited in vain does not wait again: a writer that stands still would hold up a run, and
+    the package manager that waits for it, at each cache anew.
+
+    Attributes:
+        seconds: How long to wait from now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Have not waited yet."""
+        self.seconds = seconds
 
 
 class Session(NamedTuple):
@@ -36,7 +51,7 @@ class Session(NamedTuple):
         ledger: What earlier runs saw.
         confinement: The sandbox.
         timeout: How much processor time one import may take, seconds.
-        lock_timeout: How long to wait for other writers, seconds.
+        patience: How long to wait for other writers.
     """
 
     request: Request
@@ -48,7 +63,25 @@ class Session(NamedTuple):
     ledger: Ledger
     confinement: Confinement
     timeout: float
-    lock_timeout: float
+    patience: Patience
+
+    @contextlib.contextmanager
+    def locked(
+        self, directory: str, *, waits: bool = True
+    ) -> Iterator[cache_directory.CacheDirectory]:
+        """Open a plugin directory for writing its cache, as `open_locked` does.
+
+        Args:
+            directory: Its path.
+            waits: Whether to wait for other writers at all.
+        """
+        timeout = self.patience.seconds if waits else 0.0
+        try:
+            with cache_directory.open_locked(directory, timeout, self.files) as opened:
+                yield opened
+        except LockTimeoutError:
+            self.patience.seconds = 0.0
+            raise
 
     def shown(self, path: str) -> str:
         """Return a path as this system has it, for people."""
@@ -99,7 +132,7 @@ def open_session(request: Request) -> Iterator[Session]:
                 choose, tiers, settings.limits, locations.CLOSED if privileged else ()
             ),
             timeout=_first(request.timeout, settings.timeout),
-            lock_timeout=_first(request.lock_timeout, settings.lock_timeout),
+            patience=Patience(_first(request.lock_timeout, settings.lock_timeout)),
         )
 
 
