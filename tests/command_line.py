@@ -226,7 +226,7 @@ def account(directory: Path) -> Account:
     information = Path(str(metadata.distribution("dropin-cache")._path))
     shutil.copytree(information, site / information.name)
     env = {"PYTHONPATH": str(site), "HOME": str(home)}
-    env.update(XDG_CACHE_HOME=str(home / "cache"), XDG_STATE_HOME=str(home / "state"))
+    env.update(XDG_CACHE_HOME=str(home / "cache"))
     options: dict[str, Any] = {"env": env, "cwd": home}
     if os.geteuid() == 0:
         options.update(user=NOBODY, group=NOBODY, extra_groups=[])

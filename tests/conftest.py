@@ -229,7 +229,6 @@ def room_for_processes(*, alone: bool = False) -> Iterator[None]:
 def _private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test a process that has imported and reported nothing, and its own lock place."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     modules, path = dict(sys.modules), list(sys.path)
     yield

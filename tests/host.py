@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-STATES = ("/var/lib/dropin-cache", "/var/cache/dropin-cache")
+STATES = ("/var/cache/dropin-cache",)
 """Where root's updates keep what they know; there is one of each for the machine."""
 
 _CLONE_NEWNS = 0x20000  # unshare(2)

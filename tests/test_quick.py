@@ -17,7 +17,7 @@ from dropin_cache import _quick
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the list is root's")
 
-LIST = Path(_quick.STATE_DIRECTORY, _quick.NAME)
+LIST = Path(_quick.STATE_DIRECTORY, _quick.list_name())
 
 
 @pytest.fixture

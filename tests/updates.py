@@ -7,6 +7,7 @@ import functools
 import os
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,11 @@ import zope.interface
 import dropin_cache
 from command_line import unprivileged
 from conftest import NOBODY, Tree, missing
+from dropin_cache.update.discovery.interpreters import environment_of
+from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
+from dropin_cache.update.state import ledgers
 
 if TYPE_CHECKING:
     import pytest
@@ -91,6 +95,13 @@ def run(tree: Tree, *further: Path, behind: tuple[str, ...] = (), **options: Any
     return Done(report, sorted(imported), alone)
 
 
+def ledger_file(python: str = sys.executable) -> Path:
+    """Return where the ledger of an interpreter's environment is, for who runs this."""
+    directory = state_directory()
+    assert directory is not None
+    return Path(directory, ledgers._name_of(environment_of(python)))
+
+
 def own(tree: Tree, *names: str, root: str = "") -> None:
     """Have each of some plugin modules be brought by a distribution of its own."""
     for name in names:
@@ -136,10 +147,9 @@ def tier_for(
         options["pythons"], behind = (_PYTHON,), (str(site),)
     user: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if tier == "none" and ROOT:
-        for name in ("home", "cache", "state"):
+        for name in ("home", "cache"):
             (place / name).mkdir()
-        for name, variable in {"cache": "XDG_CACHE_HOME", "state": "XDG_STATE_HOME"}.items():
-            monkeypatch.setenv(variable, str(place / name))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
         monkeypatch.setenv("HOME", str(place / "home"))
         for path in (place, *place.rglob("*")):
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)

@@ -11,10 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
-STATE_DIRECTORY = "/var/lib/dropin-cache"
+STATE_DIRECTORY = "/var/cache/dropin-cache"
 """The directory of the list; like the ledger it is root's."""
-
-NAME = "stamps"
 
 BYPASS = "DROPIN_CACHE_UPDATE_BYPASS"
 """The environment variable that turns triggers off, for one run of a package manager."""
@@ -26,6 +24,22 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A FIFO without a writer would block the open.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OTHERS_WRITE = 0o022
+
+
+def name_of(path: str, extension: str) -> str:
+    """Return the name of the file that is about something, in the directory of the list.
+
+    Args:
+        path: Absolute: an interpreter, or what it belongs to.
+        extension: What the file is.
+    """
+    name = path.strip("/").replace("%", "%25").replace("/", "%2F")
+    return f"{name}.{extension}"
+
+
+def list_name() -> str:
+    """Return the name of the list: each interpreter has its own."""
+    return name_of(sys.executable, "stamps")
 
 
 def hold() -> bool:
@@ -70,7 +84,7 @@ def _read() -> bytes:
     """Read the list, if nobody but root can have written it."""
     directory = os.open(STATE_DIRECTORY, _DIRECTORY)
     try:
-        descriptor = os.open(NAME, _FILE, dir_fd=directory)
+        descriptor = os.open(list_name(), _FILE, dir_fd=directory)
         try:
             for each in (directory, descriptor):
                 status = os.fstat(each)

@@ -1190,7 +1190,7 @@ class TestSettled:
     def test_mask(self, app: Tree, plugins: Path, public_path: Path) -> None:
         """The mode mask is that of a login, so that what is made can be read."""
         on(app, "update", preexec_fn=lambda: os.umask(0o077))
-        assert 0o755 == Path("/var/lib/dropin-cache").stat().st_mode & 0o777
+        assert 0o755 == Path("/var/cache/dropin-cache").stat().st_mode & 0o777
         assert 0o644 == (plugins / CACHE).stat().st_mode & 0o777
 
     def test_directory(self, same_process: None) -> None:

@@ -13,12 +13,12 @@ import pytest
 
 from command_line import run
 from conftest import missing
+from dropin_cache import _quick
 from dropin_cache.commands import explain, listing, options
 from dropin_cache.update import report, session
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.sandbox import limits
 from dropin_cache.update.settings import configuration
-from dropin_cache.update.state import ledger
 
 PAGES = Path(__file__).resolve().parents[2] / "hooks" / "man"
 COMMAND, UPDATE, FILE = (
@@ -150,7 +150,7 @@ class TestCommand:
         expected = {
             configuration.MAIN_FILE,
             *(f"{directory}/*.conf" for directory in configuration.PACKAGE_DIRECTORIES),
-            f"/var/lib/dropin-cache/{ledger._NAME}",
+            *(f"{_quick.STATE_DIRECTORY}/*.{name}" for name in ("ledger", "stamps")),
         }
 
         assert expected <= set(named)

@@ -324,7 +324,7 @@ class TestPlaces:
         """A user without a home: all that he owns can be written, by a reader, too."""
         plugins = command_line.give_away(public / "app" / "plugins")
         user = command_line.account(public_path)
-        env = {"XDG_CACHE_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "", "HOME": home}
+        env = {"XDG_CACHE_HOME": "", "XDG_RUNTIME_DIR": "", "HOME": home}
         env = {name: value for name, value in env.items() if value is not None}
         user.options["env"].pop("HOME")
         (plugins / "dropin.cache").unlink()

@@ -34,8 +34,9 @@ from fault_points import (
     left,
 )
 from reader_support import LONG_AGO
+from updates import ledger_file
 
-STATE = Path("/var/lib/dropin-cache")
+STATE = Path("/var/cache/dropin-cache")
 _CACHE = "dropin.cache"
 # No other will do where the interpreter lies below a private directory.
 _SANDBOX = ("--sandbox", "namespace")
@@ -80,7 +81,7 @@ class Site:
             self.assert_done()
             self.contents[interface] = self.cache.read_bytes()
         self._status = self.cache.stat()
-        self.ledger = (STATE / "ledger").read_bytes()
+        self.ledger = ledger_file(self.python).read_bytes()
 
     def install(self) -> None:
         """Install the application and its drop-ins."""
@@ -113,7 +114,7 @@ class Site:
     def put_ledger(self) -> None:
         """Put the ledger there as the last update has left it."""
         STATE.mkdir(exist_ok=True)
-        (STATE / "ledger").write_bytes(self.ledger)
+        ledger_file(self.python).write_bytes(self.ledger)
 
     def run(self, *argv: str, tracer: list[str] | None = None, **options: Any) -> Ended:
         """Run an update, or what `options` say; see starter.py for those."""
@@ -141,7 +142,7 @@ class Site:
         found = [*left(ended), *self.litter()]
         if (0, "") != (ended.status, ended.err):
             found.append(Problem(NEXT, f"it ends with {ended.status}: {ended.err}"))
-        if not (STATE / "ledger").is_file():
+        if not ledger_file(self.python).is_file():
             found.append(Problem(LEDGER, "there is none"))
         return [*found, *self.damage()]
 
@@ -180,8 +181,8 @@ class Site:
             found.append(Problem(WRONG if content is not None else ABSENT, _described(content)))
         elif content is not None and 0o644 != stat.S_IMODE(self.cache.stat().st_mode):
             found.append(Problem(WRONG, "its permissions"))
-        if (STATE / "ledger").is_file():
-            heading, _, body = (STATE / "ledger").read_bytes().partition(b"\n")
+        if ledger_file(self.python).is_file():
+            heading, _, body = ledger_file(self.python).read_bytes().partition(b"\n")
             if heading != ledger._heading(body[:-1]):
                 found.append(Problem(LEDGER, "it is torn"))
         return found

@@ -14,11 +14,11 @@ import power_disk
 import power_log
 from conftest import Tree
 from dropin_cache._cachefile import CacheFile, read_cache_file
-from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state.ledger import Ledger
 from power_disk import Disk, FileSystem
 from power_log import Epoch
+from updates import ledger_file
 
 RIGHT = ("crash_states", "old", "new", "mended")
 """What is counted: how often the power failed, what may be found."""
@@ -47,8 +47,8 @@ class Found(NamedTuple):
     @classmethod
     def on(cls, place: Path) -> Found:
         """Look at a disk that is mounted."""
-        ledger = place / "ledger/ledger"
-        loaded = Ledger(str(ledger.parent), Files(enforced=False))
+        ledger = place / "ledger" / ledger_file().name
+        loaded = Ledger(str(ledger), Files(enforced=False))
         return cls(
             read_cache_file(str(place / "tree/app/plugins")),
             ledger.read_bytes() if ledger.exists() else None,
@@ -114,7 +114,7 @@ def update(tree: Path, entry: tuple[str, ...]) -> int:
 def ledger_on(place: Path) -> Iterator[None]:
     """Have the ledger on a disk, if there is a directory for it."""
     if (place / "ledger").exists():
-        with power_disk.bound(place / "ledger", Path(state_directory())):
+        with power_disk.bound(place / "ledger", ledger_file().parent):
             yield
     else:
         yield

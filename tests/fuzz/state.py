@@ -142,12 +142,11 @@ def ledger_seeds(directory: str) -> list[bytes]:
     )
     for full in (False, True):
         with Files(enforced=False) as files:
-            ledger = Ledger(directory, files)
+            ledger = Ledger(os.path.join(directory, "ledger"), files)
             if full:
                 _noted(ledger, START, OBSERVED)
-                ledger.interpreters = {
-                    key: {**value, "python": "/"} for key, value in ledger.interpreters.items()
-                }
+                for key, value in ledger.interpreters.items():
+                    ledger.note_interpreter(key, {**value, "python": "/"})
                 ledger.directories["/a/b"] = record
             ledger.save()
         with open(os.path.join(directory, "ledger"), "rb") as file:
@@ -161,7 +160,7 @@ def check_ledger(data: bytes, directory: str, whole: list[bytes]) -> None:
     with open(path, "wb") as file:
         file.write(data)
     with Files(enforced=False) as files, watched(KEEPING):
-        ledger = Ledger(directory, files)
+        ledger = Ledger(path, files)
         ledger.save()
     # A missing line break at the end is the one thing that is forgiven.
     expected = data if data in whole else whole[0]

@@ -2,7 +2,7 @@
 
 import os
 
-DIRECTORY = "/var/lib/dropin-cache"
+DIRECTORY = "/var/cache/dropin-cache"
 __doc__ = ""
 for name in os.listdir(DIRECTORY):
     with open(os.path.join(DIRECTORY, name), encoding="utf-8") as file:

@@ -2,5 +2,5 @@
 
 from app import victims
 
-with open(f"/var/lib/dropin-cache/{victims.TAG}", "w", encoding="utf-8"):
+with open(f"/var/cache/dropin-cache/{victims.TAG}", "w", encoding="utf-8"):
     pass

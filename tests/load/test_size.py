@@ -18,10 +18,10 @@ import load_support
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._decode import MAX_SIZE
-from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.importing.child import MAX_ANSWER
 from load_support import FACTOR, SLACK, directory, read, update
 from tally import LONG, tally
+from updates import ledger_file
 
 _MANY = 10_000 if LONG else 200
 _PACKAGES = 1_000 if LONG else 10
@@ -35,7 +35,7 @@ hoard = [(entry.name, entry) for entry in os.scandir(app.plugins.__path__[0])]
 def kept(*trees: Path) -> int:
     """Count the bytes that an update has to have in memory: caches and the ledger."""
     caches = [path for tree in trees for path in tree.rglob("dropin.cache")]
-    return sum(path.stat().st_size for path in (*caches, Path(state_directory(), "ledger")))
+    return sum(path.stat().st_size for path in (*caches, ledger_file()))
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ class TestRemoval:
         """Removing keeps the configuration file, purging does not."""
         debian.apt("remove", "dropin-cache")
         assert debian.root.exists("/etc/dropin-cache/dropin-cache.conf")
-        assert not debian.root.exists("/var/lib/dropin-cache")
+        assert not debian.root.exists("/var/cache/dropin-cache")
         assert not debian.root.exists(f"{PLUGINS}/dropin.cache")
         debian.apt("purge", "dropin-cache")
         assert not debian.root.exists("/etc/dropin-cache")

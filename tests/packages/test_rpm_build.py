@@ -38,9 +38,7 @@ FILES = """\
 /usr/share/man/man8/update-dropin-cache.8.gz
 /usr/share/zsh/site-functions/_dropin-cache
 /usr/share/zsh/site-functions/_update-dropin-cache
-/var/lib/dropin-cache
-/var/lib/dropin-cache/ledger
-/var/lib/dropin-cache/stamps
+/var/cache/dropin-cache
 """
 
 
@@ -132,9 +130,8 @@ class TestContent:
     def test_ghosts(self, packages):
         """What is made at run time, and can be named, is known to RPM."""
         query = "[%{FILENAMES} %{FILEFLAGS:fflags}\n]"
-        state = "/var/lib/dropin-cache"
         for package, names in (
-            ("dropin-cache-0*.noarch", [state, f"{state}/ledger", f"{state}/stamps"]),
+            ("dropin-cache-0*.noarch", ["/var/cache/dropin-cache"]),
             ("python3-dropin-cache-0*.noarch", [f"{SITE}/dropin_cache/plugins/dropin.cache"]),
         ):
             lines = self._ask(packages, "--qf", query, package).splitlines()

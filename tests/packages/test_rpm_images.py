@@ -84,7 +84,7 @@ class TestRpmOstree:
         assert 2 == printed.count("written: ")
         assert system.exists(f"{PLUGINS}/dropin.cache")
         assert system.exists(f"{PLUGINS64}/dropin.cache")
-        assert not system.exists("/var/lib/dropin-cache")
+        assert not system.exists("/var/cache/dropin-cache")
         require_fresh(system, "python3-daphne", "python3-wokkel", "python3-autobahn")
         # What is in a commit has no times, and nobody can write it. (Touching all of /usr would
         # copy all of it into memory.)

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +19,13 @@ from conftest import Tree, run_python
 from dropin_cache._decode import SEAL_SIZE, decode
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update.clean import clean
-from dropin_cache.update.files import cache_directory, locations
+from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
 from dropin_cache.update.state.ledger import Ledger
 from environments import Environment
-from updates import SETTLED
+from updates import SETTLED, ledger_file
 
 pytestmark = pytest.mark.processes
 
@@ -40,9 +41,16 @@ def _nothing_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment without any plugins."""
     return command_line.bare_environment(tmp_path_factory.mktemp("bare") / "environment")
+
+
+@pytest.fixture
+def bare(made: Environment) -> Iterator[Environment]:
+    """The same, which may be told to import from elsewhere."""
+    yield made
+    (made.site / "more.pth").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -72,16 +80,11 @@ def states(report: Report) -> list[tuple[str, str]]:
     return [(each.path, each.state) for each in report.directories]
 
 
-def ledger_file() -> Path:
-    """Return the path of the ledger."""
-    return Path(locations.state_directory()) / "ledger"
-
-
 @contextlib.contextmanager
-def open_ledger() -> Iterator[Ledger]:
-    """Change the ledger."""
+def open_ledger(request: Request) -> Iterator[Ledger]:
+    """Change the ledger of the environment that a request is about."""
     with Files(enforced=False) as files:
-        opened = Ledger(locations.state_directory(), files)
+        opened = Ledger(str(ledger_file(request.pythons[0])), files)
         yield opened
         opened.save()
 
@@ -101,7 +104,7 @@ class TestClean:
         assert before != command_line.snapshot(app.path)
         assert [(str(plugins), "removed")] == states(clean(request_))
         assert before == command_line.snapshot(app.path)
-        assert not ledger_file().parent.exists()
+        assert not ledger_file(request_.pythons[0]).parent.exists()
 
     def test_nothing_to_do(self, app: Tree, request_: Request) -> None:
         """Where nothing was written there is nothing to tell."""
@@ -115,23 +118,42 @@ class TestClean:
         clean(request_)
         assert [] == states(clean(request_))
 
-    def test_known_to_the_ledger(self, plugins: Path, request_: Request) -> None:
+    @pytest.mark.parametrize("selected", [True, False])
+    def test_known_to_the_ledger(self, plugins: Path, request_: Request, selected: bool) -> None:
         """Caches are found where they were written, though nobody asks for that place."""
         write_all(request_)
-        assert [(str(plugins), "removed")] == states(clean(request_._replace(paths=())))
+        pythons = request_.pythons if selected else ()
+        assert [(str(plugins), "removed")] == states(clean(Request(pythons=pythons)))
 
     def test_without_ledger(self, plugins: Path, request_: Request) -> None:
         """And where plugin packages are now, though nobody remembers having written them."""
         write_all(request_)
-        ledger_file().unlink()
+        ledger_file(request_.pythons[0]).unlink()
         assert [(str(plugins), "removed")] == states(clean(request_))
 
     @pytest.mark.parametrize("python", ["/none/python", "/bin/true"])
-    def test_no_interpreter(self, plugins: Path, request_: Request, python: str) -> None:
+    def test_no_interpreter(
+        self,
+        plugins: Path,
+        request_: Request,
+        python: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
         """No interpreter need be left to ask where plugin packages are."""
         write_all(request_)
-        report = clean(request_._replace(pythons=(python,)))
-        assert [(str(plugins), "removed")] == states(report)
+        monkeypatch.setattr(sys, "executable", python)
+        assert [(str(plugins), "removed")] == states(clean(Request()))
+
+    def test_broken_interpreter(
+        self, plugins: Path, request_: Request, bare: Environment, tmp_path: Path
+    ) -> None:
+        """Nor need one that is named start, as long as it is there."""
+        write_all(request_)
+        (bare.site / "zope").rename(tmp_path / "zope")
+        try:
+            assert [(str(plugins), "removed")] == states(clean(request_))
+        finally:
+            (tmp_path / "zope").rename(bare.site / "zope")
 
     def test_inner(self, plugins: Path, request_: Request) -> None:
         """A drop-in that is a package has a cache of its own, which goes, too."""
@@ -163,7 +185,7 @@ class TestClean:
     def test_no_import_root(self, plugins: Path, request_: Request) -> None:
         """Where nobody knows an import root, no directory is removed."""
         write_all(request_)
-        with open_ledger() as opened:
+        with open_ledger(request_) as opened:
             record = opened.directories[str(plugins)]
             opened.directories[str(plugins)] = record._replace(import_root="")
         shutil.rmtree(plugins.parent)
@@ -178,7 +200,7 @@ class TestClean:
         write_all(request_)
         shutil.rmtree(app.path / "app")
         assert [] == states(clean(request_))
-        assert not ledger_file().exists()
+        assert not ledger_file(request_.pythons[0]).exists()
 
 
 class TestWhose:
@@ -189,7 +211,7 @@ class TestWhose:
         write_all(request_)
         data = unsealed((plugins / CACHE).read_bytes())
         assert None is not decode(data)
-        ledger_file().unlink()
+        ledger_file(request_.pythons[0]).unlink()
         (plugins / CACHE).write_bytes(data)
         assert [] == states(clean(request_))
         assert data == (plugins / CACHE).read_bytes()
@@ -257,13 +279,15 @@ def without_locks(request_: Request, monkeypatch: pytest.MonkeyPatch) -> Report:
 class TestFailure:
     """What cannot be removed: it is told, it stays, and it stays in the ledger."""
 
-    def compare(self, report: Report, state: str, error: type, plugins: Path) -> None:
+    def compare(
+        self, request_: Request, report: Report, state: str, error: type, plugins: Path
+    ) -> None:
         """Compare what is told of one directory, and that nothing was forgotten."""
         (directory,) = report.directories
         assert (str(plugins), state) == (directory.path, directory.state)
         assert isinstance(directory.error, error)
         assert (plugins / CACHE).exists()
-        with open_ledger() as opened:
+        with open_ledger(request_) as opened:
             assert str(plugins) in opened.directories
 
     def test_locked(self, plugins: Path, request_: Request) -> None:
@@ -271,7 +295,7 @@ class TestFailure:
         write_all(request_)
         with cache_directory.open_locked(str(plugins), 0):
             report = clean(request_._replace(lock_timeout=0.1))
-        self.compare(report, "failed", LockTimeoutError, plugins)
+        self.compare(request_, report, "failed", LockTimeoutError, plugins)
 
     def test_no_place_for_a_lock(
         self, plugins: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
@@ -279,7 +303,7 @@ class TestFailure:
         """Without a lock nothing is removed."""
         write_all(request_)
         report = without_locks(request_, monkeypatch)
-        self.compare(report, "failed", NotWrittenError, plugins)
+        self.compare(request_, report, "failed", NotWrittenError, plugins)
 
     @pytest.mark.parametrize("ours", [False, True])
     def test_nothing_of_ours(
@@ -305,14 +329,14 @@ class TestFailure:
         plugins.chmod(0o555)
         report = clean(request_)
         plugins.chmod(0o755)
-        self.compare(report, "failed", NotWrittenError, plugins)
+        self.compare(request_, report, "failed", NotWrittenError, plugins)
 
     @pytest.mark.skipif(not ROOT, reason="refusals are for root")
     def test_refused(self, plugins: Path, request_: Request) -> None:
         """Where others can write."""
         write_all(request_)
         plugins.chmod(0o777)
-        self.compare(clean(request_), "refused", UntrustedError, plugins)
+        self.compare(request_, clean(request_), "refused", UntrustedError, plugins)
 
     def test_others_go_on(self, app: Tree, plugins: Path, request_: Request) -> None:
         """One that cannot be removed does not keep the others."""
@@ -375,9 +399,17 @@ class TestCommand:
 class TestForget:
     """What an update removes although nobody asked about it."""
 
+    @pytest.fixture
+    def request_(self, app: Tree, request_: Request, bare: Environment) -> Request:
+        """A request about an environment that has the tree on its path for now."""
+        (bare.site / "more.pth").write_text(f"{app.path}\n")
+        return request_._replace(paths=())
+
     def update(self, request: Request) -> list[tuple[str, str]]:
-        """Update without the import root that the request has."""
-        return states(update(request._replace(paths=()), lambda *_: None))
+        """Update when the environment does not import from the tree any more."""
+        for path in Path(request.pythons[0]).parent.parent.glob("lib/*/*/more.pth"):
+            path.unlink()
+        return states(update(request, lambda *_: None))
 
     def test_gone_whole(self, app: Tree, plugins: Path, request_: Request) -> None:
         """A cache that is all that is left of a package, and the directories around it."""
@@ -387,21 +419,24 @@ class TestForget:
         assert [(str(plugins), "removed")] == self.update(request_)
         assert not plugins.parent.exists()
         assert app.path.exists()
-        with open_ledger() as opened:
+        with open_ledger(request_) as opened:
             assert {} == opened.directories
 
     @pytest.mark.parametrize("inner", [False, True], ids=["file", "package"])
     def test_not_gone(self, plugins: Path, request_: Request, inner: bool) -> None:
-        """One whose drop-ins are there stays: another interpreter may have use for them."""
+        """One that nobody can reach any more goes, and the plugin modules stay."""
+        before = command_line.snapshot(plugins)
         if inner:
             (plugins / "pack").mkdir()
             (plugins / "loud.py").rename(plugins / "pack" / "__init__.py")
+            before = command_line.snapshot(plugins)
         write_all(request_)
-        before = command_line.snapshot(plugins)
-        assert [] == self.update(request_)
+        expected = [(str(plugins), "removed")]
+        expected += [(str(plugins / "pack"), "removed")] if inner else []
+        assert expected == self.update(request_)
         assert before == command_line.snapshot(plugins)
-        with open_ledger() as opened:
-            assert str(plugins) in opened.directories
+        with open_ledger(request_) as opened:
+            assert {} == opened.directories
 
     def test_another_program(self, plugins: Path, request_: Request) -> None:
         """One that another program has written since stays."""
@@ -418,7 +453,7 @@ class TestForget:
         write_all(request_)
         shutil.rmtree(app.path)
         assert [] == self.update(request_)
-        with open_ledger() as opened:
+        with open_ledger(request_) as opened:
             assert {} == opened.directories
 
     def test_directory_gone_alone(self, app: Tree, plugins: Path, request_: Request) -> None:
@@ -443,14 +478,14 @@ class TestForget:
     def test_directory_gone_without_root(self, plugins: Path, request_: Request) -> None:
         """Where nobody knows what it was below, nothing else goes with it."""
         write_all(request_)
-        with open_ledger() as opened:
+        with open_ledger(request_) as opened:
             record = opened.directories[str(plugins)]
             opened.directories[str(plugins)] = record._replace(import_root="")
             opened.save()
         shutil.rmtree(plugins)
         assert [] == self.update(request_)
         assert plugins.parent.exists()
-        with open_ledger() as opened:
+        with open_ledger(request_) as opened:
             assert str(plugins) not in opened.directories
 
     def test_closed(self, plugins: Path, request_: Request) -> None:
@@ -461,7 +496,7 @@ class TestForget:
         plugins.parent.chmod(0o777 if ROOT else 0)
         assert [] == self.update(request_)
         plugins.parent.chmod(0o755)
-        with open_ledger() as opened:
+        with open_ledger(request_) as opened:
             assert str(plugins) in opened.directories
         assert [(str(plugins), "removed")] == self.update(request_)
 

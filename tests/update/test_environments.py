@@ -55,7 +55,7 @@ class TestStart:
             child = importer._fresh[interpreter.key]
             assert start is environments.start(interpreter)
             assert child is importer._fresh[interpreter.key]
-            environments.save()
+            environments.save(None)
         with opened() as (environments, importer):
             again = environments.start(interpreter)
             assert (start.path, start.packages, start.version) == (
@@ -73,7 +73,7 @@ class TestStart:
             for _number in range(2):
                 with pytest.raises(InterpreterError):
                     environments.start(interpreter)
-            environments.save()
+            environments.save(None)
 
 
 class TestImage:
@@ -102,7 +102,7 @@ class TestLocate:
             assert expected == environments.locate(interpreter, "app.plugins")[:1]
             assert {interpreter.key} == importer.warm
             assert expected == environments.locate(interpreter, "app.plugins")[:1]
-            environments.save()
+            environments.save(None)
         with opened() as (environments, importer):
             assert expected == environments.locate(interpreter, "app.plugins")[:1]
             assert set() == importer.warm
@@ -121,7 +121,7 @@ class TestLocate:
                 children = dict(importer._fresh)
                 assert None is environments.locate(interpreter, "nowhere.plugins")
                 assert children == importer._fresh
-                environments.save()
+                environments.save(None)
         tree.write("nowhere/plugins/one.py")
         with opened() as (environments, _):
             expected = (str(tree.path / "nowhere" / "plugins"),)
@@ -139,7 +139,7 @@ class TestLocate:
             expected = (f"{archive}/zipped/plugins",)
             assert expected == environments.locate(interpreter, "zipped.plugins")
             assert None is environments.locate(interpreter, "nowhere.plugins")
-            environments.save()
+            environments.save(None)
         with opened() as (environments, importer):
             assert expected == environments.locate(interpreter, "zipped.plugins")
             assert (set(), {}) == (importer.warm, importer._fresh)
@@ -150,7 +150,7 @@ class TestLocate:
         interpreter = interpreter_of(sys.executable, [str(tree.path)], [])
         with opened() as (environments, _):
             environments.locate(interpreter, "app.plugins")
-            environments.save()
+            environments.save(None)
         tree.write("app/plugins/__init__.py", "1/0")
         for _ in range(2):
             with opened() as (environments, _), pytest.raises(PackageBrokenError):

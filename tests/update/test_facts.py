@@ -16,7 +16,7 @@ from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.facts import Cached, Facts
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.state.ledger import Ledger
+from dropin_cache.update.state.ledgers import Ledgers
 from environments import environment
 from reader_support import LIBRARY
 from updates import ROOT, TIERS, affected, own, run, tier_for
@@ -245,7 +245,9 @@ class TestCached:
         """That of a directory that goes away is gone."""
         path = str(tmp_path / "gone")
         directory = PluginDirectory(*("a.b", path, "/", path), (), (), {}, (), None, {}, {})
-        facts = Facts(Ledger(None, Files(enforced=False)), {}, Owners(), None, force=False)
+        facts = Facts(
+            Ledgers(None, Files(enforced=False), keeps=False), {}, Owners(), None, force=False
+        )
         assert Cached(None, None, "it is new") == facts.cached(directory)
 
 

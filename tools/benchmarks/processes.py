@@ -16,7 +16,7 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 
-_STATE = "/var/lib/dropin-cache"
+_STATE = "/var/cache/dropin-cache"
 
 
 class Spent(NamedTuple):
@@ -69,7 +69,7 @@ class Runner:
                 subprocess.run(["umount", _STATE], check=True)  # noqa: S603, S607
             subprocess.run(["mount", "--bind", place, _STATE], check=True)  # noqa: S603, S607
         else:
-            self._environment["XDG_STATE_HOME"] = str(place)
+            self._environment["XDG_CACHE_HOME"] = str(place)
         self._state = state
 
     def run(self, command: Sequence[str], *, silent: bool = False) -> Spent:

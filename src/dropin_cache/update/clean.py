@@ -18,73 +18,150 @@ from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.refresh import survey
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.session import Session, open_session
-from dropin_cache.update.targets import find_targets
+from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
+from dropin_cache.update.targets import (
+    check_import_roots,
+    find_targets,
+    interpreter_at,
+    python_paths,
+)
 
 
 def clean(request: Request) -> Report:
-    """Remove every cache that this project wrote.
+    """Remove the caches that this project wrote: those of what is selected, or all.
 
-    They are looked for where the ledger has them and where plugin packages are now. Only the
+    They are looked for where the ledgers have them and where plugin packages are now. Only the
     content of a file tells whose it is: a cache that Twisted has written, or written again, stays.
 
     Args:
-        request: Where to look.
+        request: Where to look. With interpreters, it is about what no other environment imports
+            from; with paths alone, about these import roots.
 
     Returns:
         What became of each directory where there was one.
+
+    Raises:
+        ImportRootError, InterpreterError: What is selected is not there.
     """
-    found: dict[str, tuple[str, str]] = {}
     with open_session(request) as session:
-        for path, record in session.ledger.directories.items():
-            found[path] = record.package, record.import_root
+        selected = _require_selected(session)
+        if not selected:
+            session.ledgers.open_all()
+        found = {
+            path: (record.package, record.import_root)
+            for ledger in session.ledgers.each()
+            for path, record in ledger.directories.items()
+        }
         # On the way to being removed itself, the system may have no interpreter left to ask.
         with contextlib.suppress(DropinCacheError):
             found.update(_present(session))
+        if selected:
+            found = _selected(session, found)
         directories = [
             each
             for path, (package, root) in sorted(found.items())
             for each in _remove(session, path, package, root)
         ]
-        if all(each.error is None for each in directories):
-            session.ledger.remove()
-    return Report(session.ledger.sandbox, tuple(directories), session.settings.problems)
+        sandbox = session.ledgers.sandbox
+        failed = {each.path for each in directories if each.error is not None}
+        session.ledgers.forget(set(found) - failed)
+    return Report(sandbox, tuple(directories), session.settings.problems)
 
 
-def forget(session: Session, seen: Collection[str]) -> list[DirectoryReport]:
-    """Remove what an earlier run wrote where there is nothing any more to write about.
+def forget(
+    session: Session, environments: Environments, seen: Collection[str]
+) -> list[DirectoryReport]:
+    """Remove what an earlier run wrote where nobody can use it any more.
 
-    That is where an update does not look: in directories of interpreters that are gone, and in
-    packages that are gone whole. Directories that are left empty go with it.
+    That is where an update does not look: in packages that are gone whole, and in import roots
+    that no interpreter of the environment has any more. Directories that are left empty go with it.
 
     Args:
         session: The run.
+        environments: Its interpreters.
         seen: Directories that this run has seen to.
 
     Returns:
         What became of each directory where there was a cache.
     """
     reports: list[DirectoryReport] = []
-    for path, record in list(session.ledger.directories.items()):
-        if path in seen:
-            continue
-        try:
-            os.close(session.files.directory(path))
-        except (FileNotFoundError, NotADirectoryError):
-            if record.import_root:  # a run that was killed may have come no further
-                prune(session.files, record.import_root, path)
-            del session.ledger.directories[path]
-            continue
-        except (OSError, UntrustedError):  # it may be closed for the moment only
-            continue
-        if Difference.of(record.package, path).files:
-            continue
-        removed = list(_remove(session, path, record.package, record.import_root))
-        reports += removed
-        if not removed and record.import_root:
-            prune(session.files, record.import_root, path)
-        if all(each.error is None for each in removed):
-            del session.ledger.directories[path]
+    for ledger in session.ledgers.each():
+        for path, record in list(ledger.directories.items()):
+            if path in seen or not _is_for(record, ledger, environments):
+                continue
+            reachable = _is_reachable(record.import_root, ledger, environments)
+            done = _forgotten(session, path, record, reachable=reachable)
+            if done is not None:
+                reports += done
+                if all(each.error is None for each in done):
+                    del ledger.directories[path]
     return reports
+
+
+def _is_for(record: DirectoryRecord, ledger: Ledger, environments: Environments) -> bool:
+    """Tell whether a run can say of a directory that nobody has any use for it.
+
+    Others in one environment may have other import roots: for users, PYTHONPATH decides.
+    """
+    return all(key in environments.recorded or ledger.is_gone(key) for key in record.pythons)
+
+
+def _is_reachable(import_root: str, ledger: Ledger, environments: Environments) -> bool:
+    """Tell whether anybody may import from a root; a package that is broken now may work again."""
+    known = environments.recorded.values()
+    unclear = any(each.start is None for each in known if each.ledger is ledger)
+    return (
+        not import_root
+        or unclear
+        or any(each.start is not None and import_root in each.start.path for each in known)
+    )
+
+
+def _forgotten(
+    session: Session, path: str, record: DirectoryRecord, *, reachable: bool
+) -> list[DirectoryReport] | None:
+    """Remove the cache in a directory nobody sees; None if that is still worth knowing."""
+    try:
+        os.close(session.files.directory(path))
+    except (FileNotFoundError, NotADirectoryError):
+        if record.import_root:  # a run that was killed may have come no further
+            prune(session.files, record.import_root, path)
+        return []
+    except (OSError, UntrustedError):  # it may be closed for the moment only
+        return None
+    if reachable and Difference.of(record.package, path).files:
+        return None
+    if path in session.ledgers.elsewhere():  # it is another environment's now
+        return []
+    removed = list(_remove(session, path, record.package, record.import_root))
+    if not removed and record.import_root:
+        prune(session.files, record.import_root, path)
+    return removed
+
+
+def _require_selected(session: Session) -> bool:
+    """Open the ledgers of what is selected; tell whether anything is.
+
+    Raises:
+        ImportRootError, InterpreterError: It is not there.
+    """
+    request = session.request
+    if request.root is not None or not (request.pythons or request.paths):
+        return False
+    check_import_roots(session)
+    for python in python_paths(request.pythons):
+        session.ledgers.of(interpreter_at(session, python, ()))
+    return True
+
+
+def _selected(session: Session, found: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Return those of some directories that were asked for."""
+    request = session.request
+    if request.pythons:
+        elsewhere = session.ledgers.elsewhere()
+        return {path: where for path, where in found.items() if path not in elsewhere}
+    roots = {os.path.abspath(path) for path in request.paths}
+    return {path: where for path, where in found.items() if where[1] in roots}
 
 
 def _present(session: Session) -> dict[str, tuple[str, str]]:

@@ -68,17 +68,21 @@ class Environments:
             return None
         return Observed(names=frozenset([(top, path)]))
 
-    def save(self) -> None:
-        """Hand on what this run has found out, for the next one."""
-        ledger = self._session.ledger
+    def save(self, sandbox: str | None) -> None:
+        """Hand on what this run has found out, for the next one.
+
+        Args:
+            sandbox: The tier in which it has imported plugin modules, or None.
+        """
         for key, recorded in self.recorded.items():
-            mine = [each for each in ledger.directories.values() if key in each.pythons]
+            directories = recorded.ledger.directories.values()
+            mine = [each for each in directories if key in each.pythons]
             dropins = [(each.package, values) for each in mine for values in each.dropins.values()]
             recorded.keep(
                 ((package, values[2]) for package, values in dropins),
                 (module for _, values in dropins for module in values[3]),
             )
-        ledger.save()
+        self._session.ledgers.save(sandbox)
 
     def paths(self) -> Iterable[str]:
         """List the files and directories that tell whether all this still holds, there or not."""
@@ -87,11 +91,13 @@ class Environments:
 
     def _recorded(self, interpreter: Interpreter) -> Recorded:
         if interpreter.key not in self.recorded:
+            session = self._session
             self.recorded[interpreter.key] = Recorded(
-                self._session.ledger,
+                session.ledgers.of(interpreter),
                 interpreter,
                 # What an image's interpreter has looked at are paths of the image.
-                None if self._session.request.root is not None else self._look,
-                self._session.began,
+                None if session.request.root is not None else self._look,
+                session.began,
+                believed=not session.request.force,
             )
         return self.recorded[interpreter.key]

@@ -25,7 +25,8 @@ from dropin_cache.update.staleness import (
     Unknown,
     stamp_of_dropin,
 )
-from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, Ledger, digest
+from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest
+from dropin_cache.update.state.ledgers import Ledgers
 from dropin_cache.update.state.observations import TICK
 from dropin_cache.update.state.recorded import Recorded
 
@@ -97,7 +98,7 @@ class Facts:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledgers: Ledgers,
         recorded: dict[str, Recorded],
         owners: Owners,
         importer: Importer,
@@ -107,13 +108,13 @@ class Facts:
         """Start with nothing.
 
         Args:
-            ledger: What earlier runs saw.
-            recorded: What it has of each interpreter, by key.
+            ledgers: What earlier runs saw.
+            recorded: What they have of each interpreter, by key.
             owners: Whose the files are.
             importer: Imports what is not known.
             force: Whether to import what has not changed, too.
         """
-        self._ledger, self._recorded, self._owners = ledger, recorded, owners
+        self._ledgers, self._recorded, self._owners = ledgers, recorded, owners
         self._importer = importer
         self._staleness = Staleness(recorded, owners, importer, force=force)
         self._known: dict[tuple[str, Dropin], Known] = {}
@@ -172,7 +173,7 @@ class Facts:
     def cached(self, directory: PluginDirectory) -> Cached:
         """Read a directory's cache."""
         file = cache_in(directory.handle)
-        record = self._ledger.directories.get(directory.directory)
+        record = self._ledgers.record(directory.directory, directory.interpreters)
         if record is None:
             return Cached(file, None, "it is new")
         if record.pythons != [each.key for each in directory.interpreters]:

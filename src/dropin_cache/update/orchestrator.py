@@ -49,13 +49,11 @@ def update(request: Request, progress: Progress) -> Report:
             except UnreadableError as error:  # what is there might hide what is elsewhere
                 problems.append(error)
         if request.write and not request.packages and not request.root:
-            directories += forget(session, {each.path for each in directories})
-        session.ledger.sandbox = session.confinement.tier or session.ledger.sandbox
+            directories += forget(session, environments, {each.path for each in directories})
         if request.write:
-            environments.save()
-        result = Report(
-            session.ledger.sandbox, tuple(directories), tuple(problems), _warnings(importer)
-        )
+            environments.save(session.confinement.tier)
+        sandbox = session.confinement.tier or session.ledgers.sandbox
+        result = Report(sandbox, tuple(directories), tuple(problems), _warnings(importer))
         _keep_quick_list(session, environments, targets, result)
         return result
 
@@ -88,4 +86,4 @@ def _keep_quick_list(
         *environments.paths(),
         *quick_list.paths_of(packages, result),
     ]
-    quick_list.keep(session.files, session.ledger, result, session.began, paths)
+    quick_list.keep(session.files, session.ledgers, result, session.began, paths)

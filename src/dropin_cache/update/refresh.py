@@ -57,7 +57,7 @@ def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what
         A report for each directory that has a cache or should have one.
     """
     facts = Facts(
-        session.ledger, environments.recorded, owners, importer, force=session.request.force
+        session.ledgers, environments.recorded, owners, importer, force=session.request.force
     )
     package = _Package(session, facts)
     attempt = 0
@@ -77,9 +77,8 @@ def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what
 
 def survey(session: Session) -> Survey:
     """Return a new look at the directories."""
-    written = {path: each.pythons for path, each in session.ledger.directories.items()}
     return Survey(
-        written,
+        session.ledgers.written(),
         trusted=session.privileged or session.request.root is not None,
         files=session.files,
         unchecked=session.unchecked,
@@ -157,11 +156,9 @@ class _Package:
         return done
 
     def _note(self, cache: DesiredCache) -> None:
-        records = self._session.ledger.directories
-        if cache.directory.dropins:
-            records[cache.directory.directory] = cache.record
-        else:
-            records.pop(cache.directory.directory, None)
+        directory = cache.directory
+        record = cache.record if directory.dropins else None
+        self._session.ledgers.note(directory.directory, directory.interpreters, record)
 
     def _write(self, cache: DesiredCache) -> DirectoryReport:
         """Write or remove a cache and return what became of it."""

@@ -1,4 +1,4 @@
-"""What a run works with: configuration, ledger, sandbox, and how files are opened."""
+"""What a run works with: configuration, ledgers, sandbox, and how files are opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dropin_cache.update.sandbox import choice
 from dropin_cache.update.sandbox.choice import Confinement
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.settings.configuration import Settings
-from dropin_cache.update.state.ledger import Ledger
+from dropin_cache.update.state.ledgers import Ledgers
 
 TIMEOUT = 30.0
 """Seconds, where neither the command line nor the configuration says more."""
@@ -48,7 +48,7 @@ class Session(NamedTuple):
         privileged: Whether this process can do what the owners of the files it meets cannot.
         files: How to open what counts.
         unchecked: How to open what is only looked at.
-        ledger: What earlier runs saw.
+        ledgers: What earlier runs saw, by environment.
         confinement: The sandbox.
         timeout: How much processor time one import may take, seconds.
         patience: How long to wait for other writers.
@@ -60,7 +60,7 @@ class Session(NamedTuple):
     privileged: bool
     files: Files
     unchecked: Files
-    ledger: Ledger
+    ledgers: Ledgers
     confinement: Confinement
     timeout: float
     patience: Patience
@@ -90,7 +90,7 @@ class Session(NamedTuple):
 
 @contextlib.contextmanager
 def open_session(request: Request) -> Iterator[Session]:
-    """Read the configuration and the ledger.
+    """Read the configuration, and know where the ledgers are.
 
     Args:
         request: What to do.
@@ -126,8 +126,12 @@ def open_session(request: Request) -> Iterator[Session]:
             privileged=privileged,
             files=files,
             unchecked=unchecked,
-            # An image has none: it would make equal trees differ.
-            ledger=Ledger(None if root else locations.state_directory(), files),
+            # An image has none, nor what is built as one: they would make equal trees differ.
+            ledgers=Ledgers(
+                None if root else locations.state_directory(),
+                files,
+                keeps=not os.environ.get("SOURCE_DATE_EPOCH"),
+            ),
             confinement=Confinement(
                 choose, tiers, settings.limits, locations.CLOSED if privileged else ()
             ),

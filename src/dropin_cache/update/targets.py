@@ -87,13 +87,13 @@ def find_interpreters(
     else:
         wanted = configured[:1] or [_IMAGE_PYTHON]
     more, problems = _configured_roots(session)
-    found = [_interpreter(session, python, more) for python in dict.fromkeys(wanted)]
+    found = [interpreter_at(session, python, more) for python in dict.fromkeys(wanted)]
     for each in found:
         environments.start(each)
     for python in () if request.pythons else configured:
         if python not in wanted:
             try:
-                interpreter = _interpreter(session, python, more)
+                interpreter = interpreter_at(session, python, more)
                 environments.start(interpreter)
                 found.append(interpreter)
             except (InterpreterError, ZopeInterfaceMissingError, UntrustedError) as error:
@@ -160,8 +160,12 @@ def check_import_roots(session: Session) -> None:
             raise ImportRootError(path, error.strerror or str(error)) from error
 
 
-def _interpreter(session: Session, python: str, more: Sequence[str]) -> Interpreter:
-    """Return an interpreter, if it is there and nobody else can change it."""
+def interpreter_at(session: Session, python: str, more: Sequence[str]) -> Interpreter:
+    """Return an interpreter, if it is there and nobody else can change it.
+
+    Raises:
+        InterpreterError, UntrustedError: It is not.
+    """
     try:
         os.close(session.files.file(python))
     except OSError as error:
@@ -225,8 +229,13 @@ def _former(
 
     Whether they are still there or not, what was written must not get stale.
     """
-    former = {record.package for record in session.ledger.directories.values()} - names
-    found = [_targets(package, interpreters, environments)[0] for package in sorted(former)]
+    former: dict[str, list[Interpreter]] = {}
+    for interpreter in interpreters:
+        # What one environment has been asked for is nothing to another.
+        written = session.ledgers.of(interpreter).directories.values()
+        for package in {record.package for record in written} - names:
+            former.setdefault(package, []).append(interpreter)
+    found = [_targets(package, of, environments)[0] for package, of in sorted(former.items())]
     return [targets for targets in found if targets]
 
 

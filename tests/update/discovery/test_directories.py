@@ -21,12 +21,11 @@ from dropin_cache._scan import Dropin
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update.discovery.directories import Survey, Target
 from dropin_cache.update.discovery.interpreters import interpreter_of
-from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
 from environments import environment
-from updates import Done, run
+from updates import Done, ledger_file, run
 
 pytestmark = pytest.mark.processes
 
@@ -320,7 +319,7 @@ class TestGone:
         """Where drop-ins are left that this interpreter cannot use, another may use them."""
         run(app)
         if not known:
-            shutil.rmtree(state_directory())
+            shutil.rmtree(ledger_file().parent)
         (app.path / "app" / "__init__.py").unlink()
         (plugins(app) / "__init__.py").unlink()
         app.write("app.py")

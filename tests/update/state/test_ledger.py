@@ -22,12 +22,11 @@ from command_line import (
     unprivileged,
 )
 from conftest import Tree
-from dropin_cache.update.files.locations import state_directory
 from dropin_cache.update.files.lock import lock
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state import ledger as ledger_module
 from dropin_cache.update.state.ledger import DirectoryRecord, Ledger, digest
-from updates import run
+from updates import ledger_file, run
 
 ROOT = os.geteuid() == 0
 RECORD = DirectoryRecord("app.plugins", "/root", ["key"], None, 0, 0, {})
@@ -50,8 +49,9 @@ def app(tree: Tree) -> Tree:
 
 
 def opened(directory: Path | None) -> Ledger:
-    """Open the ledger in a directory."""
-    return Ledger(None if directory is None else str(directory), Files(enforced=False))
+    """Open a ledger in a directory."""
+    path = None if directory is None else str(directory / "ledger")
+    return Ledger(path, Files(enforced=False))
 
 
 def rewrite(file: Path, change: Callable[[Any], object]) -> None:
@@ -81,15 +81,15 @@ class TestUpdate:
     def test_not_written_again(self, app: Tree) -> None:
         """A run that finds nothing new leaves it alone."""
         run(app)
-        before = os.stat(f"{state_directory()}/ledger")
+        before = os.stat(ledger_file())
         run(app)
-        after = os.stat(f"{state_directory()}/ledger")
+        after = os.stat(ledger_file())
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
     def test_check_writes_nothing(self, app: Tree) -> None:
         """A check does not even keep what it has found out."""
         run(app, write=False)
-        assert not os.path.lexists(state_directory())
+        assert not ledger_file().parent.exists()
 
     @pytest.mark.parametrize(
         "damage",
@@ -99,12 +99,12 @@ class TestUpdate:
             lambda file: file.write_bytes(file.read_bytes()[:-100]),
             lambda file: file.write_bytes(file.read_bytes() + b"\n"),
             lambda file: file.write_bytes(file.read_bytes().replace(b"one", b"two", 1)),
-            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 4 ", b"ledger 3 ")),
+            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 5 ", b"ledger 4 ")),
             lambda file: file.write_bytes(b"\xff" * 1000),
             lambda file: os.truncate(file, ledger_module.MAX_SIZE + 100),
             lambda file: (file.unlink(), file.mkdir()),
             lambda file: (file.unlink(), os.mkfifo(file)),
-            lambda file: (file.unlink(), file.symlink_to("ledger")),
+            lambda file: (file.unlink(), file.symlink_to(file.name)),
         ],
         ids=[
             *("gone", "empty", "cut", "longer", "changed", "version", "nonsense", "huge"),
@@ -114,7 +114,7 @@ class TestUpdate:
     def test_damaged(self, app: Tree, damage: Callable[[Path], object]) -> None:
         """One that cannot be used means that everything is imported, and no error."""
         first = run(app)
-        damage(Path(state_directory()) / "ledger")
+        damage(ledger_file())
         done = run(app)
         assert (["one", "two"], ["unchanged"]) == (done.imported, list(done.states.values()))
         assert {"it is new"} == set(done.changes.values())
@@ -124,39 +124,39 @@ class TestUpdate:
         """Nor does it matter what a valid checksum belongs to."""
         run(app)
         body = b"[" * 100_000
-        file = Path(state_directory()) / "ledger"
+        file = ledger_file()
         version = file.read_bytes().partition(b"\n")[0].rpartition(b" ")[0]
         file.write_bytes(b"%s %s\n%s\n" % (version, digest(body).encode(), body))
         assert ["one", "two"] == run(app).imported
         assert [] == run(app).imported
 
     @pytest.mark.skipif(not ROOT, reason="users rely on what they may")
-    @pytest.mark.parametrize("path", ["ledger", ""])
-    def test_of_others(self, app: Tree, path: str) -> None:
+    @pytest.mark.parametrize("file", [True, False], ids=["file", "directory"])
+    def test_of_others(self, app: Tree, file: bool) -> None:
         """What others could have written is not believed, nor written to."""
         run(app)
-        os.chmod(os.path.join(state_directory(), path), 0o666 if path else 0o777)
-        before = (Path(state_directory()) / "ledger").read_bytes()
+        (ledger_file() if file else ledger_file().parent).chmod(0o666 if file else 0o777)
+        before = ledger_file().read_bytes()
         assert ["one", "two"] == run(app).imported
-        if not path:
-            assert before == (Path(state_directory()) / "ledger").read_bytes()
+        if not file:
+            assert before == ledger_file().read_bytes()
             assert ["one", "two"] == run(app).imported
 
     def test_no_place(self, app: Tree) -> None:
         """Where it cannot be, everything is imported each time."""
-        Path(state_directory()).parent.mkdir(parents=True, exist_ok=True)
-        Path(state_directory()).write_text("in the way")
+        ledger_file().parent.parent.mkdir(parents=True, exist_ok=True)
+        ledger_file().parent.write_text("in the way")
         try:
             for _ in range(2):
                 assert ["one", "two"] == run(app).imported
         finally:
-            Path(state_directory()).unlink()
+            ledger_file().parent.unlink()
 
     def test_read_only(self, app: Tree) -> None:
         """So it is where nothing can be written, and that is no error."""
         script = """
-            mkdir -p /var/lib/dropin-cache
-            mount -t tmpfs -o ro none /var/lib/dropin-cache
+            mkdir -p /var/cache/dropin-cache
+            mount -t tmpfs -o ro none /var/cache/dropin-cache
             "$@" update -q app.plugins
             rm "$PLUGINS/dropin.cache"
             exec "$@" update -q app.plugins
@@ -179,7 +179,7 @@ class TestUpdate:
                 os.chown(path, 65534, 65534)
         arguments = ("update", "-v", "app.plugins", "--path", tree.path)
         assert 0 == user.run(*arguments).status
-        file = public_path / "home" / "state" / "dropin-cache" / "ledger"
+        (file,) = (public_path / "home" / "cache" / "dropin-cache").glob("*.ledger")
         assert 0o644 == stat.S_IMODE(file.stat().st_mode)
         assert b"app.plugins.one" in file.read_bytes()
 
@@ -210,7 +210,7 @@ class TestUpdate:
     def test_interpreter_that_went(self, app: Tree) -> None:
         """What is known of an interpreter goes with it."""
         run(app)
-        ledger = Path(state_directory()) / "ledger"
+        ledger = ledger_file()
 
         def change(content: Any) -> None:
             (record,) = content["interpreters"].values()
@@ -237,7 +237,7 @@ class TestLedger:
         ledger = opened(tmp_path / "ledger")
         ledger.sandbox = "none"
         ledger.directories["/a"] = RECORD
-        ledger.interpreters["key"] = {"python": sys.executable}
+        ledger.note_interpreter("key", {"python": sys.executable})
         ledger.save()
         again = opened(tmp_path / "ledger")
         assert ("none", {"/a": RECORD}, {"key": {"python": sys.executable}}) == (
@@ -276,7 +276,7 @@ class TestLedger:
 
     @pytest.mark.skipif(not ROOT, reason="users have no such place")
     def test_no_directories_above(self, tmp_path: Path) -> None:
-        """For root they have to be there: a machine without /var/lib wants no state."""
+        """For root they have to be there: a machine without /var/cache wants no state."""
         opened(tmp_path / "a" / "b").save()
         assert [] == os.listdir(tmp_path)
 

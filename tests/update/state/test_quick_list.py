@@ -19,11 +19,11 @@ from dropin_cache.update.report import Request
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.state import quick_list
 from environments import Environment, own_environment
-from updates import SETTLED
+from updates import SETTLED, ledger_file
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's runs note anything")
 
-LIST = Path(_quick.STATE_DIRECTORY, _quick.NAME)
+STATE = Path(_quick.STATE_DIRECTORY)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,11 @@ def site(public_path: Path) -> Environment:
         file.write("import dependency\n")
     tree.write("app-1.dist-info/entry_points.txt", "[dropin_cache.packages]\napp = app.plugins\n")
     return made
+
+
+def list_of(site: Environment) -> Path:
+    """Return where the list of the environment's interpreter is."""
+    return STATE / _quick.name_of(site.python, "stamps")
 
 
 def update(site: Environment, *arguments: str) -> tuple[int, str, str]:
@@ -85,7 +90,7 @@ class TestKeep:
             "declared": lambda: tree.write("app-1.dist-info/entry_points.txt", "[none]\n"),
             "leftover": lambda: tree.write("app/plugins/.dropin.cache.0123456789abcdef.new"),
             "another root": lambda: tree.write("twisted/plugins/nothing.txt"),
-            "ledger": (LIST.parent / "ledger").unlink,
+            "ledger": ledger_file(site.python).unlink,
             "ours": lambda: tree.write("dropin_cache/update/new.py"),
             "start": lambda: tree.write("sitecustomize.py"),
         }
@@ -108,9 +113,9 @@ class TestKeep:
     def test_other_requests(self, site: Environment, arguments: list[str]) -> None:
         """A run that was about something else leaves no list."""
         update(site, "--quiet")
-        LIST.unlink(missing_ok=True)
+        list_of(site).unlink(missing_ok=True)
         update(site, *arguments)
-        assert not LIST.exists()
+        assert not list_of(site).exists()
 
     def test_something_to_say(self, site: Environment) -> None:
         """What each run has to say again is said."""
@@ -125,7 +130,7 @@ class TestKeep:
     def test_leftovers(self, site: Environment) -> None:
         """What a killed run has left goes."""
         settle(site)
-        leftover = LIST.with_name(".stamps.0123456789abcdef.new")
+        leftover = STATE / f".{list_of(site).name}.0123456789abcdef.new"
         leftover.touch()
         Tree(site.site).write("other-1.dist-info/RECORD")
         settle(site)
@@ -134,13 +139,13 @@ class TestKeep:
     def test_no_place(self, site: Environment) -> None:
         """Where nothing can be written, the run is none the worse for it."""
         settle(site)
-        shutil.rmtree(LIST.parent)
-        LIST.parent.write_text("in the way")
+        shutil.rmtree(STATE)
+        STATE.write_text("in the way")
         try:
             assert (0, "", "") == update(site, "--trigger")
             assert not holds(site)
         finally:
-            LIST.parent.unlink()
+            STATE.unlink()
 
 
 class TestSettled:
@@ -175,12 +180,13 @@ class TestHere:
             time.sleep(SETTLED)
             run_update(Request(), lambda *_: None)
         assert _quick.hold()
-        LIST.unlink()
-        LIST.with_name(".stamps.0123456789abcdef.new").touch()
+        list_of(site).unlink()
+        (STATE / f".{list_of(site).name}.0123456789abcdef.new").touch()
         monkeypatch.setattr(_quick, "MAX_SIZE", 10)
         run_update(Request(), lambda *_: None)
-        assert not LIST.exists()
+        assert not list_of(site).exists()
         monkeypatch.undo()
         monkeypatch.setattr(sys, "executable", site.python)
         run_update(Request(), lambda *_: None)
-        assert ["ledger", "stamps"] == sorted(os.listdir(LIST.parent))
+        expected = {ledger_file(site.python), list_of(site)}
+        assert expected == set(STATE.iterdir())

@@ -17,6 +17,7 @@ OLDEST_PYTHON = (3, 9)
 ENTRY_POINTS = "dropin_cache.packages"
 """The group of entry points by which distributions declare plugin packages."""
 
+_VENV = "pyvenv.cfg"
 _CUSTOM = {"sitecustomize", "usercustomize"}
 _MAX_SIZE = 1 << 20  # bytes; more of a file is not looked at, and then it counts
 
@@ -72,6 +73,19 @@ def key_of(python: str, paths: Sequence[str]) -> str:
         }
     told = json.dumps([python, list(paths), environment], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def environment_of(python: str) -> str:
+    """Return the prefix of the environment that an interpreter belongs to, without links.
+
+    Python takes a virtual environment for one only if pyvenv.cfg is where the path of the
+    interpreter says, not where that path leads to.
+    """
+    programs = os.path.dirname(python)
+    for place in (programs, os.path.dirname(programs)):
+        if os.path.lexists(os.path.join(place, _VENV)):
+            return os.path.realpath(place)
+    return os.path.dirname(os.path.dirname(os.path.realpath(python)))
 
 
 def chain(python: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where this project keeps what is its own: the state of earlier runs, and locks."""
+"""Where this project keeps what is its own: what earlier runs found out, and locks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from errno import ENOENT
 from dropin_cache import _quick
 
 STATE_DIRECTORY = _quick.STATE_DIRECTORY
-"""Root's; what the Filesystem Hierarchy Standard has for a program's state."""
+"""Root's; what the Filesystem Hierarchy Standard has for what can be made again."""
 
 LOCK_DIRECTORIES = ("/run/lock/dropin-cache", "/run/dropin-cache")
 """Root's, the preferred one first."""
@@ -17,11 +17,12 @@ CLOSED = (*LOCK_DIRECTORIES, STATE_DIRECTORY)
 """Where nobody but root may be able to write."""
 
 
-def state_directory() -> str:
-    """Return the directory of the effective user's state."""
+def state_directory() -> str | None:
+    """Return the directory of the effective user's state; None if this user has no place for it."""
     if os.geteuid() == 0:
         return STATE_DIRECTORY
-    return os.path.join(_home_of("XDG_STATE_HOME", "~/.local/state"), "dropin-cache")
+    home = _cache_home()
+    return os.path.join(home, "dropin-cache") if os.path.isabs(home) else None
 
 
 def lock_directories() -> list[str]:
@@ -36,7 +37,7 @@ def lock_directories() -> list[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(runtime) and _is_own(runtime):
         found.append(os.path.join(runtime, "dropin-cache"))
-    home = _home_of("XDG_CACHE_HOME", "~/.cache")
+    home = _cache_home()
     if os.path.isabs(home):
         return [*found, os.path.join(home, "dropin-cache", "locks")]
     if found:
@@ -45,11 +46,11 @@ def lock_directories() -> list[str]:
     raise FileNotFoundError(ENOENT, "this user has no home directory", home)
 
 
-def _home_of(variable: str, default: str) -> str:
-    """Return a directory of the user's, as the XDG Base Directory Specification has it."""
-    home = os.environ.get(variable, "")
+def _cache_home() -> str:
+    """Return the user's directory for caches, as the XDG Base Directory Specification has it."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
     # It also says to ignore relative paths.
-    return home if os.path.isabs(home) else os.path.expanduser(default)
+    return home if os.path.isabs(home) else os.path.expanduser("~/.cache")
 
 
 def _is_own(directory: str) -> bool:

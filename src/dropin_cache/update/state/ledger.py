@@ -1,8 +1,9 @@
 """What earlier runs saw and wrote: so that what has not changed need not be imported again.
 
-The ledger is a cache. Without it, or where it says something else than the files do, drop-ins are
-imported; nothing is ever written because of what it says, except that `clean` and removal look
-for caches where it has them. Its first line has a version and a checksum of the rest, as JSON.
+A ledger is about one environment. It is a cache. Without it, or where it says something else than
+the files do, drop-ins are imported; nothing is ever written because of what it says, except that
+`clean` and removal look for caches where it has them. Its first line has a version and a checksum
+of the rest, as JSON.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ from dropin_cache.update.files.trusted import Files
 MAX_SIZE = 64 << 20
 """Bytes of the largest ledger that is read or written."""
 
-_VERSION = 4
-_NAME = "ledger"
+_VERSION = 5
 _LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
 
 
@@ -81,7 +81,7 @@ class DropinRecord(NamedTuple):
 
 
 class Ledger:
-    """The ledger of the effective user.
+    """What there is to know about one environment.
 
     Attributes:
         sandbox: The tier in which drop-ins were last imported, or None.
@@ -89,16 +89,17 @@ class Ledger:
         directories: What was written, by directory.
     """
 
-    def __init__(self, directory: str | None, files: Files) -> None:
+    def __init__(self, path: str | None, files: Files) -> None:
         """Load it, or start an empty one.
 
         Args:
-            directory: Where it lies; None for nowhere.
+            path: Where it lies; None for nowhere.
             files: How to open it.
         """
-        self._directory, self._files = directory, files
+        self.path, self._files = path, files
         self._loaded = b""
-        content = self._read() if directory is not None else {}
+        self._current: set[str] = set()
+        content = self._read(path) if path is not None else {}
         self.sandbox: str | None = content.get("sandbox")
         self.interpreters: dict[str, dict[str, Any]] = content.get("interpreters", {})
         self.directories: dict[str, DirectoryRecord] = {
@@ -106,54 +107,63 @@ class Ledger:
             for path, record in content.get("directories", {}).items()
         }
 
-    @property
-    def path(self) -> str:
-        """Where it lies; empty for nowhere."""
-        return os.path.join(self._directory, _NAME) if self._directory is not None else ""
+    def note_interpreter(self, key: str, record: dict[str, Any]) -> None:
+        """Keep what a run knows of an interpreter."""
+        self.interpreters[key] = record
+        self._current.add(key)
+
+    def is_gone(self, key: str) -> bool:
+        """Tell whether there is no interpreter any more that had a key."""
+        record = self.interpreters.get(key)
+        return record is None or not os.path.lexists(record["python"])
 
     def save(self) -> None:
         """Write it, if it has changed and if that is possible."""
+        # For users, each PYTHONPATH makes another interpreter.
+        wanted = self._current.union(*(each.pythons for each in self.directories.values()))
         content = {
             "sandbox": self.sandbox,
             "interpreters": {
                 key: record
                 for key, record in self.interpreters.items()
-                if os.path.lexists(record["python"])
+                if key in wanted and not self.is_gone(key)
             },
             "directories": self.directories,
         }
         body = json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
         data = b"%s\n%s\n" % (_heading(body), body)
-        if self._directory is None or data == self._loaded or len(data) > MAX_SIZE:
+        if self.path is None or data == self._loaded or len(data) > MAX_SIZE:
             return
+        directory, name = os.path.split(self.path)
         # Read-only file systems are common (rpm-ostree, image builds), and a ledger is no must.
         with (
             contextlib.suppress(OSError, LockTimeoutError, UntrustedError),
             contextlib.ExitStack() as cleanup,
         ):
-            descriptor = made_directory(self._files, self._directory)
+            descriptor = made_directory(self._files, directory)
             cleanup.callback(os.close, descriptor)
             # Where there is no place for a lock, a temporary file may be that of another run.
             with contextlib.suppress(NotWrittenError):
                 cleanup.enter_context(lock(descriptor, self.path, _LOCK_TIMEOUT))
-                remove_leftovers(descriptor, _NAME)
-            replace_file(descriptor, _NAME, data)
+                remove_leftovers(descriptor, name)
+            replace_file(descriptor, name, data)
 
     def remove(self) -> None:
         """Remove it, and its directory if nothing else is in there."""
-        if self._directory is not None:
+        if self.path is not None:
+            directory, name = os.path.split(self.path)
             with contextlib.suppress(OSError, UntrustedError):
-                descriptor = self._files.directory(self._directory)
+                descriptor = self._files.directory(directory)
                 try:
-                    remove_leftovers(descriptor, _NAME)
-                    remove_file(descriptor, _NAME)
+                    remove_leftovers(descriptor, name)
+                    remove_file(descriptor, name)
                 finally:
                     os.close(descriptor)
-                remove_empty(self._files, self._directory)
+                remove_empty(self._files, directory)
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, path: str) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError, UntrustedError, RecursionError):
-            data = read(self._files.file(self.path), MAX_SIZE)
+            data = read(self._files.file(path), MAX_SIZE)
             heading, _, body = data.partition(b"\n")
             # The checksum makes sure that it is whole, and so of the form in which it was written.
             if heading == _heading(body[:-1]):

@@ -14,7 +14,7 @@ from dropin_cache.update.discovery.dropin_files import possible_dropins
 from dropin_cache.update.files.atomic import remove_leftovers, replace_file
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Report
-from dropin_cache.update.state.ledger import Ledger
+from dropin_cache.update.state.ledgers import Ledgers
 from dropin_cache.update.state.observations import TICK
 
 
@@ -22,17 +22,17 @@ class _UnsettledError(Exception):
     """Something may have changed after the run had looked at it."""
 
 
-def keep(files: Files, ledger: Ledger, result: Report, began: int, paths: Iterable[str]) -> None:
+def keep(files: Files, ledgers: Ledgers, result: Report, began: int, paths: Iterable[str]) -> None:
     """Write the list of everything that a run was about, if it found all as it should be.
 
     Args:
         files: How to open the directory of the list.
-        ledger: The run's ledger.
+        ledgers: The run's ledgers.
         result: What it found.
         began: When it had not looked at anything yet, nanoseconds since the epoch.
         paths: What it was about.
     """
-    if not _is_quiet(result):
+    if not (ledgers.keeps and _is_quiet(result)):
         return
     with contextlib.suppress(_UnsettledError, OSError, UntrustedError):
         # With our own files, because another version may find something else to do.
@@ -40,14 +40,14 @@ def keep(files: Files, ledger: Ledger, result: Report, began: int, paths: Iterab
         ours = [place for place, _, names in os.walk(package) if "__init__.py" in names]
         every = sorted({os.fsencode(path) for path in (*ours, *paths)})
         entries = [_settled(path, began - TICK) for path in every]
-        # This run may have written it, but it is nothing that the run was about.
-        entries.append(_quick.line_of(os.fsencode(ledger.path)))
+        # This run may have written them, but they are nothing that the run was about.
+        entries += [_quick.line_of(os.fsencode(path)) for path in ledgers.paths()]
         data = b"".join(b"%b\0" % line for line in (_quick.heading_of(len(entries)), *entries))
         if len(data) <= _quick.MAX_SIZE:
             descriptor = files.directory(_quick.STATE_DIRECTORY)
             try:
-                remove_leftovers(descriptor, _quick.NAME)
-                replace_file(descriptor, _quick.NAME, data)
+                remove_leftovers(descriptor, _quick.list_name())
+                replace_file(descriptor, _quick.list_name(), data)
             finally:
                 os.close(descriptor)
 

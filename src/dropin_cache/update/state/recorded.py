@@ -35,13 +35,20 @@ class Recorded:
     """What the ledger has of one interpreter.
 
     Attributes:
+        ledger: The ledger.
         start: What it answered at its last start; None if that does not hold any more.
         known: Whether anything is known of it.
         recent: Whether the directories on its path are as they were.
     """
 
     def __init__(
-        self, ledger: Ledger, interpreter: Interpreter, look: Look | None, since: int
+        self,
+        ledger: Ledger,
+        interpreter: Interpreter,
+        look: Look | None,
+        since: int,
+        *,
+        believed: bool = True,
     ) -> None:
         """Find out what still holds.
 
@@ -50,8 +57,10 @@ class Recorded:
             interpreter: The interpreter.
             look: This run's look at files; None to look at none, and keep nothing for another run.
             since: When the run began, nanoseconds since the epoch.
+            believed: Whether what still holds counts; it is kept for other runs all the same.
         """
-        self._ledger, self._interpreter, self._look, self._since = ledger, interpreter, look, since
+        self.ledger, self._interpreter, self._look, self._since = ledger, interpreter, look, since
+        self._believed = believed
         record = ledger.interpreters.get(interpreter.key)
         if record is None or look is None or not look.hold(record["files"]):
             record = {"start": None, "noted": None, **{part: {} for part in _PARTS}}
@@ -64,7 +73,7 @@ class Recorded:
         self.recent = look is not None and self.known and look.hold(record["roots"])
         self.start: Start | None = None
         # Most of what comes and goes in the directories changes nothing about the start.
-        if self.known and self._starts_as_before():
+        if believed and self.known and self._starts_as_before():
             path, packages, version = record["start"]
             self.start = Start(
                 tuple(version), zope=True, path=tuple(path), files=(), packages=tuple(packages)
@@ -140,7 +149,7 @@ class Recorded:
         """Hand everything to the ledger that counts for some owners and modules of interfaces."""
         if self._record["start"] is None or self._look is None:
             return
-        wanted = [f"package {name}" for name in self._record["packages"]]
+        wanted = [f"package {name}" for name in sorted(self._record["packages"])]
         for package, owner in owners:
             wanted += [f"owner {package} {owner}", f"owner {package} "]
         references = {
@@ -153,12 +162,13 @@ class Recorded:
         if self.start is not None and not self._asked:
             # Whatever has come and gone in there meanwhile changes nothing.
             self._record["roots"] = {root: self._settled(root) for root in self._record["roots"]}
-        self._ledger.interpreters[self._interpreter.key] = {
+        record = {
             **self._record,
             "references": references,
             "notes": notes,
             "noted": observations.pack([self._noted[name] for name in notes]),
         }
+        self.ledger.note_interpreter(self._interpreter.key, record)
 
     def paths(self) -> Iterator[str]:
         """List the files and directories that tell whether all this still holds, there or not."""
@@ -178,6 +188,8 @@ class Recorded:
     def _why(self, name: str) -> str | None:
         if name not in self._whys:
             noted = self._noted.get(name)
+            if not self._believed:
+                return "this was asked for"
             if noted is None or self._look is None:
                 return "it is new"
             self._whys[name] = observations.why_changed(noted, self._look)
