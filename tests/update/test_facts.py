@@ -245,9 +245,9 @@ class TestCached:
         """That of a directory that goes away is gone."""
         path = str(tmp_path / "gone")
         directory = PluginDirectory(*("a.b", path, "/", path), (), (), {}, (), None, {}, {})
-        facts = Facts(
-            Ledgers(None, Files(enforced=False), keeps=False), {}, Owners(), None, force=False
-        )
+        files = Files(enforced=False)
+        ledgers = Ledgers(None, files, keeps=False)
+        facts = Facts(ledgers, {}, Owners(), None, force=False, unchecked=files)
         assert Cached(None, None, "it is new") == facts.cached(directory)
 
 

@@ -9,7 +9,9 @@ import pytest
 from command_line import no_process_left
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
-from dropin_cache._model import CachedDropin
+from dropin_cache._model import CachedDropin, Fingerprint, InterfaceName
+from dropin_cache.update.importing.records import Description, Failure, Outcome, Plugin
+from dropin_cache.update.merge import Judged, judged
 from environments import Environment, environment
 from updates import Done, affected, own, run
 
@@ -222,3 +224,78 @@ class TestOwners:
             done = run(tree)
             assert ["some-app"] == [each.owner for each in done.report.directories[0].broken]
         assert done.alone
+
+
+class TestJudged:
+    """What follows from imports that could not see something, or failed for the moment."""
+
+    BROKEN = Failure("it fails", "a traceback")
+    PASSING = Failure("no memory", passing=True)
+    TAKEN = Fingerprint(1, 2, "digest")
+
+    def found(self, *names: str, provided: tuple[str, ...] = ("IOne",)) -> Description:
+        """Return what an import finds."""
+        references = tuple(InterfaceName("app", name) for name in provided)
+        plugins = tuple(Plugin(name, None, references, provided) for name in names)
+        return Description(None, plugins, ())
+
+    def judged(
+        self, outcome: Outcome, kept: Description | None, *unseen: str
+    ) -> tuple[list[str] | None, Judged]:
+        """Return the names of plugins in the entry, None for no entry, and the rest."""
+        before = None if kept is None else kept.entry("app.plugins.one", self.TAKEN)
+        found = judged("app.plugins.one", self.TAKEN, [("", outcome)], before, lambda: unseen)
+        names = None if found.entry is None else [each.name for each in found.entry.plugins]
+        return names, found._replace(entry=None)
+
+    @pytest.mark.parametrize("unseen", [(), ("/hidden",)])
+    @pytest.mark.parametrize("kept", [None, ("a",), ("b", "a")])
+    def test_as_much(self, kept: tuple[str, ...] | None, unseen: tuple[str, ...]) -> None:
+        """What is as much as before is taken as it is."""
+        before = None if kept is None else self.found(*kept)
+        expected = Judged(None, None, "", (), may_change=False)
+        assert (["a", "b"], expected) == self.judged(self.found("a", "b"), before, *unseen)
+
+    @pytest.mark.parametrize(
+        ("now", "before"),
+        [
+            (("a",), ("a", "b")),
+            ((), ("a",)),
+            (("b",), ("a",)),
+        ],
+    )
+    def test_less(self, now: tuple[str, ...], before: tuple[str, ...]) -> None:
+        """Less is taken as it is if all was seen, and else what was known is kept."""
+        assert list(now) == self.judged(self.found(*now), self.found(*before))[0]
+        names, rest = self.judged(self.found(*now), self.found(*before), "/x")
+        assert (list(before), True) == (names, rest.may_change)
+        (warning,) = rest.warnings
+        assert warning.endswith("less is found in it now; the sandbox does not show /x")
+
+    def test_interface(self) -> None:
+        """So it is where a plugin provides less."""
+        now, before = self.found("a"), self.found("a", provided=("IOne", "ITwo"))
+        assert () == self.judged(now, before)[1].warnings
+        assert self.judged(now, before, "/x")[1].warnings
+
+    def test_failure(self) -> None:
+        """A failure is none if something was hidden and there is an entry; it is told if not."""
+        assert (None, Judged(None, self.BROKEN, "", (), may_change=True)) == self.judged(
+            self.BROKEN, self.found("a")
+        )
+        names, rest = self.judged(self.BROKEN, self.found("a"), *"12345")
+        told = "it fails; the sandbox does not show 1, 2, 3 and 2 more"
+        line = f"app.plugins.one keeps what its cache says: {told}"
+        assert (["a"], Judged(None, None, "", (line,), may_change=True)) == (names, rest)
+        names, rest = self.judged(self.BROKEN, None, *"12345")
+        failure = self.BROKEN._replace(error=told)
+        assert (None, Judged(None, failure, "", (), may_change=True)) == (names, rest)
+
+    def test_moment(self) -> None:
+        """A failure of the moment keeps what was known, whatever was seen."""
+        names, rest = self.judged(self.PASSING, self.found("a"))
+        line = "app.plugins.one keeps what its cache says: no memory"
+        expected = Judged(None, None, "no memory", (line,), may_change=False)
+        assert (["a"], expected) == (names, rest)
+        expected = Judged(None, self.PASSING, "", (), may_change=False)
+        assert (None, expected) == self.judged(self.PASSING, None)

@@ -22,16 +22,17 @@ from dropin_cache.errors import (
     PackageNotFoundError,
     UntrustedError,
 )
+from dropin_cache.update import report as report_
 from dropin_cache.update import targets
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.orchestrator import update
-from dropin_cache.update.report import Request
+from dropin_cache.update.report import Report, Request
 from dropin_cache.update.session import Session, open_session
 from dropin_cache.update.settings.configuration import PackageLine
 from dropin_cache.update.targets import Targets
-from environments import environment
+from environments import environment, own_environment
 
 ROOT = os.geteuid() == 0
 
@@ -70,6 +71,51 @@ def nothing(*_: object) -> None:
 def names(found: Targets) -> list[str]:
     """Return the names of the packages."""
     return [target.package for (target, *_) in found.packages]
+
+
+class TestWithoutTwisted:
+    """Plugin modules for Twisted that are installed without it, as asyncio's users have them."""
+
+    @pytest.fixture
+    def site(self, public_path: Path) -> Tree:
+        """An environment with such modules."""
+        self.python, path, _ = own_environment(public_path / "env")
+        site = Tree(path)
+        for name in ("autobahn_endpoints", "autobahn_twistd", "txsni_endpoint", "txtorcon"):
+            site.write(f"twisted/plugins/{name}.py", "from twisted.plugin import IPlugin\n")
+        return site
+
+    def updated(self, **options: Any) -> Report:
+        """Update everything in the environment."""
+        return update(Request(pythons=(self.python,), **options), nothing)
+
+    @pytest.mark.processes
+    @pytest.mark.parametrize("packages", [(), ("twisted.plugins",)])
+    def test_nothing_to_do(self, site: Tree, packages: tuple[str, ...]) -> None:
+        """Nobody can ask for their plugins, so that there is nothing to do and nothing wrong."""
+        for write in (True, False):
+            report = self.updated(packages=packages, write=write)
+            assert ([], ()) == (
+                [each for each in report.directories if each.package == "twisted.plugins"],
+                report.problems,
+            )
+        assert [] == list(site.path.glob("twisted/**/dropin.cache"))
+
+    @pytest.mark.processes
+    def test_comes_and_goes(self, site: Tree) -> None:
+        """When Twisted comes they are looked after, and what was written goes with it."""
+        self.updated()
+        site.write("twisted/__init__.py")
+        site.write("twisted/plugin.py", "from dropin_cache import IPlugin\n")
+        site.write("twisted/plugins/__init__.py")
+        assert [report_.WRITTEN] == [
+            each.state for each in self.updated().directories if each.package == "twisted.plugins"
+        ]
+        for name in ("__init__.py", "plugin.py", "plugins/__init__.py"):
+            (site.path / "twisted" / name).unlink()
+        self.updated()
+        assert [] == list(site.path.glob("twisted/**/dropin.cache"))
+        assert 4 == len(list(site.path.glob("twisted/plugins/*.py")))
 
 
 class TestFindTargets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dropin_cache.errors import PackageBrokenError
 from dropin_cache.update.discovery.interpreters import Interpreter, Start
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.session import Session
@@ -55,8 +56,29 @@ class Environments:
             return None
         # One that is broken is looked for again: what was noted of it has changed.
         found, observed = self._importer.locate(interpreter, package)
+        if found is None:
+            self._require_seen(interpreter, package, observed)
         recorded.note_package(package, found, observed)
         return found
+
+    def _require_seen(self, interpreter: Interpreter, package: str, observed: Observed) -> None:
+        """Require that a package is not only hidden: what is left of one that is gone is removed.
+
+        Raises:
+            PackageBrokenError: It is there, and the sandbox does not show it.
+        """
+        above = package.rpartition(".")[0]
+        own = Observed(
+            names=frozenset(
+                (name, path)
+                for name, path in observed.names
+                # Itself, those above it, and what stands for the application; see the child.
+                if f"{package}.".startswith(f"{name}.") or name.rpartition(".")[0] == above
+            )
+        )
+        unseen = self._importer.unseen(interpreter, own, self._session.unchecked)
+        if unseen:
+            raise PackageBrokenError(package, f"the sandbox does not show {unseen[0]}", "")
 
     def _cannot_be_there(self, interpreter: Interpreter, package: str) -> Observed | None:
         """Return what was looked at if not even the topmost package is in any directory."""

@@ -13,9 +13,10 @@ from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.dropin_files import cache_in
 from dropin_cache.update.discovery.owners import Owners, key_of
 from dropin_cache.update.files import lock
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.importing.records import Failure, Job, Outcome
-from dropin_cache.update.merge import merged
+from dropin_cache.update.merge import judged
 from dropin_cache.update.references import References
 from dropin_cache.update.staleness import (
     Divided,
@@ -27,7 +28,7 @@ from dropin_cache.update.staleness import (
 )
 from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest
 from dropin_cache.update.state.ledgers import Ledgers
-from dropin_cache.update.state.observations import TICK
+from dropin_cache.update.state.observations import TICK, Observed
 from dropin_cache.update.state.recorded import Recorded
 
 UNSTABLE = Failure("its file kept changing while it was being read", passing=True)
@@ -96,7 +97,7 @@ class Cached(NamedTuple):
 class Facts:
     """Everything that a run knows of the modules of a plugin package."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run has found out, and with what it does so
         self,
         ledgers: Ledgers,
         recorded: dict[str, Recorded],
@@ -104,6 +105,7 @@ class Facts:
         importer: Importer,
         *,
         force: bool,
+        unchecked: Files,
     ) -> None:
         """Start with nothing.
 
@@ -113,9 +115,12 @@ class Facts:
             owners: Whose the files are.
             importer: Imports what is not known.
             force: Whether to import what has not changed, too.
+            unchecked: How to look at what imports could not see.
         """
         self._ledgers, self._recorded, self._owners = ledgers, recorded, owners
-        self._importer = importer
+        self._importer, self._unchecked = importer, unchecked
+        # What each import looked at, by the keys of interpreters and the names of modules.
+        self._looked: dict[tuple[str, str], Observed] = {}
         self._staleness = Staleness(recorded, owners, importer, force=force)
         self._known: dict[tuple[str, Dropin], Known] = {}
         self._decoded: dict[bytes, dict[str, CachedDropin] | None] = {}
@@ -145,9 +150,11 @@ class Facts:
             progress: Called before each import with its number, their count and the name.
         """
         unknown = []
+        on_disk: dict[str, CacheFile | None] = {}
         for directory in directories:
             if directory.refusal is None:
                 cached = self.cached(directory)
+                on_disk[directory.directory] = cached.file
                 unknown += [
                     Unknown(directory, dropin, cached.record, cached.why)
                     for dropin in directory.dropins
@@ -160,7 +167,8 @@ class Facts:
             fingerprints = [fingerprint(each.dropin) for each in divided.stale]
             done = self._import(divided, progress)
             for each, taken in zip(divided.stale, fingerprints):
-                self._take(each, taken, done, since)
+                file = on_disk[each.directory.directory]
+                self._take(each, taken, self._still_right(file, each.dropin, taken), done, since)
 
     def decoded(self, file: CacheFile | None) -> dict[str, CachedDropin] | None:
         """Return what is in a cache; None if it is none."""
@@ -206,6 +214,9 @@ class Facts:
         )
         loading.join()
         for job, imported in done.items():
+            self._looked.update(
+                {(job.interpreter, each): imported.observed for each in job.modules}
+            )
             # Their own files are known by their content: the same may be installed once more.
             own = modules[job.interpreter, job.package, job.owner].values()
             observed = imported.observed._replace(files=imported.observed.files - set(own))
@@ -220,6 +231,7 @@ class Facts:
         self,
         stale: Stale,
         taken: Fingerprint | None,
+        kept: CachedDropin | None,
         done: dict[tuple[str, str], Outcome],
         since: int,
     ) -> None:
@@ -228,46 +240,55 @@ class Facts:
         found = _found(stale, taken, done)
         if found is None:
             return  # perhaps it is stable when this is tried again
-        entry, warnings = merged(dropin.module, taken or _NO_FINGERPRINT, found)
-        failures = [each for _, each in found if isinstance(each, Failure)]
-        failure = failures[0] if entry is None else None
-        passing = [each for each in failures if each.passing]
-        postponed = ""
-        if passing and taken is not None:
-            kept = self._still_right(directory, dropin)
-            if kept is not None:
-                warnings = (f"{dropin.module} keeps what its cache says: {passing[0].error}",)
-            entry = kept or entry
-            if entry is not None:  # also if only one of several interpreters could not tell
-                postponed, failure = passing[0].error, None
-        lasting = failures and not passing
+        result = judged(
+            dropin.module,
+            taken or _NO_FINGERPRINT,
+            found,
+            kept,
+            lambda: self._unseen(stale),
+        )
         # A file that cannot be read can be another time without being another file.
         settled = taken is not None and dropin.ctime_ns < since - TICK
         owner = stale.owner
-        if failure is not None and not owner:
+        if result.failure is not None and not owner:
             path = directory.paths[dropin.module]
             named = self._owners.owner_of(path, [directory.import_root])
             owner = key_of(named, path, directory.import_root)
         self._known[_key(directory, dropin)] = Known(
             fingerprint=taken or _NO_FINGERPRINT,
             stamp=stamp_of_dropin(dropin) if settled else None,
-            entry=entry,
-            failure=failure,
-            postponed=postponed,
-            warnings=warnings,
+            entry=result.entry,
+            failure=result.failure,
+            postponed=result.postponed,
+            warnings=result.warnings,
             owner=owner,
-            tried=self._importer.setting if lasting else "",
-            references=_modules_of(entry),
+            tried=self._importer.setting if result.may_change else "",
+            references=_modules_of(result.entry),
             why=stale.why,
         )
 
-    def _still_right(self, directory: PluginDirectory, dropin: Dropin) -> CachedDropin | None:
+    def _unseen(self, stale: Stale) -> tuple[str, ...]:
+        """Return what the imports of a module and its neighbours could not see."""
+        module = stale.dropin.module
+        found: set[str] = set()
+        for interpreter in stale.directory.interpreters:
+            observed = self._looked.get((interpreter.key, module))
+            if observed is not None:
+                found.update(self._importer.unseen(interpreter, observed, self._unchecked))
+        return tuple(sorted(found))
+
+    def _still_right(
+        self, file: CacheFile | None, dropin: Dropin, taken: Fingerprint | None
+    ) -> CachedDropin | None:
         """Return what the cache on disk says of a module, if that is about its file."""
-        file = cache_in(directory.handle)
         entry = (self.decoded(file) or {}).get(dropin.key)
-        if file is None or entry is None or entry.moduleName != dropin.module:
+        if file is None or taken is None or entry is None or entry.moduleName != dropin.module:
             return None
-        return entry if is_fresh(entry.fingerprint, dropin, file.mtime) else None
+        if not is_fresh(entry.fingerprint, dropin, file.mtime):
+            return None
+        if entry.fingerprint is None:  # Twisted's
+            entry.fingerprint = taken
+        return entry
 
 
 def _as_recorded(kept: Fresh) -> Known:

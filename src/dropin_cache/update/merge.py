@@ -1,11 +1,76 @@
-"""What several interpreters have found in one plugin module, made one."""
+"""What several interpreters have found in one plugin module, and what was known of it, made one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Callable, NamedTuple
 
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
 from dropin_cache.update.importing.records import Description, Failure, Outcome
+
+_MAX_TOLD = 3  # paths in a message
+
+
+class Judged(NamedTuple):
+    """What is known of a plugin module after its import.
+
+    Attributes:
+        entry: For the cache, or None.
+        failure: Why there is none, or None.
+        postponed: Why it could not be imported for the moment though there is an entry, or nothing.
+        warnings: Lines about what was left out or kept, and where interpreters differ.
+        may_change: Whether the next import may well find more, when something else is installed
+            or in another sandbox.
+    """
+
+    entry: CachedDropin | None
+    failure: Failure | None
+    postponed: str
+    warnings: tuple[str, ...]
+    may_change: bool
+
+
+def judged(
+    module: str,
+    taken: Fingerprint,
+    answers: Sequence[tuple[str, Outcome]],
+    kept: CachedDropin | None,
+    unseen: Callable[[], Sequence[str]],
+) -> Judged:
+    """Decide what follows from the import of a plugin module.
+
+    What could not be told, for reasons of the moment or since the sandbox does not show something
+    that is there, keeps what was known.
+
+    Args:
+        module: The module's dotted name.
+        taken: The fingerprint of its file.
+        answers: Each interpreter, and what it found.
+        kept: What the cache on disk says of the same file, or None.
+        unseen: Finds out what the import has looked for and the sandbox does not show.
+    """
+    entry, warnings = merged(module, taken, answers)
+    failures = [each for _, each in answers if isinstance(each, Failure)]
+    failure = failures[0] if entry is None else None
+    passing = [each for each in failures if each.passing]
+    if passing:
+        if kept is not None:
+            warnings = (f"{module} keeps what its cache says: {passing[0].error}",)
+        entry = kept or entry
+        if entry is None:
+            return Judged(None, failure, "", warnings, may_change=False)
+        # Also if only one of several interpreters could not tell.
+        return Judged(entry, None, passing[0].error, warnings, may_change=False)
+    if not failures and not _is_less(entry, kept):
+        return Judged(entry, None, "", warnings, may_change=False)
+    hidden = unseen()
+    if hidden and _is_less(entry, kept):
+        what = failures[0].error if failures else "less is found in it now"
+        warnings = (f"{module} keeps what its cache says: {what}; {_told(hidden)}",)
+        return Judged(kept, None, "", warnings, may_change=True)
+    if hidden and failure is not None:
+        failure = failure._replace(error=f"{failure.error}; {_told(hidden)}")
+    return Judged(entry, failure, "", warnings, may_change=failure is not None)
 
 
 def merged(
@@ -47,3 +112,24 @@ def _add_plugins(entry: CachedDropin, description: Description) -> None:
         same = known[plugin.name]
         same.references = tuple(dict.fromkeys([*same.references, *plugin.references]))
         same.interfaces = tuple(sorted({*(same.interfaces or ()), *plugin.interfaces}))
+
+
+def _is_less(entry: CachedDropin | None, before: CachedDropin | None) -> bool:
+    """Tell whether an entry, or none, lacks something that an earlier one of the same file has."""
+    return before is not None and not _facts(before) <= _facts(entry)
+
+
+def _facts(entry: CachedDropin | None) -> set[tuple[str, ...]]:
+    """Return what an entry says: that it is there, its plugins, and what these provide."""
+    if entry is None:
+        return set()
+    named = {(plugin.name,) for plugin in entry.plugins}
+    return {(), *named} | {
+        (plugin.name, *reference) for plugin in entry.plugins for reference in plugin.references
+    }
+
+
+def _told(unseen: Sequence[str]) -> str:
+    """Say what the sandbox does not show."""
+    more = f" and {len(unseen) - _MAX_TOLD} more" if len(unseen) > _MAX_TOLD else ""
+    return f"the sandbox does not show {', '.join(unseen[:_MAX_TOLD])}{more}"

@@ -57,7 +57,12 @@ def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what
         A report for each directory that has a cache or should have one.
     """
     facts = Facts(
-        session.ledgers, environments.recorded, owners, importer, force=session.request.force
+        session.ledgers,
+        environments.recorded,
+        owners,
+        importer,
+        force=session.request.force,
+        unchecked=session.unchecked,
     )
     package = _Package(session, facts)
     attempt = 0

@@ -126,7 +126,8 @@ class Staleness:
         """Say why a module has to be imported again though its own file is the same."""
         if record.error is not None and not record.tried:
             return "it failed before, for reasons of the moment"
-        failed = record.tried if record.error is not None else None
+        # Of what could not be seen, the ledger has what was known before, and no error.
+        failed = record.tried or None
         setting = self._setting() if failed else ""
         for key in unknown.directory.seen_by[unknown.dropin.module]:
             package = unknown.directory.package

@@ -237,6 +237,16 @@ class TestPackage:
         """What is no package, or has no name, is not there."""
         assert {"found": None} == talk(starting(), {"do": "package", "name": name})[1]
 
+    def test_without_application(self, tmp_path: Path) -> None:
+        """Modules for Twisted alone are no plugin package: nobody can ask for their plugins."""
+        (tmp_path / "twisted" / "plugins").mkdir(parents=True)
+        (tmp_path / "twisted" / "__init__.py").touch()  # whether Twisted is here or not
+        request = {"do": "package", "name": "twisted.plugins"}
+        assert {"found": None} == talk(starting(tmp_path), request)[1]
+        (tmp_path / "twisted" / "plugin.py").touch()
+        expected = {"found": [str(tmp_path / "twisted" / "plugins")]}
+        assert expected == talk(starting(tmp_path), request)[1]
+
     def test_imports_in_vain(self, tmp_path: Path) -> None:
         """A package that is there and lacks another is an error."""
         answer = imported(tmp_path, "import missing", do="package")

@@ -122,6 +122,16 @@ class Importer:
             found = self._starter.visible(interpreter, found)
         return found, session.observed
 
+    def unseen(self, interpreter: Interpreter, observed: Observed, files: Files) -> tuple[str, ...]:
+        """Return what imports looked at in vain though it is there: the sandbox does not show it.
+
+        Args:
+            interpreter: Where.
+            observed: What was looked at.
+            files: How to look at what there is.
+        """
+        return self._starter.unseen(interpreter, observed, files)
+
     def import_all(
         self,
         jobs: Sequence[tuple[Interpreter, Job]],

@@ -19,8 +19,9 @@ from dropin_cache.update.importing import answers
 from dropin_cache.update.importing.answers import AnswerError, ChildError
 from dropin_cache.update.importing.child import Child
 from dropin_cache.update.importing.records import Failure, Outcome
+from dropin_cache.update.importing.unseen import Sight
 from dropin_cache.update.sandbox.choice import UNCONFINED, Confinement
-from dropin_cache.update.sandbox.launch import Sandbox
+from dropin_cache.update.sandbox.launch import Sandbox, child_account
 from dropin_cache.update.sandbox.visible import View
 from dropin_cache.update.state.observations import Observed
 from dropin_cache.update.text import one_line
@@ -132,6 +133,7 @@ class Starter:
         self._confinement, self._files, self._root = confinement, files, root
         self._lock = threading.Lock()
         self._views: dict[str, View] = {}
+        self._sights: dict[str, Sight] = {}
 
     def start(self, interpreter: Interpreter) -> Session:
         """Start a child that is about to import.
@@ -167,6 +169,18 @@ class Starter:
         """
         view = self._view(interpreter)
         return tuple(paths) if view is None else view.covered(paths)
+
+    def unseen(self, interpreter: Interpreter, observed: Observed, files: Files) -> tuple[str, ...]:
+        """Return what imports looked at in vain though it is there; see `Sight`."""
+        view = self._view(interpreter)
+        if view is None:
+            return ()
+        if interpreter.key not in self._sights:
+            sandbox = self._confinement.chosen()
+            account = None if sandbox.user is None else child_account()
+            closed = sandbox.tier == "landlock"
+            self._sights[interpreter.key] = Sight(view, account, files, on_the_way=closed)
+        return self._sights[interpreter.key].unseen(observed)
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ Protocol
     {"do": "package", "name": NAME}
         Import a plugin package.
         -> {"found": [DIR...]}      its __path__
-        -> {"found": null}          neither it nor a package above it is there
+        -> {"found": null}          neither it nor a package above it is there, or only plugin
+                                    modules of others, without the application that asks for them
         -> {"error": LINE, "traceback": TEXT, "passing": true or false}
     {"do": "module", "name": NAME, "processor": SECONDS}
         Import a plugin module, in at most that much processor time.
@@ -76,6 +77,9 @@ _ENTRY_POINTS = "dropin_cache.packages"
 _MAX_ENTRY_POINTS = 1 << 20  # characters; where each line is wrong, one takes 200 bytes
 _GARBAGE = 100_000  # new objects between two looks for garbage
 _MAX_ANSWER = 1 << 20  # bytes; the update takes no more
+# What asks for the plugins of a package into which others put modules without requiring it:
+# autobahn, txtorcon and TxSNI are used without Twisted as well. Then it is a namespace package.
+_APPLICATIONS = {"twisted.plugins": "twisted.plugin"}
 _OF_THE_MOMENT = {
     errno.EAGAIN,
     errno.EDQUOT,
@@ -147,6 +151,11 @@ class _Child:
         path = getattr(package, "__path__", None)
         if path is None:  # a module, no package
             return {"found": None}
+        if name in _APPLICATIONS:
+            from importlib.util import find_spec  # noqa: PLC0415 - for this alone
+
+            if find_spec(_APPLICATIONS[name]) is None:
+                return {"found": None}
         return {"found": [entry for entry in path if isinstance(entry, str)]}
 
     def do_module(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +212,8 @@ def _failure(error: BaseException) -> dict[str, Any]:
     try:
         import traceback  # noqa: PLC0415 - slow to import, and mostly nothing fails
 
-        report = traceback.TracebackException.from_exception(error)
+        # The source of our frames is mostly not shown to the child, and no dependency of anything.
+        report = traceback.TracebackException.from_exception(error, lookup_lines=False)
         _without_frames_of_ours(report)
         lines = list(report.format())
     except BaseException:  # noqa: BLE001 - no descriptors left, or a method of the error's own

@@ -117,6 +117,15 @@ class View(NamedTuple):
             if not shown.isdisjoint((normal := os.path.normpath(path), *above(normal)))
         )
 
+    def source_above(self, path: str) -> str | None:
+        """Return the source of the entry that shows something of this machine; None if none does.
+
+        Args:
+            path: Its canonical path on this machine.
+        """
+        sources = {entry.source for entry in self.entries}
+        return next((each for each in (path, *above(path)) if each in sources), None)
+
 
 class _Collector:
     """Collects the entries of a view."""
@@ -208,8 +217,6 @@ class _Collector:
             for path in sorted(linked)[:_MAX_LINKED]:
                 if path not in self._entries:
                     self._add_tree(path)
-            if not self._trees:
-                break
         self._left_out += sorted(linked)[_MAX_LINKED:]
 
     def _hidden(self, path: str) -> Iterator[str]:

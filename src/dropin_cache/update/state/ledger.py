@@ -65,8 +65,9 @@ class DropinRecord(NamedTuple):
         references: Modules of the interfaces that its plugins provide.
         error: Why it is not in the cache, or why what is there is older; None if all is well.
         traceback: The end of the traceback; may be empty.
-        tried: What the import was tried with if it failed; empty if the failure had reasons of the
-            moment, so that it is tried again by the next run.
+        tried: What the import was tried with if it failed, or could not see something so that
+            what is in the cache is older; empty if the failure had reasons of the moment, so that
+            it is tried again by the next run.
         warnings: Lines about what had to be left out.
     """
 
