@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from dropin_cache.errors import DropinCacheError, UnreadableError
+from dropin_cache.update import report
 from dropin_cache.update.clean import forget
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
+from dropin_cache.update.files import lock
 from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
@@ -15,6 +19,7 @@ from dropin_cache.update.state import quick_list
 from dropin_cache.update.targets import Targets, find_targets
 
 _MAX_WARNINGS = 2
+_WITH_LOCK = frozenset([report.WRITTEN, report.REMOVED, report.FAILED])
 
 
 def update(request: Request, progress: Progress) -> Report:
@@ -53,9 +58,16 @@ def update(request: Request, progress: Progress) -> Report:
         if request.write:
             environments.save(session.confinement.tier)
         sandbox = session.confinement.tier or session.ledgers.sandbox
-        result = Report(sandbox, tuple(directories), tuple(problems), _warnings(importer))
+        warnings = [*_warnings(importer), *_obstacles(directories)]
+        result = Report(sandbox, tuple(directories), tuple(problems), tuple(warnings))
         _keep_quick_list(session, environments, targets, result)
         return result
+
+
+def _obstacles(directories: Iterable[DirectoryReport]) -> Iterator[str]:
+    """Say what was in the way of the locks that a run has taken, if it has taken any."""
+    if any(each.state in _WITH_LOCK for each in directories):
+        yield from lock.obstacles()
 
 
 def _warnings(importer: Importer) -> tuple[str, ...]:

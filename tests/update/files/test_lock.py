@@ -6,6 +6,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import pwd
+import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -546,3 +548,47 @@ class TestPlaceOfRoot:
         os.lchown(places[0], NOBODY, NOBODY)
         self.require_second(places)
         assert [] == os.listdir(public_path / "private")
+
+
+class TestObstacles:
+    """What keeps root's locks from their place."""
+
+    @pytest.fixture
+    def place(self, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Root's place for locks."""
+        needs_root()
+        place = public_path / "dropin-cache"
+        monkeypatch.setattr(locations, "LOCK_DIRECTORIES", (str(place),))
+        return place
+
+    def test_none(self, place: Path) -> None:
+        """What is missing, or root's alone, is in nobody's way."""
+        assert [] == list(lock.obstacles())
+        place.mkdir(0o700)
+        assert [] == list(lock.obstacles())
+
+    @pytest.mark.parametrize("kind", ["directory", "file", "fifo", "link", "socket"])
+    @pytest.mark.parametrize("owner", [0, NOBODY])
+    def test_named(self, place: Path, kind: str, owner: int) -> None:
+        """Anything else is named, with its owner and what to do about it."""
+        if kind == "directory":
+            place.mkdir(0o755 if owner == 0 else 0o700)
+        elif kind == "link":
+            place.symlink_to("/root")
+        elif kind == "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(place))
+        else:
+            (os.mkfifo if kind == "fifo" else Path.touch)(place)
+        os.chown(place, owner, owner, follow_symlinks=False)
+        (line,) = lock.obstacles()
+
+        user = f"user {owner} ({pwd.getpwuid(owner).pw_name})"
+        told = f"{place} of {user} is not for root alone, so root's locks are elsewhere"
+        assert f"{told}; to remove it: rm -r {place}" == line
+
+    def test_of_users(self, place: Path) -> None:
+        """It is root's place; others have theirs."""
+        place.touch()
+        with unprivileged():
+            assert [] == list(lock.obstacles())

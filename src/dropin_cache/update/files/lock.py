@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Callable
 from dropin_cache._scan import CACHE_NAME
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update.files import locations
+from dropin_cache.update.files.rules import user_in_words
 from dropin_cache.update.files.trusted import Files
 
 if TYPE_CHECKING:
@@ -127,6 +128,23 @@ def _locked_inside(directory: int, name: str) -> int | None:
         quietly(os.close, descriptor)
 
 
+def obstacles() -> Iterator[str]:
+    """Say what keeps root's locks from the place where they should be.
+
+    Everybody can be in /run/lock before root has been there. Nothing of that is in the way of a
+    run, but somebody may want to know who it was.
+    """
+    place = locations.LOCK_DIRECTORIES[0]
+    with contextlib.suppress(OSError):
+        status = os.lstat(place)
+        if os.geteuid() == 0 and not (stat.S_ISDIR(status.st_mode) and _is_private(status)):
+            owner = user_in_words(status.st_uid)
+            yield (
+                f"{place} of {owner} is not for root alone, so root's locks are elsewhere; "
+                f"to remove it: rm -r {place}"
+            )
+
+
 def quietly(undo: Callable[..., object], *arguments: object, **options: object) -> None:
     """Undo what served only to do something else: by now that is done, or has failed itself."""
     with contextlib.suppress(OSError):
@@ -202,11 +220,14 @@ def _open_as_root(locks: str) -> int:
 
 def _require_private(descriptor: int, locks: str) -> int:
     """Return the descriptor, or close it and raise OSError if others can enter the directory."""
-    status = os.fstat(descriptor)
-    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+    if not _is_private(os.fstat(descriptor)):
         os.close(descriptor)
         raise PermissionError(errno.EPERM, "not a directory of this user alone", locks)
     return descriptor
+
+
+def _is_private(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
 
 
 def _unmistakable(locks: str, descriptor: int) -> str:

@@ -26,7 +26,7 @@ class Rules:
         """
         status = os.fstat(descriptor)
         if status.st_uid != 0:
-            return f"belongs to {_user(status.st_uid)}, not to root"
+            return f"belongs to {user_in_words(status.st_uid)}, not to root"
         if passing and status.st_mode & stat.S_ISVTX:
             return ""  # others can add to it, but can neither rename nor remove what is root's
         if status.st_mode & stat.S_IWOTH:
@@ -44,7 +44,7 @@ class Rules:
     def entry_problem(self, status: os.stat_result, directory: os.stat_result) -> str:
         """Say why an entry of a directory must not be used whatever it is, or nothing."""
         if stat.S_ISLNK(status.st_mode) and status.st_uid != 0:
-            return f"is a symbolic link of {_user(status.st_uid)}"
+            return f"is a symbolic link of {user_in_words(status.st_uid)}"
         # Whoever can add to a directory can add hard links to files and links that are root's. The
         # count of links does not tell: it is 1 again when root has removed the others, which can
         # be in this very moment. Directories have no hard links.
@@ -69,7 +69,8 @@ def _has_acl(descriptor: int, status: os.stat_result) -> bool:
     return True
 
 
-def _user(number: int) -> str:
+def user_in_words(number: int) -> str:
+    """Return the number of a user and, if there is one, the name."""
     import pwd  # noqa: PLC0415 - for refusals only
 
     with contextlib.suppress(KeyError):
