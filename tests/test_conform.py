@@ -12,7 +12,7 @@ from zope.interface import Interface, implementer, providedBy
 from zope.interface.interface import adapter_hooks
 
 from dropin_cache import CachedDropin, CachedPlugin, IPlugin, _conform
-from dropin_cache._conform import Offer, offer, resolve
+from dropin_cache._conform import offers, resolve
 from dropin_cache._model import InterfaceName
 from reader_support import use
 
@@ -112,6 +112,12 @@ class TestResolve:
         """What is not there, or no interface, is None."""
         assert resolve(reference) is None
 
+    def test_interrupted(self, tree: Tree, unloaded: None) -> None:
+        """Ctrl-C is not an answer."""
+        tree.write("app/failing.py", "raise KeyboardInterrupt")
+        with pytest.raises(KeyboardInterrupt):
+            resolve(InterfaceName("app.failing", "IFailing"))
+
     @pytest.mark.parametrize("statement", ["raise SystemExit(3)", "1 / 0", "import app.nothing"])
     def test_module_fails(self, tree: Tree, unloaded: None, statement: str) -> None:
         """Whatever the module's code raises, the answer is None."""
@@ -141,19 +147,19 @@ class TestOfferOfLoadedInterfaces:
         plugin = cached(GREETER, MARKER, interfaces=(GREETER.dotted, MARKER.dotted, ROOT_NAME))
         if known:
             assert plugin.provided
-        assert offer(plugin, interfaces.IGreeter) is Offer.PROVIDES
+        assert offers(plugin, interfaces.IGreeter)
 
     def test_inherited(self, interfaces: ModuleType) -> None:
         """An interface that a provided one extends is provided."""
-        assert offer(from_twisted(LOUD), interfaces.IGreeter) is Offer.PROVIDES
+        assert offers(from_twisted(LOUD), interfaces.IGreeter)
 
     def test_not_the_other_way_round(self, interfaces: ModuleType) -> None:
         """An interface that extends a provided one is not."""
-        assert offer(from_twisted(GREETER), interfaces.ILoudGreeter) is Offer.NOTHING
+        assert not offers(from_twisted(GREETER), interfaces.ILoudGreeter)
 
     def test_nothing_provided(self, interfaces: ModuleType) -> None:
         """A plugin that provides nothing has nothing to offer."""
-        assert offer(cached(), interfaces.IGreeter) is Offer.NOTHING
+        assert not offers(cached(), interfaces.IGreeter)
 
 
 class TestOfferOfNames:
@@ -162,25 +168,25 @@ class TestOfferOfNames:
     def test_unrelated(self, unloaded: None) -> None:
         """An interface that is not among the names is not provided; nothing is imported."""
         plugin = cached(GREETER, MARKER, interfaces=(GREETER.dotted, MARKER.dotted, ROOT_NAME))
-        assert offer(plugin, IAsked) is Offer.NOTHING
+        assert not offers(plugin, IAsked)
         assert "app.interfaces" not in sys.modules
 
     def test_one_of_several(self, unloaded: None) -> None:
         """An interface that is loaded is found beside one that is not; nothing is imported."""
         plugin = cached(GREETER, MARKER, interfaces=(GREETER.dotted, MARKER.dotted, ROOT_NAME))
-        assert offer(plugin, IPlugin) is Offer.PROVIDES
+        assert offers(plugin, IPlugin)
         assert "app.interfaces" not in sys.modules
 
     def test_inherited_from_a_gone_one(self, interfaces: ModuleType) -> None:
         """What the cache says is inherited counts, though the interface in between is gone."""
         plugin = cached(GONE, interfaces=("app.gone.IGone", GREETER.dotted, ROOT_NAME))
-        assert offer(plugin, interfaces.IGreeter) is Offer.PROVIDES
+        assert offers(plugin, interfaces.IGreeter)
 
     def test_the_answer_does_not_depend_on_who_looked(self, interfaces: ModuleType) -> None:
         """Looking at the interfaces of a plugin does not change what it offers."""
         plugin = cached(GONE, interfaces=("app.gone.IGone", GREETER.dotted, ROOT_NAME))
         assert plugin.provided == []
-        assert offer(plugin, interfaces.IGreeter) is Offer.PROVIDES
+        assert offers(plugin, interfaces.IGreeter)
 
     def test_known_by_another_name(self, tree: Tree, unloaded: None) -> None:
         """An interface whose module has it under another name than its own is inherited too."""
@@ -201,9 +207,9 @@ class TestOfferOfNames:
         names = ("app.more.IMore", "app.outer.IInner", ROOT_NAME)
         plugin = cached(InterfaceName("app.more", "IMore"), interfaces=names)
         outer = importlib.import_module("app.outer").IOuter
-        assert offer(plugin, IAsked) is Offer.NOTHING
+        assert not offers(plugin, IAsked)
         assert "app.more" not in sys.modules
-        assert offer(plugin, outer) is Offer.PROVIDES
+        assert offers(plugin, outer)
 
     def test_inherited_before_its_child_is_loaded(self, tree: Tree, unloaded: None) -> None:
         """Of an inherited interface the name is enough, and its children stay unimported."""
@@ -217,18 +223,18 @@ class TestOfferOfNames:
         )
         names = ("app.more.IMore", MARKER.dotted, ROOT_NAME)
         plugin = cached(InterfaceName("app.more", "IMore"), interfaces=names)
-        assert offer(plugin, IPlugin) is Offer.PROVIDES
+        assert offers(plugin, IPlugin)
         assert "app.more" not in sys.modules
 
     def test_no_hooks(self, unloaded: None, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where nobody adapts anything, there is no adapter."""
         monkeypatch.setattr(_conform, "adapter_hooks", [])
-        assert offer(cached(MARKER), IAsked) is Offer.NOTHING
+        assert not offers(cached(MARKER), IAsked)
 
     def test_name_of_no_interface(self, unloaded: None) -> None:
         """A name that leads to something that is no interface counts for nothing."""
         plugin = cached(InterfaceName("os", "system"), interfaces=("os.system", IAsked.__name__))
-        assert offer(plugin, IAsked) is Offer.NOTHING
+        assert not offers(plugin, IAsked)
 
     def test_lazy_module(self, tree: Tree, unloaded: None) -> None:
         """An interface that its module only makes when asked for it is provided."""
@@ -245,7 +251,7 @@ class TestOfferOfNames:
         )
         plugin = cached(InterfaceName("app.lazy", "ILazy"), interfaces=("app.lazy.ILazy",))
         lazy = importlib.import_module("app.lazy")
-        assert offer(plugin, lazy.ILazy) is Offer.PROVIDES
+        assert offers(plugin, lazy.ILazy)
 
 
 class TestOfferOfTwistedEntries:
@@ -253,12 +259,12 @@ class TestOfferOfTwistedEntries:
 
     def test_loaded_interface_settles_it(self, unloaded: None) -> None:
         """If a loaded interface answers, nothing is imported."""
-        assert offer(from_twisted(MARKER, GREETER), IPlugin) is Offer.PROVIDES
+        assert offers(from_twisted(MARKER, GREETER), IPlugin)
         assert "app.interfaces" not in sys.modules
 
     def test_others_are_imported(self, unloaded: None) -> None:
         """If none does, inherited interfaces are known only after an import."""
-        assert offer(from_twisted(MARKER, LOUD), IAsked) is Offer.NOTHING
+        assert not offers(from_twisted(MARKER, LOUD), IAsked)
         assert "app.interfaces" in sys.modules
 
     def test_inherited_after_import(self, tree: Tree, unloaded: None) -> None:
@@ -271,7 +277,111 @@ class TestOfferOfTwistedEntries:
                 pass
             """,
         )
-        assert offer(from_twisted(InterfaceName("app.more", "IMore")), IAsked) is Offer.PROVIDES
+        assert offers(from_twisted(InterfaceName("app.more", "IMore")), IAsked)
+
+    def test_plugin_itself_tells(self, tree: Tree, unloaded: None) -> None:
+        """If an interface is not to be had any more, the plugin tells what it provides."""
+        tree.dropin("absent")
+        asked = importlib.import_module("app.interfaces").IGreeter
+        plugin = from_twisted(MARKER, GONE)
+        assert offers(plugin, asked)
+        assert [IPlugin, asked] == plugin.provided
+
+    def test_it_is_asked_once(self, tree: Tree, unloaded: None) -> None:
+        """One that cannot be loaded is tried once, and provides nothing then."""
+        tree.write("app/plugins/absent.py", "1 / 0\n")
+        plugin = from_twisted(MARKER, GONE)
+        with pytest.raises(ZeroDivisionError):
+            offers(plugin, IAsked)
+        assert not offers(plugin, IAsked)
+
+    @pytest.mark.parametrize(
+        "module",
+        ["this", "antigravity", "idlelib.idle", "lib2to3.tests", "__phello__.spam", "turtle"],
+    )
+    def test_standard_library(self, tree: Tree, unloaded: None, module: str) -> None:
+        """A module of the standard library is not imported, as it has no interfaces."""
+        if module.startswith("__phello__"):
+            tree.write("app/__main__.py", "1 / 0\n")
+            module = "app.__main__"
+        tree.write("app/plugins/absent.py", "plugin = 1\n")
+        before = set(sys.modules)
+        assert not offers(from_twisted(MARKER, InterfaceName(module, "IAny")), IAsked)
+        assert {"app.plugins.absent"} >= set(sys.modules) - before
+
+    def test_name_of_the_standard_library(self, tree: Tree, unloaded: None) -> None:
+        """An interface in an application's module of such a name is provided all the same."""
+        tree.write(
+            "this/__init__.py", "from zope.interface import Interface\nclass IHere(Interface): 1\n"
+        )
+        text = "from zope.interface import implementer\nimport this\n"
+        text += "@implementer(this.IHere)\nclass Plugin: 1\nplugin = Plugin()\n"
+        tree.write("app/plugins/absent.py", text)
+        asked = importlib.import_module("this").IHere
+        del sys.modules["this"]
+        assert offers(from_twisted(InterfaceName("this", "IHere")), asked)
+        assert "app.plugins.absent" in sys.modules
+
+
+class TestQualifiedNames:
+    """Interfaces that are attributes of classes."""
+
+    TEXT = """
+    from zope.interface import Interface
+
+    class Host:
+        class Inner:
+            class IDeep(Interface):
+                pass
+        class IExt(Interface):
+            pass
+        other = 3
+    """
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("Host.IExt", True),
+            ("Host.Inner.IDeep", True),
+            ("Host.other", False),
+            ("Host.INothing", False),
+            ("Host.IExt.more", False),
+            ("IExt", False),
+        ],
+    )
+    def test_resolve(self, tree: Tree, unloaded: None, name: str, expected: bool) -> None:
+        """They are found by their qualified names, loaded or not."""
+        tree.write("app/host.py", self.TEXT)
+        reference = InterfaceName("app.host", name)
+        found = resolve(reference)
+        assert expected is (found is not None)
+        assert found is _conform._loaded(*reference)
+
+    @pytest.mark.parametrize("name", ["Host.IExt", "Host.Inner.IDeep"])
+    def test_provided(self, tree: Tree, unloaded: None, name: str) -> None:
+        """A plugin of ours or Twisted's provides them."""
+        tree.write("app/host.py", self.TEXT)
+        reference = InterfaceName("app.host", name)
+        asked = resolve(reference)
+        assert offers(from_twisted(MARKER, reference), asked)
+        dotted = f"app.host.{name.rpartition('.')[2]}"
+        assert offers(cached(MARKER, reference, interfaces=(dotted, MARKER.dotted)), asked)
+
+    def test_local(self, unloaded: None) -> None:
+        """An interface that nobody can reach is provided by its name."""
+
+        class ILocal(Interface):
+            pass
+
+        assert offers(cached(MARKER, interfaces=(ILocal.__identifier__, MARKER.dotted)), ILocal)
+
+    def test_adapter_from_hidden(self, unloaded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From one that its module does not know there may be an adapter, if there are any."""
+        plugin = cached(MARKER, interfaces=(f"{__name__}.IHidden", MARKER.dotted))
+        monkeypatch.setattr(_conform, "adapter_hooks", [])
+        assert not offers(plugin, IAsked)
+        monkeypatch.setattr(_conform, "adapter_hooks", [lambda *_: None])
+        assert offers(plugin, IAsked)
 
 
 class TestAdapters:
@@ -280,7 +390,7 @@ class TestAdapters:
     def test_hook(self, interfaces: ModuleType) -> None:
         """An adapter registered with zope.interface counts."""
         with adapting(hook_from(interfaces.IGreeter, IAsked)):
-            assert offer(from_twisted(GREETER), IAsked) is Offer.ADAPTS
+            assert offers(from_twisted(GREETER), IAsked)
 
     def test_hook_without_twisted(
         self, interfaces: ModuleType, monkeypatch: pytest.MonkeyPatch
@@ -288,14 +398,14 @@ class TestAdapters:
         """It does so where nothing has loaded Twisted, too."""
         monkeypatch.delitem(sys.modules, "twisted.python.components", raising=False)
         with adapting(hook_from(interfaces.IGreeter, IAsked)):
-            assert offer(from_twisted(GREETER), IAsked) is Offer.ADAPTS
+            assert offers(from_twisted(GREETER), IAsked)
 
     def test_hook_for_something_else(self, interfaces: ModuleType) -> None:
         """An adapter from or to something else does not."""
         with adapting(hook_from(interfaces.IOther, IAsked)):
-            assert offer(from_twisted(GREETER), IAsked) is Offer.NOTHING
+            assert not offers(from_twisted(GREETER), IAsked)
         with adapting(hook_from(interfaces.IGreeter, INearMiss)):
-            assert offer(from_twisted(GREETER), IAsked) is Offer.NOTHING
+            assert not offers(from_twisted(GREETER), IAsked)
 
     def test_hook_that_raises(self, interfaces: ModuleType) -> None:
         """An adapter that rejects the stand-in it is shown may accept the plugin."""
@@ -305,24 +415,24 @@ class TestAdapters:
                 raise TypeError(thing)
 
         with adapting(hook):
-            assert offer(from_twisted(GREETER), IAsked) is Offer.ADAPTS
+            assert offers(from_twisted(GREETER), IAsked)
 
     def test_providing_is_better(self, interfaces: ModuleType) -> None:
         """An interface that is provided needs no adapter, wherever it stands in the list."""
         with adapting(hook_from(interfaces.IGreeter, interfaces.IOther)):
-            assert offer(from_twisted(GREETER, OTHER), interfaces.IOther) is Offer.PROVIDES
+            assert offers(from_twisted(GREETER, OTHER), interfaces.IOther)
 
     def test_inherited_interface(self, interfaces: ModuleType) -> None:
         """An adapter from an inherited interface counts."""
         plugin = cached(GONE, interfaces=("app.gone.IGone", GREETER.dotted, ROOT_NAME))
         with adapting(hook_from(interfaces.IGreeter, IAsked)):
-            assert offer(plugin, IAsked) is Offer.ADAPTS
+            assert offers(plugin, IAsked)
 
     def test_nothing_is_imported(self, unloaded: None) -> None:
         """Adapters are looked for among interfaces that are loaded, and no others."""
         plugin = cached(GREETER, MARKER, interfaces=(GREETER.dotted, MARKER.dotted, ROOT_NAME))
         with adapting(hook_from(IPlugin, IAsked)):
-            assert offer(plugin, IAsked) is Offer.ADAPTS
+            assert offers(plugin, IAsked)
         assert "app.interfaces" not in sys.modules
 
     @pytest.mark.parametrize("more", [(), (MARKER.dotted,)])
@@ -331,11 +441,11 @@ class TestAdapters:
         components = importlib.import_module("twisted.python.components")
         plugin = cached(GREETER, interfaces=(*more, ROOT_NAME))
         with adapting(hook_from(Interface, IAsked)):
-            assert offer(plugin, IAsked) is Offer.ADAPTS
-        assert offer(plugin, INearMiss) is Offer.NOTHING
+            assert offers(plugin, IAsked)
+        assert not offers(plugin, INearMiss)
         components.globalRegistry.register([Interface], INearMiss, "", str)
         try:
-            assert offer(plugin, INearMiss) is Offer.ADAPTS
+            assert offers(plugin, INearMiss)
         finally:
             components.globalRegistry.unregister([Interface], INearMiss, "")
 
@@ -351,8 +461,8 @@ class TestAdapters:
 
         components.registerAdapter(Adapter, interfaces.IGreeter, IAsked)
         try:
-            assert offer(from_twisted(LOUD), IAsked) is Offer.ADAPTS
-            assert offer(from_twisted(OTHER), IAsked) is Offer.NOTHING
+            assert offers(from_twisted(LOUD), IAsked)
+            assert not offers(from_twisted(OTHER), IAsked)
         finally:
             registry = components.globalRegistry
             registry.unregister([interfaces.IGreeter], IAsked, "", Adapter)

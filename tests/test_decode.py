@@ -18,7 +18,7 @@ from zope.interface import Interface
 from dropin_cache import IPlugin, _decode, _unpickle
 from dropin_cache._decode import SEAL_END, SEAL_SIZE, SEAL_START, checksum, decode
 from dropin_cache._encode import encode
-from dropin_cache._model import CachedDropin, Fingerprint, InterfaceName
+from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
 from reader_support import LONG_AGO, SAMPLE, entry, facts, sample
 
 if TYPE_CHECKING:
@@ -537,6 +537,30 @@ class TestBounds:
             entries = [dropin(f"x{number}", again) for number in range(count)]
             data = b"}(" + dropin("y", {place: big + b"q\x05"}) + b"".join(entries) + b"u."
             assert expected is (decode(data) is not None)
+
+    @pytest.mark.parametrize("size", [100_000, 400_000, 2_700_000])
+    @pytest.mark.parametrize("kind", ["module", "interface", "inherited", "both"])
+    def test_growth(self, kind: str, size: int) -> None:
+        """What can be told of the entries grows no faster than the file, in either form of it."""
+        long, count = "I" * (size // 2), size // 80
+        made = CachedDropin(f"{long}.m" if kind == "module" else "app.plugins.m", None)
+        references = (InterfaceName("m", long),) if kind in {"interface", "both"} else ()
+        names = (f"m.{long}",) if kind in {"inherited", "both"} else ()
+        for _ in range(count):
+            CachedPlugin.from_references(made, "p", None, references, names)
+        data = encode([made])
+        assert decode(data) is None
+        assert decode(data[: -_decode.SEAL_SIZE] + b".") is None
+
+    def test_growth_of_real_names(self) -> None:
+        """Many plugins with long names are no reason to refuse a cache."""
+        made = CachedDropin("a_package_with_a_name.plugins.and_a_module_with_one", None)
+        names = tuple(
+            f"{'package.' * 8}interfaces.IWith{'Long' * 5}{number}" for number in range(9)
+        )
+        for number in range(2_000):
+            CachedPlugin.from_references(made, f"plugin{number}", None, (), names)
+        assert 2_000 == len((decode(encode([made])) or {})[made.moduleName.split(".")[-1]].plugins)
 
     def test_one_plugin_named_by_many(self) -> None:
         """Nor is a plugin with many interfaces, named many times, looked at that many times."""

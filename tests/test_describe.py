@@ -15,6 +15,7 @@ from zope.interface.interface import InterfaceClass
 from conftest import run_python
 from dropin_cache import IPlugin
 from dropin_cache._describe import (
+    attribute,
     describe,
     docstring,
     find_plugins,
@@ -154,6 +155,16 @@ class TestFindPlugins:
         ]
         assert "\n" not in warnings[0]
 
+    def test_passed_on(self) -> None:
+        """What is no error of the object is raised."""
+
+        def interrupt(*_: Any) -> Any:
+            raise KeyboardInterrupt
+
+        bad = type("Bad", (), {"__conform__": interrupt})()
+        with pytest.raises(KeyboardInterrupt):
+            list(find_plugins(module_of(bad=bad), silent, KeyboardInterrupt))
+
     def test_error_with_notes(self) -> None:
         """The warning names the error, though notes were added to it."""
         error = ValueError("the reason")
@@ -270,6 +281,42 @@ class TestReferencesTo:
         """In the place of one that is left out come those it extends, as far as they have names."""
         references = references_to([local(local(IFound), IPlugin)], "plugin", lambda _: None)
         assert [(__name__, "IFound"), ("dropin_cache", "IPlugin")] == references
+
+    def test_in_a_class(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An attribute of a class in the module is named by its qualified name."""
+        module = types.ModuleType("sample")
+        monkeypatch.setitem(sys.modules, "sample", module)
+        code = """
+from zope.interface import Interface
+class Host:
+    class Inner:
+        class IDeep(Interface): pass
+    class IExt(Interface): pass
+    Inner.above = property
+class Renamed:
+    class IOld(Interface): pass
+    IRenewed = IOld
+    del IOld
+Alias = Host
+"""
+        exec(code, vars(module))  # noqa: S102 - a module without a file
+        wanted = [module.Host.IExt, module.Host.Inner.IDeep, module.Renamed.IRenewed]
+        names = ["Host.IExt", "Host.Inner.IDeep", "Renamed.IRenewed"]
+        references = references_to(wanted, "plugin", silent)
+        assert [("sample", name) for name in names] == references
+        assert wanted == [attribute(module, name) for _, name in references]
+        del module.Host, module.Alias
+        assert [] == references_to(wanted[:2], "plugin", lambda _: None)
+
+    def test_module_that_interrupts(self) -> None:
+        """Ctrl-C while a module is asked says nothing about it."""
+
+        def interrupt(name: str) -> Any:
+            raise KeyboardInterrupt
+
+        module = module_of(__getattr__=interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            attribute(module, "IAny")
 
     def test_module_that_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A module that raises when it is asked for a name has no such name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import os
 import pickle
 import sys
@@ -340,6 +341,15 @@ class TestGetCache:
         assert len(getCache(package)["a"].plugins) == 1
 
 
+BAD = {
+    "raises": "1 / 0\n",
+    "exits": "raise SystemExit\n",
+    "removes itself": "import sys\ndel sys.modules[__name__]\n1 / 0\n",
+    "unreadable": "\0",
+    "missing": "import app.nothing\n",
+}
+
+
 class TestPolling:
     """Asking again and again."""
 
@@ -368,6 +378,72 @@ class TestPolling:
         environment = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
         done = run_python(program, path=[tree.path, LIBRARY], env=environment)
         assert (done.stdout, done.stderr) == ("{'os.scandir'}\n", "")
+
+    @pytest.mark.parametrize("kind", BAD)
+    def test_broken(
+        self, tree: Tree, package: types.ModuleType, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Broken drop-ins are not looked at again while nothing changes."""
+        tree.write("app/plugins/bad.py", BAD[kind])
+        settled(tree, package)
+        assert ["a", "b"] == list(getCache(package))
+        scans: list[str] = []
+        monkeypatch.setattr(_plugins._scan, "scan", lambda name, *_: scans.append(name) or [])
+        assert ["a", "b"] == list(getCache(package))
+        assert [] == scans
+
+    def test_broken_module_appears(self, tree: Tree, package: types.ModuleType) -> None:
+        """One that somebody else imports meanwhile is found."""
+        tree.write("app/plugins/bad.py", "import app\nassert app.good\n")
+        settled(tree, package)
+        assert ["a", "b"] == list(getCache(package))
+        sys.modules["app"].good = True
+        importlib.import_module("app.plugins.bad")
+        assert ["a", "b", "bad"] == list(getCache(package))
+
+    def test_imported_before(self, tree: Tree, package: types.ModuleType) -> None:
+        """What was imported before and cannot be cached is known as long as it is that module."""
+        tree.dropin("c", mtime_ns=LONG_AGO)
+        module = importlib.import_module("app.plugins.c")
+        settled(tree, package)
+        assert getCache(package)["c"] is getCache(package)["c"]
+        module.plugin = None
+        importlib.reload(module)
+        forget("app.plugins.c")
+        importlib.import_module("app.plugins.c").plugin = None
+        assert [] == getCache(package)["c"].plugins
+
+    @pytest.mark.parametrize("content", ["right", "void", "large"])
+    def test_decoded_once(
+        self,
+        tree: Tree,
+        package: types.ModuleType,
+        content: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A cache is decoded once for each file, whatever changes beside it."""
+        settled(tree, package)
+        if content != "right":
+            data = b"no cache" * (1 if content == "void" else 100_000)
+            cache_of(tree).write_bytes(data)
+            monkeypatch.setattr(_plugins, "_write_back", lambda *_: None)
+            time.sleep(0.05)
+        reads: list[str] = []
+        original = _plugins.read_cache_file
+
+        def counted(directory: Any) -> Any:
+            reads.append(directory)
+            return original(directory)
+
+        monkeypatch.setattr(_plugins, "read_cache_file", counted)
+        for number in range(4):
+            tree.write(f"app/plugins/bad{number}.py", "1 / 0\n", LONG_AGO)
+            assert ["a", "b"] == list(getCache(package))
+        assert (content != "right") == len(reads)
+        (tree.path / "app/plugins/bad0.py").unlink()
+        cache_of(tree).write_bytes(cache_of(tree).read_bytes())
+        assert ["a", "b"] == list(getCache(package))
+        assert 1 + (content != "right") == len(reads)
 
     def test_changes(self, tree: Tree, package: types.ModuleType) -> None:
         """A drop-in that is added, edited in place, or removed is noticed at once."""
@@ -430,6 +506,22 @@ class TestPolling:
         assert [["a"], True] == result
 
 
+INTERRUPTED = {
+    "import": "if not hasattr(app, 'go'):\n    raise KeyboardInterrupt\n",
+    "signal": (
+        "import os, signal, time\nif not hasattr(app, 'go'):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(9)\n"
+    ),
+    "dependency": "import app.slow\n",
+    "description": (
+        "class Odd:\n    def __conform__(self, interface):\n"
+        "        if not hasattr(app, 'go'):\n            raise KeyboardInterrupt\n"
+        "odd = Odd()\n"
+    ),
+    "inside": "try:\n    import app.slow\nexcept ValueError:\n    pass\n",
+}
+
+
 class TestImports:
     """Importing drop-ins."""
 
@@ -447,6 +539,46 @@ class TestImports:
         assert sys.modules["app.count"].imports == 1
         assert messages(caplog) == ["Unable to import drop-in app.plugins.bad"]
         assert list(decode(cache_of(tree).read_bytes())) == ["good"]
+
+    @pytest.mark.parametrize("kind", INTERRUPTED)
+    def test_interrupted(self, tree: Tree, package: types.ModuleType, kind: str) -> None:
+        """Ctrl-C ends the search, and the drop-in is tried again by the next."""
+        path = tree.dropin("good")
+        path.write_text("import app\n" + INTERRUPTED[kind] + path.read_text())
+        tree.write("app/slow.py", "import app\n" + INTERRUPTED["import"])
+        with pytest.raises(KeyboardInterrupt):
+            getCache(package)
+        sys.modules["app"].go = True
+        assert ["good"] == list(getCache(package))
+        assert ["good"] == plugin_names(getPlugins(interface(), package))
+
+    def test_interrupted_while_loading(self, tree: Tree, package: types.ModuleType) -> None:
+        """It does so too where a plugin of a fresh cache is loaded."""
+        path = tree.dropin("good")
+        path.write_text("import app.slow\n" + path.read_text())
+        tree.write("app/slow.py")
+        assert ["good"] == list(getCache(package))
+        new_process("good")
+        forget("app.slow")
+        tree.write("app/slow.py", "raise KeyboardInterrupt\n")
+        with pytest.raises(KeyboardInterrupt):
+            list(getPlugins(interface(), package))
+        tree.write("app/slow.py")
+        assert ["good"] == plugin_names(getPlugins(interface(), package))
+
+    def test_interrupted_while_logging(
+        self, tree: Tree, package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor is it lost where a failure is told."""
+
+        class Slow(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                raise KeyboardInterrupt
+
+        tree.write("app/plugins/bad.py", "1 / 0\n")
+        monkeypatch.setattr(logging.getLogger("dropin_cache"), "handlers", [Slow()])
+        with pytest.raises(KeyboardInterrupt):
+            getCache(package)
 
     def test_failure_is_forgotten_with_its_file(
         self, tree: Tree, package: types.ModuleType

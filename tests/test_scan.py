@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dropin_cache._model import Fingerprint
+from dropin_cache._model import Fingerprint, InterfaceName
 from dropin_cache._scan import (
     Bucket,
     Dropin,
     content_digest,
     fingerprint,
+    is_described,
     is_fresh,
     is_unchanged,
     pluginPackagePaths,
     scan,
 )
-from reader_support import LONG_AGO, fingerprint_of, run_ordinary
+from reader_support import LONG_AGO, entry, fingerprint_of, run_ordinary
 
 if TYPE_CHECKING:
     from conftest import Tree
@@ -426,6 +427,11 @@ class TestIsUnchanged:
         assert not is_unchanged(dropin)
 
 
+OURS = InterfaceName("dropin_cache", "IPlugin")
+THEIRS = InterfaceName("twisted.plugin", "IPlugin")
+GREETER = InterfaceName("app.interfaces", "IGreeter")
+
+
 class TestIsFresh:
     """Whether an entry still holds."""
 
@@ -480,6 +486,46 @@ class TestIsFresh:
         compiled = tree.path / "one.pyc"
         py_compile.compile(str(source), str(compiled), doraise=True)
         assert is_fresh(fingerprint_of(compiled), only(tree.path), 0.0)
+
+
+class TestIsDescribed:
+    """Whether an entry says all of a drop-in."""
+
+    @pytest.mark.parametrize(
+        ("text", "plugins", "expected"),
+        [
+            ("from dropin_cache import IPlugin\n", [(OURS, GREETER)], True),
+            ("from dropin_cache import IPlugin\n", [(THEIRS, GREETER)], False),
+            ("from dropin_cache import IPlugin\n", [(THEIRS,), (OURS,)], True),
+            ("import dropin_cache as d\n", [], False),
+            ("from app.services import maker\n", [], False),
+            ("from twisted.plugin import IPlugin\n", [(THEIRS, GREETER)], True),
+        ],
+    )
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_entry_of_twisted(
+        self, tree: Tree, text: str, plugins: Any, expected: bool, compiled: bool
+    ) -> None:
+        """One of Twisted's does not if plugins may be marked with our interface alone."""
+        path = tree.write("one.py", text, LONG_AGO)
+        if compiled:
+            py_compile.compile(str(path), str(path.with_suffix(".pyc")), doraise=True)
+            path.unlink()
+            os.utime(path.with_suffix(".pyc"), ns=(LONG_AGO, LONG_AGO))
+        made = entry("app.plugins.one", *(("p", None, names, ()) for names in plugins))
+        later = LONG_AGO / 10**9 + 1
+        assert expected is is_described(made, only(tree.path), later)
+        assert not is_described(made, only(tree.path), later - 1)
+        ours = entry("app.plugins.one", fingerprint=fingerprint_of(Path(only(tree.path).path)))
+        assert is_described(ours, only(tree.path), 0.0)
+
+    def test_unreadable(self, tree: Tree) -> None:
+        """What cannot be read names nothing."""
+        path = tree.write("one.py", "", LONG_AGO)
+        dropin = only(tree.path)
+        path.unlink()
+        made = entry("app.plugins.one", ("p", None, (THEIRS,), ()))
+        assert is_described(made, dropin, 1e12)
 
 
 class TestMemory:

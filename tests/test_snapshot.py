@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Path:
 
 def taken(place: Path) -> _Snapshot:
     """Take a snapshot of a directory and what is in it, and of two things that are not there."""
-    snapshot = _Snapshot([])
+    snapshot = _Snapshot([], {})
     names, _ = snapshot.listing(str(place))
     for name in names:
         snapshot.status(str(place / name))
@@ -118,7 +118,7 @@ class TestHolds:
 
     def test_directory_appears(self, place: Path) -> None:
         """A directory that was not there is noticed when it is, even an empty one."""
-        snapshot = _Snapshot([])
+        snapshot = _Snapshot([], {})
         with pytest.raises(FileNotFoundError):
             snapshot.listing(str(place / "later"))
         assert snapshot.holds()
@@ -136,7 +136,7 @@ class TestSettled:
 
     def test_no_directory(self, place: Path) -> None:
         """Of what cannot be listed, such as an archive, a snapshot does not tell."""
-        snapshot = _Snapshot([])
+        snapshot = _Snapshot([], {})
         with pytest.raises(NotADirectoryError):
             snapshot.listing(str(place / "one.py"))
         assert not snapshot.settled

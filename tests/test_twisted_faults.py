@@ -9,6 +9,7 @@ import importlib
 import os
 import pickle
 import sys
+import textwrap
 import threading
 import time
 import zipfile
@@ -660,3 +661,157 @@ class TestRemoveAndAddAgain:
         found = getCache(package)
         assert list(found) == cached_names(tree)
         assert facts(found).keys() == facts(decode(cache_of(tree).read_bytes())).keys()
+
+
+# What asks, in a process of its own, as an application of Twisted's, and one of ours.
+_THEIRS = """
+import sys
+import app.plugins, app.wanted
+from twisted.plugin import getPlugins
+print(*sorted(each.name for each in getPlugins(app.wanted.WANTED, app.plugins)))
+"""
+_OURS = _THEIRS.replace("twisted.plugin", "dropin_cache")
+
+
+def asked(tree: Tree, *programs: str) -> list[str]:
+    """Ask in one process after the other, and return what each found."""
+    found = []
+    for program in programs:
+        done = run_python(program, path=[tree.path, LIBRARY])
+        assert "" == done.stderr
+        found.append(done.stdout.strip())
+    return found
+
+
+@pytest.mark.processes
+class TestMovedDropin:
+    """Twisted leaves out what is marked with our interface alone, and says nothing of it."""
+
+    IMPORTS = """
+    from zope.interface import implementer
+    import dropin_cache, twisted.plugin
+    from app.wanted import WANTED
+
+    class Plugin:
+        def __init__(self, name):
+            self.name = name
+
+    @implementer(dropin_cache.IPlugin, WANTED)
+    class Moved(Plugin): pass
+
+    @implementer(twisted.plugin.IPlugin, WANTED)
+    class Unmoved(Plugin): pass
+
+    @implementer(twisted.plugin.IPlugin, dropin_cache.IPlugin, WANTED)
+    class Both(Plugin): pass
+    """
+
+    @pytest.mark.parametrize(
+        ("files", "theirs", "ours"),
+        [
+            pytest.param({"one.py": "one = Moved('one')"}, "", "one", id="moved"),
+            pytest.param({"one.py": "one = Both('one')"}, "one", "one", id="both"),
+            pytest.param(
+                {"one.py": "one = Moved('one')\ntwo = Unmoved('two')"}, "two", "one two", id="half"
+            ),
+            pytest.param({"one/__init__.py": "one = Moved('one')"}, "", "one", id="package"),
+            pytest.param(
+                {"../far.py": "far = Moved('far')", "one.py": "from app.far import far #"},
+                *("", "far"),
+                id="elsewhere",
+            ),
+        ],
+    )
+    def test_twisted_first(self, tree: Tree, files: dict[str, str], theirs: str, ours: str) -> None:
+        """Our reader finds it, whoever wrote the cache; Twisted's once the cache is ours."""
+        tree.application()
+        tree.write("app/wanted.py", "from app.interfaces import IOther as WANTED\n")
+        for name, text in files.items():
+            code = textwrap.dedent(self.IMPORTS) + text
+            path = tree.write(f"app/plugins/{name}", text if text.endswith("#") else code)
+            os.utime(path, ns=(LONG_AGO, LONG_AGO))
+        place = path if path.name == "__init__.py" else tree.path / "app/plugins"
+        assert [theirs] == asked(tree, _THEIRS)
+        assert (
+            b"fingerprint"
+            not in (place.parent if place == path else place).joinpath("dropin.cache").read_bytes()
+        )
+        # In a directory that it may not write, our reader finds it each time.
+        assert [ours, ours] == asked(tree, _OURS, _OURS)
+        found = " ".join(sorted({*theirs.split(), *ours.split()}))
+        assert [found, found] == asked(tree, _THEIRS, _OURS)
+
+
+@pytest.mark.processes
+class TestNestedInterface:
+    """Twisted cannot write a cache if an interface is an attribute of a class."""
+
+    @pytest.mark.parametrize(
+        ("code", "name"),
+        [
+            ("class Host:\n class IExt(Interface): 1", "Host.IExt"),
+            ("class Host:\n class In:\n  class IExt(Interface): 1", "Host.In.IExt"),
+            ("class Host:\n class IExt(Interface): 1\nIExt = 3", "Host.IExt"),
+            ("class Host:\n class IOld(Interface): 1\n INew = IOld\n del IOld", "Host.INew"),
+            ("class Base(Interface): 1\nclass Host:\n class IExt(Base): 1", "Base"),
+        ],
+    )
+    def test_both_libraries(self, tree: Tree, code: str, name: str) -> None:
+        """It is found in each process, by ours and in our cache by Twisted's."""
+        tree.application()
+        tree.write("app/host.py", f"from zope.interface import Interface\n{code}\n")
+        tree.write("app/wanted.py", f"from app import host\nWANTED = host.{name}\n")
+        provided = "WANTED" if name.startswith("Host") else "host.Host.IExt"
+        tree.write(
+            "app/plugins/one.py",
+            f"""
+            from zope.interface import implementer
+            import dropin_cache, twisted.plugin
+            from app import host
+            from app.wanted import WANTED
+
+            @implementer(dropin_cache.IPlugin, twisted.plugin.IPlugin, {provided})
+            class Plugin:
+                name = "one"
+
+            one = Plugin()
+            """,
+            LONG_AGO,
+        )
+        assert ["one"] * 4 == asked(tree, _OURS, _OURS, _THEIRS, _THEIRS)
+        before = cache_of(tree).read_bytes()
+        assert b"Host." in before
+        refresh(tree, force=True)
+        assert before == cache_of(tree).read_bytes()
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "def make():\n class ILocal(Interface): 1\n return ILocal\nHIDDEN = [make()]",
+            "class IExt(Interface): 1\nHIDDEN = [IExt]\nIExt = 3",
+            "class IExt(Interface): 1\nHIDDEN = [IExt]\ndel IExt",
+            "class Host:\n def __new__(cls):\n  class IExt(Interface): 1\n  return IExt\nHIDDEN = [Host()]",
+        ],
+    )
+    def test_unreachable(self, tree: Tree, code: str) -> None:
+        """One that nobody can name is found by ours in each process."""
+        tree.application()
+        text = f"from zope.interface import Interface\n{code}\nWANTED = HIDDEN[0]\n"
+        tree.write("app/wanted.py", text)
+        tree.write(
+            "app/plugins/one.py",
+            """
+            from zope.interface import implementer
+            import dropin_cache
+            from app.wanted import WANTED
+
+            @implementer(dropin_cache.IPlugin, WANTED)
+            class Plugin:
+                name = "one"
+
+            one = Plugin()
+            """,
+            LONG_AGO,
+        )
+        program = "import logging; logging.disable()\n" + _OURS
+        assert ["one"] * 3 == asked(tree, program, program, program)

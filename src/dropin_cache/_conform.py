@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from zope.interface import Interface, directlyProvides
+from zope.interface import Interface, directlyProvides, providedBy
 from zope.interface.interface import InterfaceClass, adapter_hooks
 
 TYPE_CHECKING = False
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 _TWISTED_ADAPTERS = "twisted.python.components"
 
 
-class Offer:
-    """What a plugin has to offer to somebody who asks for an interface."""
-
-    NOTHING = "nothing"
-    PROVIDES = "provides"
-    ADAPTS = "adapts"
-
-
 def resolve(reference: InterfaceName) -> Any | None:
     """Import the interface that a reference names.
 
@@ -32,70 +25,101 @@ def resolve(reference: InterfaceName) -> Any | None:
         The interface object, or None where it cannot be had any more, for whatever reason: that
         a cache names it is no reason for an application to fail.
     """
-    if reference.module.rpartition(".")[2] == "__main__":
-        return None  # a program, no place for interfaces
+    if not _may_define_interfaces(reference.module):
+        return None
     try:
         __import__(reference.module)
-        found = getattr(sys.modules[reference.module], reference.name, None)
+        found: Any = sys.modules[reference.module]
+        for part in reference.name.split("."):
+            found = getattr(found, part)
+    except KeyboardInterrupt:
+        raise
     except BaseException:  # noqa: BLE001 - a module's code may raise anything, SystemExit too
         return None
     return found if isinstance(found, InterfaceClass) else None
 
 
-def offer(plugin: CachedPlugin, interface: Any) -> str:
-    """Decide whether `plugin` provides `interface`, adapts to it, or neither.
+def offers(plugin: CachedPlugin, interface: Any) -> bool:
+    """Decide whether a plugin has to be loaded because it may provide `interface`, or adapt to it.
 
-    Nothing is imported, with one exception: an entry written by Twisted does not tell which
-    interfaces are inherited, so those it names are imported where their names do not settle it.
+    For entries that this project wrote nothing is imported. Those of Twisted do not tell which
+    interfaces are inherited. Where what they name does not settle it, the modules of the named
+    interfaces are imported, as Twisted does; where these are not to be had any more, the plugin's.
     """
     if "provided" in vars(plugin):
-        return _offer_of(plugin.provided, interface)
+        return _offered_by(plugin.provided, interface)
     names = plugin.interfaces
-    if names is not None and interface.__identifier__ not in names:
-        # An interface that its module knows by another name is inherited all the same.
-        return _offer_of(_already_loaded(names), interface)
+    if names is None:
+        return _offered_by_twisted(plugin, interface)
+    if interface.__identifier__ in names:
+        return True
+    loaded, hidden = _already_loaded(names)
+    # An interface that its module knows by another name is inherited all the same. From one that
+    # its module does not know there may be adapters.
+    return _offered_by(loaded, interface) or bool(hidden and adapter_hooks)
+
+
+def _offered_by_twisted(plugin: CachedPlugin, interface: Any) -> bool:
     direct = [_loaded(module, name) for module, name in plugin.references]
+    if _offered_by([each for each in direct if each is not None], interface):
+        return True
     if None not in direct:
-        return _offer_of(direct, interface)
-    known = [each for each in direct if each is not None]
-    if _offer_of(known if names is None else _already_loaded(names), interface) is Offer.PROVIDES:
-        return Offer.PROVIDES
-    return _offer_of(plugin.provided, interface)
+        return False
+    direct = [resolve(reference) for reference in plugin.references]
+    if None in direct:
+        # Twisted could not read this cache, and would import all drop-ins. This one has to tell
+        # itself, once: if it cannot be loaded, it provides nothing.
+        plugin.provided = []
+        plugin.provided = list(providedBy(plugin.load()))
+        direct = plugin.provided
+    return _offered_by(direct, interface)
+
+
+def _may_define_interfaces(module: str) -> bool:
+    """Tell whether a module is one to import for an interface that a cache says is in it."""
+    if module.rpartition(".")[2] == "__main__":
+        return False  # a program, which importing it would run
+    # The standard library has no interfaces, and modules that open a browser or print a poem. A
+    # module of the same name elsewhere is the plugin's to import.
+    place = os.path.dirname(getattr(os, "__file__", "/"))  # frozen into a program, it has no file
+    standard = os.path.join(place, module.partition(".")[0])
+    return not any(map(os.path.lexists, (standard, f"{standard}.py", f"{standard}.pyc")))
 
 
 def _loaded(module_name: str, name: str) -> Any | None:
     """Return the interface `name` of a module that is already loaded, else None."""
-    module = sys.modules.get(module_name)
-    if module is None:
-        return None
-    # Through the dictionary, because a module-level __getattr__ may import things.
-    found = getattr(module, "__dict__", {}).get(name)
+    found: Any = sys.modules.get(module_name)
+    # Through dictionaries, because a module-level __getattr__ may import things.
+    for part in name.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
     return found if isinstance(found, InterfaceClass) else None
 
 
-def _already_loaded(dotted_names: Iterable[str]) -> list[Any]:
-    """Return those of the named interfaces whose modules are loaded.
+def _already_loaded(dotted_names: Iterable[str]) -> tuple[list[Any], bool]:
+    """Return those of the named interfaces whose modules are loaded, and whether any is hidden.
 
     They are all that matter: whoever holds an interface, or registered an adapter from it, has
-    loaded its module.
+    loaded its module. Hidden is what its module does not have under its name.
     """
-    loaded = []
+    loaded, hidden = [], False
     for dotted in dotted_names:
         module, _, name = dotted.rpartition(".")
         if module in sys.modules:
             interface = _loaded(module, name)
-            if interface is not None:
+            if interface is None:
+                hidden = True
+            else:
                 loaded.append(interface)
-    return loaded
+    return loaded, hidden
 
 
-def _offer_of(provided: list[Any], interface: Any) -> str:
+def _offered_by(provided: list[Any], interface: Any) -> bool:
     """Decide from interface objects, as Twisted's CachedPlugin does."""
     for candidate in provided:
         if candidate.isOrExtends(interface):
-            return Offer.PROVIDES
+            return True
     # Without hooks there are no adapters.
-    return Offer.ADAPTS if adapter_hooks and _has_adapter(provided, interface) else Offer.NOTHING
+    return bool(adapter_hooks) and _has_adapter(provided, interface)
 
 
 def _has_adapter(sources: list[Any], target: Any) -> bool:

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 MAX_SIZE = 64 << 20
 """Bytes; larger files are no caches. Ten thousand drop-ins make some ten million bytes."""
 
+MAX_GROWTH = 100
+"""Characters that may be told of drop-ins for each byte of their cache.
+
+A byte can stand for as much as half a name, since names are recalled by two bytes. Those of
+interfaces and modules have 30 characters, hardly ever 100."""
+
+_ALWAYS = 1 << 20  # characters that may be told whatever the size; nobody has to wait for those
+
 # A cache ends by pushing its checksum and popping it again, which readers of pickles pass over.
 SEAL_START = b"\x8c\x08"
 SEAL_END = b"0."
@@ -82,14 +90,15 @@ def decode(data: bytes) -> dict[str, CachedDropin] | None:
             found = decoder.cache()
             # What is repeated are the texts in memory, by two bytes at least each time.
             longest = max((len(each) for each in decoder.memo if type(each) is str), default=0)
-            return found if longest * len(body) // 2 <= MAX_SIZE or _is_bounded(found) else None
+            short = is_bounded(longest * len(body), len(data))
+            return found if short or _are_bounded(found, len(data)) else None
         except Exception:  # noqa: BLE001 - another version wrote it, or it is no cache
             data = body + b"."
     try:
         from dropin_cache import _unpickle  # noqa: PLC0415 - seldom needed where this project writes
 
         found = _unpickle.decode(data)
-        return found if _is_bounded(found) else None
+        return found if _are_bounded(found, len(data)) else None
     except Exception:  # noqa: BLE001 - whatever is wrong with the bytes, they are no cache
         return None
 
@@ -100,23 +109,42 @@ def is_sealed(data: bytes) -> bool:
     return seal.startswith(SEAL_START) and seal.endswith(SEAL_END)
 
 
-def _is_bounded(dropins: dict[str, CachedDropin]) -> bool:
-    """Tell whether there is less to say of all drop-ins than a cache can hold.
+def is_bounded(told: int, size: int) -> bool:
+    """Tell whether readers take a cache.
 
     A few kilobytes can name one text, or one plugin, in a million places, and whoever writes or
     prints the entries repeats it there. What is larger than a cache could not be read again.
+
+    Args:
+        told: Characters that it takes to tell all of its drop-ins, as `extent` has them.
+        size: Bytes of the cache.
     """
-    left = MAX_SIZE
+    return told <= min(MAX_SIZE, _ALWAYS + MAX_GROWTH * size)
+
+
+def extent(dropin: CachedDropin) -> tuple[int, int]:
+    """Return how many characters it takes to tell all of a drop-in, and in how many bytes at least.
+
+    Both are sums over plugins; where names are recalled, the bytes are far fewer.
+    """
+    digest = dropin.fingerprint.digest if dropin.fingerprint is not None else ""
+    told = least = len(dropin.description or "") + len(digest)
+    for plugin in dropin.plugins:
+        names = [name for reference in plugin.references for name in reference]
+        names += plugin.interfaces or ()
+        once = len(plugin.name) + len(plugin.description or "")
+        told += once + len(dropin.moduleName) + sum(map(len, names)) + len(names)
+        least += once + len(plugin.references) + len(plugin.interfaces or ())
+    return told, least
+
+
+def _are_bounded(dropins: dict[str, CachedDropin], size: int) -> bool:
+    told = 0
     for dropin in dropins.values():
-        digest = dropin.fingerprint.digest if dropin.fingerprint is not None else ""
-        left -= len(dropin.description or "") + len(digest)
-        for plugin in dropin.plugins:
-            names = [plugin.name, *(plugin.interfaces or ())]
-            names += [name for reference in plugin.references for name in reference]
-            left -= len(plugin.description or "") + sum(map(len, names)) + len(names)
-            if left < 0:
-                return False
-    return left >= 0
+        told += extent(dropin)[0]
+        if not is_bounded(told, size):
+            return False
+    return True
 
 
 class _Decoder:

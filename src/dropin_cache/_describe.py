@@ -20,7 +20,9 @@ MAX_LINE = 500
 
 
 def find_plugins(
-    module: ModuleType, warn: Callable[[str], object]
+    module: ModuleType,
+    warn: Callable[[str], object],
+    passed_on: type[BaseException] | tuple[()] = (),
 ) -> Iterator[tuple[str, str | None, list[Any]]]:
     """Find the plugins that a module defines.
 
@@ -30,6 +32,7 @@ def find_plugins(
     Args:
         module: An imported drop-in.
         warn: Called with a line of text for each object that does not let itself be looked at.
+        passed_on: What is no error of an object's, and raised.
 
     Yields:
         Name, docstring or None, and the list of interface objects provided, in the order of the
@@ -51,6 +54,8 @@ def find_plugins(
             provided = list(providedBy(plugin))
             if not all(isinstance(each, InterfaceClass) for each in provided):
                 raise TypeError("provides something that is no interface")  # noqa: TRY301
+        except passed_on:
+            raise
         except BaseException as error:  # noqa: BLE001 - one bad object must not hide the others
             warn(f"{module.__name__}.{name} left out: {one_line(error)}")
             continue
@@ -62,8 +67,9 @@ def references_to(
 ) -> list[tuple[str, str]]:
     """Return module and name under which interfaces can be found again.
 
-    One that cannot be found, a local class or one whose name is bound to something else, is left
-    out. What it extends takes its place, so that the plugin is still found by that.
+    One that is an attribute of a class is found by its qualified name. One that cannot be found, a
+    local class or one whose name is bound to something else, is left out. What it extends takes its
+    place, so that Twisted still finds the plugin by that.
 
     Args:
         interfaces: Interface objects.
@@ -73,8 +79,9 @@ def references_to(
     references: list[tuple[str, str]] = []
     for interface in interfaces:
         module, name = interface.__module__, interface.__name__
-        if _attribute(sys.modules.get(module), name) is interface:
-            references.append((str(module), str(name)))
+        qualified = _qualified_name(sys.modules.get(module), interface)
+        if qualified is not None:
+            references.append((str(module), qualified))
         else:
             warn(f"{plugin}: interface {name} left out: {module} has no such name, or another one")
             bases = [base for base in interface.__bases__ if base.__bases__]  # all but Interface
@@ -158,8 +165,32 @@ def one_line(error: BaseException) -> str:
     return (f"{name}: {message}" if message else name)[:MAX_LINE]
 
 
-def _attribute(module: object, name: str) -> Any:
+def attribute(module: object, qualified_name: str) -> Any:
+    """Return what a module has under a name, None if there is nothing; as pickle looks for it."""
+    found = module
     try:
-        return getattr(module, name, None)
+        for part in qualified_name.split("."):
+            found = getattr(found, part)
+    except KeyboardInterrupt:
+        raise
     except BaseException:  # noqa: BLE001 - a module-level __getattr__ may raise anything
         return None
+    return found
+
+
+def _qualified_name(module: object, interface: Any) -> str | None:
+    """Return the name of an interface in its module: its own, or that in a class in the module."""
+    name = interface.__name__
+    if attribute(module, name) is interface:
+        return str(name)
+    seen: set[int] = set()
+    places = [("", module)]
+    for path, place in places:  # which grows meanwhile
+        for key, value in list(getattr(place, "__dict__", {}).items()):
+            if value is interface and place is not module:
+                return f"{path}{key}"
+            inside = isinstance(value, type) and value.__module__ == interface.__module__
+            if inside and id(value) not in seen and str(key).isidentifier():
+                seen.add(id(value))
+                places.append((f"{path}{key}.", value))
+    return None

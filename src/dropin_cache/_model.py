@@ -65,6 +65,8 @@ class InterfaceName(NamedTuple):
 # What caches call the two classes below.
 DROPIN_CLASS = InterfaceName("twisted.plugin", "CachedDropin")
 PLUGIN_CLASS = InterfaceName("twisted.plugin", "CachedPlugin")
+# What marks plugins; Twisted has a marker of its own.
+MARKER = InterfaceName("dropin_cache", "IPlugin")
 
 
 class Fingerprint(NamedTuple):
@@ -204,13 +206,11 @@ class CachedPlugin:
         """
         from dropin_cache import _conform  # noqa: PLC0415 - as above
 
-        offer = _conform.offer(self, interface)
-        if offer is _conform.Offer.NOTHING:
+        if not _conform.offers(self, interface):
             return default
         plugin = self.load()
         # The cache may be wrong about it, since what the module imports may have changed.
-        provides = offer is _conform.Offer.PROVIDES and interface.providedBy(plugin)
-        return plugin if provides else interface(plugin, default)
+        return plugin if interface.providedBy(plugin) else interface(plugin, default)
 
     # The name from before zope.interface; Twisted keeps it, so do we.
     getComponent = __conform__

@@ -8,7 +8,7 @@ import time
 
 from dropin_cache import _conform as _conform  # noqa: PLC0414 - every plugin that is asked needs it
 from dropin_cache import _scan
-from dropin_cache._cachefile import CacheFile, read_cache_file
+from dropin_cache._cachefile import read_cache_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from dropin_cache._model import CachedDropin
     from dropin_cache._regenerate import Import
+
+    Decoded = tuple[tuple[int, ...], float, dict[str, CachedDropin]]
 
 
 # The kernel's clock for files stands still for up to 10 ms, and a file can change twice meanwhile.
@@ -52,6 +54,8 @@ def getPlugins(interface: Any, package: ModuleType | None = None) -> Iterator[An
         for plugin in dropin.plugins:
             try:
                 found = interface(plugin, None)
+            except KeyboardInterrupt:
+                raise
             except BaseException as error:  # noqa: BLE001 - loading may raise anything
                 _log_failure(f"Unable to load plugin {dropin.moduleName}.{plugin.name}", error)
                 continue
@@ -77,30 +81,27 @@ def getCache(module: ModuleType) -> dict[str, CachedDropin]:
         dictionary is new each time; as long as no file changes, its values are the same.
     """
     search_path = list(getattr(module, "__path__", ()))
-    snapshot = _snapshots.get(module.__name__)
+    former = snapshot = _snapshots.get(module.__name__)
     if snapshot is None or snapshot.search_path != search_path or not snapshot.holds():
-        snapshot = _Snapshot(search_path)
+        snapshot = _Snapshot(search_path, {} if former is None else former.decoded)
         for bucket in _scan.scan(
             module.__name__, search_path, snapshot.unreadable, snapshot.status, snapshot.listing
         ):
             snapshot.dropins.update(_dropins_of(bucket, snapshot))
-        if snapshot.settled:
-            _snapshots[module.__name__] = snapshot
+        _snapshots[module.__name__] = snapshot
     return dict(snapshot.dropins)
 
 
 def _dropins_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> dict[str, CachedDropin]:
-    file = _cache_of(bucket, snapshot)
-    cached = (file.dropins() if file is not None else None) or {}
+    mtime, cached = _cache_of(bucket, snapshot)
     entries: dict[str, CachedDropin] = {}
     stale: list[_scan.Dropin] = []
     for dropin in bucket.dropins:
         entry = cached.get(dropin.key)
         if (
             entry is not None
-            and file is not None
             and entry.moduleName == dropin.module
-            and _scan.is_fresh(entry.fingerprint, dropin, file.mtime)
+            and _scan.is_described(entry, dropin, mtime)
         ):
             entries[dropin.key] = entry
         else:
@@ -114,19 +115,29 @@ def _dropins_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> dict[str, CachedDr
         if _unwritable.get(bucket.directory) != bucket:
             _write_back(bucket, entries, imports)
         snapshot.settled &= _unwritable.get(bucket.directory) == bucket
-    snapshot.settled &= bucket.cacheable and not stale
+    snapshot.imports += imports
+    snapshot.settled &= bucket.cacheable
     return {dropin.key: entries[dropin.key] for dropin in bucket.dropins if dropin.key in entries}
 
 
-def _cache_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> CacheFile | None:
+def _cache_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> tuple[float, dict[str, CachedDropin]]:
+    """Return the time of a directory's cache, and what is in it; decode it once for each file."""
     if not bucket.cacheable:
-        return None
+        return 0.0, {}
+    path = os.path.join(bucket.directory, _scan.CACHE_NAME)
     try:
         # Before it is read, so that it cannot pass for another one that takes its place.
-        snapshot.status(os.path.join(bucket.directory, _scan.CACHE_NAME))
+        status = snapshot.status(path)
     except OSError:
-        return None
-    return read_cache_file(bucket.directory)
+        return 0.0, {}
+    known = snapshot.former.get(path)
+    if known is None or known[0] != _identity(status):
+        file = read_cache_file(bucket.directory)
+        dropins = (file.dropins() if file is not None else None) or {}
+        known = _identity(status), 0.0 if file is None else file.mtime, dropins
+    if not snapshot.is_recent(status):
+        snapshot.decoded[path] = known
+    return known[1:]
 
 
 def _import(stale: list[_scan.Dropin]) -> list[Import]:
@@ -153,6 +164,8 @@ def _write_back(
 def _log_failure(message: str, error: BaseException) -> None:
     try:
         _logger().error("%s", message, exc_info=error)
+    except KeyboardInterrupt:
+        raise
     except BaseException:  # noqa: BLE001 - to show the traceback, methods of the error are called
         from dropin_cache._describe import one_line  # noqa: PLC0415
 
@@ -180,16 +193,23 @@ class _Snapshot:
     Attributes:
         search_path: The package's `__path__`.
         dropins: What was found.
+        imports: What came of drop-ins that no cache describes.
         hiding: Directories of which it is not known whether something is a drop-in.
-        settled: Whether all that it takes to find the same again is that `holds()`.
+        settled: Whether anything can be told from it later.
+        former: What had been decoded when it was taken: the identities of caches, their times and
+            drop-ins, by path.
+        decoded: The same, of caches that are there now.
     """
 
-    def __init__(self, search_path: list[Any]) -> None:
-        """Start with nothing."""
+    def __init__(self, search_path: list[Any], former: dict[str, Decoded]) -> None:
+        """Start with nothing but what was decoded before."""
         self.search_path = search_path
         self.dropins: dict[str, Any] = {}
+        self.imports: list[Import] = []
         self.hiding: set[str] = set()
         self.settled = True
+        self.former = former
+        self.decoded: dict[str, Decoded] = {}
         self._listings: dict[str, _scan.Listing | int | None] = {}
         self._files: dict[str, tuple[int, ...] | None] = {}
         self._recent = time.time_ns() - _TICK
@@ -214,9 +234,13 @@ class _Snapshot:
             self._files[path] = None
             raise
         self._files[path] = _identity(found)
-        if found.st_ctime_ns >= self._recent:
+        if self.is_recent(found):
             self.settled = False
         return found
+
+    def is_recent(self, status: os.stat_result) -> bool:
+        """Tell whether a file may still change without showing it."""
+        return status.st_ctime_ns >= self._recent
 
     def unreadable(self, path: str, error: OSError) -> None:
         """Tell people that a directory cannot be read, or a file not be looked at."""
@@ -228,10 +252,13 @@ class _Snapshot:
         )
 
     def holds(self) -> bool:
-        """Look at everything again, and tell whether it is as it was."""
-        return all(
-            _listing_of(directory) == listed for directory, listed in self._listings.items()
-        ) and all(_identity_of(path) == identity for path, identity in self._files.items())
+        """Look at everything again, and tell whether the same would be found."""
+        return (
+            self.settled
+            and all(each.module is sys.modules.get(each.dropin.module) for each in self.imports)
+            and all(_listing_of(path) == listed for path, listed in self._listings.items())
+            and all(_identity_of(path) == identity for path, identity in self._files.items())
+        )
 
 
 def _listing_of(directory: str) -> _scan.Listing | int | None:

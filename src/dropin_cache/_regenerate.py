@@ -57,6 +57,8 @@ def import_dropins(
         try:
             module = importlib.import_module(dropin.module)
             entry = _entry(module, dropin.module, fingerprints[dropin])
+        except KeyboardInterrupt:  # says nothing about the drop-in, and is not for us
+            raise
         except BaseException as error:  # noqa: BLE001 - a drop-in may raise anything, SystemExit too
             log_failure(f"Unable to import drop-in {dropin.module}", error)
             known[dropin.path] = Import(dropin, sys.modules.get(dropin.module))
@@ -90,7 +92,8 @@ def _entry(module: ModuleType, name: str, fingerprint: Fingerprint | None) -> Ca
     warnings: list[str] = []
     entry = CachedDropin(name, _describe.docstring(module.__doc__))
     entry.fingerprint = fingerprint
-    for plugin_name, description, provided in _describe.find_plugins(module, warnings.append):
+    found = _describe.find_plugins(module, warnings.append, KeyboardInterrupt)
+    for plugin_name, description, provided in found:
         plugin = CachedPlugin(entry, plugin_name, description, provided)
         references = _describe.references_to(provided, f"{name}.{plugin_name}", warnings.append)
         plugin.references = tuple(InterfaceName(*each) for each in references)

@@ -10,12 +10,14 @@ import os
 import stat
 import sys
 
-from dropin_cache._model import Fingerprint, NamedTuple
+from dropin_cache._model import MARKER, Fingerprint, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Callable, Optional
+
+    from dropin_cache._model import CachedDropin
 
     Listing = tuple[list[str], dict[str, str]]
     Look = Callable[[str], Optional[os.stat_result]]
@@ -231,6 +233,36 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -
         return False
     # A copy, a checkout or an image builder may set any time; the content settles it.
     return recorded.mtime_ns == dropin.mtime_ns or recorded.digest == content_digest(dropin.path)
+
+
+def is_described(entry: CachedDropin, dropin: Dropin, cache_mtime: float) -> bool:
+    """Tell whether an entry says what is in a drop-in: it is fresh, and whole.
+
+    Twisted leaves out plugins that are marked with our `IPlugin` alone. So what it says of a module
+    may not be all if it has found nothing there, or nothing that is marked so though the module
+    names this package.
+
+    Args:
+        entry: The entry.
+        dropin: The drop-in as it is now.
+        cache_mtime: Modification time of the cache, seconds since the epoch.
+    """
+    if not is_fresh(entry.fingerprint, dropin, cache_mtime):
+        return False
+    if entry.fingerprint is not None:
+        return True
+    if any(MARKER in plugin.references for plugin in entry.plugins):
+        return True
+    return bool(entry.plugins) and not _names_us(dropin.path)
+
+
+def _names_us(path: str) -> bool:
+    """Tell whether a module, source or bytecode, names this package in its first megabyte."""
+    try:
+        with open_regular(path) as file:
+            return b"dropin_cache" in file.read(_CHUNK)
+    except OSError:
+        return False
 
 
 def _looking(

@@ -50,7 +50,7 @@ def rows(request: Request, interface: str | None) -> list[Row]:
     Raises:
         ImportRootError, InterpreterError, ZopeInterfaceMissingError: As for an update.
     """
-    found: list[Row] = []
+    places: dict[tuple[str, str], None] = {}  # interpreters may share directories
     with (
         open_session(request) as session,
         Importer(
@@ -62,11 +62,14 @@ def rows(request: Request, interface: str | None) -> list[Row]:
         packages = wanted_packages(session, environments, interpreters)
         for interpreter in interpreters:
             roots = environments.start(interpreter).path
-            for package, directory in directories(packages, roots, session.unchecked):
-                found += _rows_of(session.unchecked, package, directory)
-        found = [row._replace(path=session.shown(row.path)) for row in found]
-    selected = (row for row in found if interface in (None, *row.provides, *row.inherits))
-    return list(dict.fromkeys(selected))  # interpreters may share directories
+            found = directories(packages, roots, session.unchecked)
+            places.update(dict.fromkeys(found))
+        listed = [
+            row._replace(path=session.shown(row.path))
+            for package, directory in places
+            for row in _rows_of(session.unchecked, package, directory)
+        ]
+    return [row for row in listed if interface in (None, *row.provides, *row.inherits)]
 
 
 def _rows_of(files: Files, package: str, directory: str) -> Iterator[Row]:
@@ -92,6 +95,7 @@ def _dropins_in(files: Files, directory: str) -> dict[str, CachedDropin]:
 
 def _row(package: str, directory: str, plugin: CachedPlugin) -> Row:
     provides = tuple(reference.dotted for reference in plugin.references)
-    inherits = tuple(name for name in plugin.interfaces or () if name not in provides)
+    direct = set(provides)
+    inherits = tuple(name for name in plugin.interfaces or () if name not in direct)
     module = plugin.dropin.moduleName
     return Row(package, module, plugin.name, provides, inherits, plugin.description, directory)

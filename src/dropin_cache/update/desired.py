@@ -6,7 +6,7 @@ import functools
 from typing import Callable, NamedTuple, Optional
 
 from dropin_cache._cachefile import CacheFile
-from dropin_cache._decode import MAX_SIZE
+from dropin_cache._decode import MAX_GROWTH, MAX_SIZE, extent, is_bounded
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import Dropin
@@ -165,19 +165,26 @@ def _encoded(good: dict[Dropin, Known], cached: Cached, on_disk: _OnDisk) -> _En
 
 
 def _too_large(entries: dict[Dropin, CachedDropin]) -> dict[Dropin, Failure]:
-    """Return what has to be left out so that readers take the cache: the largest, one by one."""
-    texts = sum(len(entry.description or "") for entry in entries.values())
-    texts += sum(
-        len(plugin.description or "") + len(plugin.name)
-        for entry in entries.values()
-        for plugin in entry.plugins
-    )
+    """Return what has to be left out so that readers take the cache: the worst, one by one."""
+    extents = {dropin: extent(entry) for dropin, entry in entries.items()}
+    told, least = (sum(each) for each in zip((0, 0), *extents.values()))
+    plugins = sum(len(entry.plugins) for entry in entries.values())
     # A character takes four bytes at the most; the rest of an entry is some hundreds.
-    if 4 * texts + 1000 * sum(1 + len(entry.plugins) for entry in entries.values()) <= MAX_SIZE:
+    if 4 * told + 1000 * (len(entries) + plugins) <= MAX_SIZE and is_bounded(told, least):
         return {}
-    sizes = {dropin: len(encode([entry])) for dropin, entry in entries.items()}
-    total = sum(sizes.values())
     left_out: dict[Dropin, Failure] = {}
+    repeated = {each: one[0] - MAX_GROWTH * one[1] for each, one in extents.items()}
+    for dropin in sorted(repeated, key=lambda each: (-repeated[each], each.module)):
+        if is_bounded(told, least) or repeated[dropin] <= 0:
+            break
+        left_out[dropin] = Failure("it repeats names that are too long")
+        told, least = told - extents[dropin][0], least - extents[dropin][1]
+    sizes = {
+        dropin: max(len(encode([entry])), extents[dropin][0])
+        for dropin, entry in entries.items()
+        if dropin not in left_out
+    }
+    total = sum(sizes.values())
     for dropin, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0].module)):
         if total <= MAX_SIZE:
             break

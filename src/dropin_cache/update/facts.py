@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dropin_cache._cachefile import CacheFile
 from dropin_cache._model import CachedDropin, Fingerprint
-from dropin_cache._scan import Dropin, fingerprint, is_fresh, is_unchanged
+from dropin_cache._scan import Dropin, fingerprint, is_described, is_unchanged
 from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.dropin_files import cache_in
 from dropin_cache.update.discovery.owners import Owners, key_of
@@ -284,7 +284,7 @@ class Facts:
         entry = (self.decoded(file) or {}).get(dropin.key)
         if file is None or taken is None or entry is None or entry.moduleName != dropin.module:
             return None
-        if not is_fresh(entry.fingerprint, dropin, file.mtime):
+        if not is_described(entry, dropin, file.mtime):
             return None
         if entry.fingerprint is None:  # Twisted's
             entry.fingerprint = taken

@@ -61,7 +61,7 @@ import resource
 import signal
 import sys
 
-from dropin_cache._describe import describe, one_line
+from dropin_cache._describe import attribute, describe, one_line
 from dropin_cache.update.payload import confinement, proof
 from dropin_cache.update.payload.observation import Observation
 
@@ -171,7 +171,7 @@ class _Child:
             "resolved": [
                 name
                 for name in request["names"]
-                if isinstance(getattr(module, name, None), InterfaceClass)
+                if isinstance(attribute(module, name), InterfaceClass)
             ]
         }
 
