@@ -137,6 +137,22 @@ class Tree:
             """,
         )
 
+    def declare(self, *packages: str, name: str = "app", root: str = "") -> Path:
+        """Write the metadata of a distribution that has installed packages and declares them."""
+        metadata = f"{root}/{name}-1.dist-info".lstrip("/")
+        lines = [f"{number} = {package}\n" for number, package in enumerate(packages)]
+        self.write(f"{metadata}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        parts = [package.split(".") for package in packages]
+        files = {
+            "/".join([*each[:length], "__init__.py"])
+            for each in parts
+            for length in range(1, len(each) + 1)
+        }
+        record = [*sorted(files), f"{name}-1.dist-info/entry_points.txt"]
+        self.write(f"{metadata}/RECORD", "".join(f"{file},,\n" for file in record))
+        text = "".join(["[dropin_cache.packages]\n", *lines])
+        return self.write(f"{metadata}/entry_points.txt", text)
+
     def dropin(
         self,
         name: str,

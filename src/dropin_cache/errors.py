@@ -78,6 +78,22 @@ class PackageNotFoundError(DropinCacheError):
     message = "no plugin package {package} for {python}"
 
 
+class NotAPluginPackageError(DropinCacheError):
+    """What was named as a plugin package is another kind of package.
+
+    Attributes:
+        package: Its dotted name.
+        reason: What it is instead, in words.
+        meant: The plugin package that was meant, or None if there is none.
+    """
+
+    package: str
+    reason: str
+    meant: str | None
+    exit_code = 2
+    message = "{package} is no plugin package: {reason}"
+
+
 class PackageBrokenError(DropinCacheError):
     """A plugin package itself cannot be imported.
 

@@ -1133,11 +1133,7 @@ class TestRoot:
                 *outcome.out.splitlines()[:2],
             )
             assert not (image / "var").exists()
-            (plugins.parent.parent / "app-1.dist-info").mkdir()
-            (plugins.parent.parent / "app-1.dist-info" / "entry_points.txt").write_text(
-                "[dropin_cache.packages]\napp = app.plugins\n"
-            )
-            (plugins.parent.parent / "app-1.dist-info" / "METADATA").write_text("Name: app\n")
+            Tree(plugins.parent.parent).declare("app.plugins")
             outcome = run("update", *options)  # of all packages: nothing else goes
             assert written.replace("written", "unchanged") in outcome.out
             assert "removed" not in outcome.out

@@ -45,9 +45,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 @pytest.fixture
 def declared(app: Tree) -> Tree:
     """The tree, as a distribution that declares its plugin package and knows its files."""
-    app.write("app-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: app\nVersion: 1\n")
-    app.write("app-1.dist-info/RECORD", "app/plugins/bad.py,,\napp/plugins/hello.py,,\n")
-    app.write("app-1.dist-info/entry_points.txt", "[dropin_cache.packages]\napp = app.plugins\n")
+    app.declare("app.plugins")
+    with (app.path / "app-1.dist-info/RECORD").open("a") as record:
+        record.write("app/plugins/bad.py,,\napp/plugins/hello.py,,\n")
     return app
 
 
@@ -213,10 +213,7 @@ class TestNames:
         """Among several packages, the name says which."""
         declared.application("other")
         declared.dropin("three", package="other")
-        declared.write(
-            "app-1.dist-info/entry_points.txt",
-            "[dropin_cache.packages]\napp = app.plugins\nother = other.plugins\n",
-        )
+        declared.declare("app.plugins", "other.plugins")
         assert "other.plugins.three" == case.explain("other.plugins.three").name
         assert "other.plugins" == case.explain("other.plugins").name
 

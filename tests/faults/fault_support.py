@@ -71,9 +71,7 @@ class Site:
         self.plugins = self.app / "plugins"
         self.cache = self.plugins / _CACHE
         self._tree = Tree(self.path)
-        self._tree.write("app-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: app\nVersion: 1")
-        declared = "[dropin_cache.packages]\napp = app.plugins\n"
-        self._tree.write("app-1.dist-info/entry_points.txt", declared)
+        self._tree.declare("app.plugins")
         self.contents: dict[str, bytes] = {}
         self.install()
         for interface in ("IOther", "IGreeter"):

@@ -45,7 +45,7 @@ _VALIDATORS: list[tuple[Callable[[dict[str, Any]], Any], tuple[type, ...]]] = [
 def answer_seeds() -> list[bytes]:
     """Make an answer of each kind."""
     plugin = {"name": "p", "description": None, "provided": [["m", "I"]], "interfaces": ["m.I"]}
-    start = {"version": [3, 11], "zope": True, "files": ["/f"], "path": ["/a"], "packages": ["a.b"]}
+    start = {"version": [3, 11], "zope": True, "files": ["/f"], "path": ["/a"]}
     observed = {
         "files": ["/nonexistent/a/x.txt", "relative"],
         "listed": ["/nonexistent/a"],

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import configparser  # noqa: F401 - imported late by what is watched here
 import os
 
 from dropin_cache._decode import SEAL_SIZE, checksum, is_sealed
 from dropin_cache.errors import ConfigurationError, InterpreterError
 from dropin_cache.installers import pip_hook, run
 from dropin_cache.update.discovery import distributions, dpkg
+from dropin_cache.update.discovery.declarations import entry_points_in
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.importing.answers import is_dotted
-from dropin_cache.update.payload.program import _entry_points_in
 from dropin_cache.update.sandbox.visible import View
 from dropin_cache.update.settings import configuration
+from dropin_cache.update.text import is_dotted
 from watch import NOTHING, READING, watched
 
 _MAIN = configuration.MAIN_FILE
@@ -126,7 +125,7 @@ def check_records(data: bytes, root: str) -> None:
         return
     if which == 4:
         with watched(NOTHING):
-            names = _entry_points_in(content.decode("utf-8", "replace"))
+            names = list(entry_points_in(content.decode("utf-8", "replace")))
         assert all(type(name) is str for name in names)
         return
     _put(root, _RECORDS[which], content)

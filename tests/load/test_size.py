@@ -114,10 +114,7 @@ class TestPackages:
         for name in names:
             tree.application(name)
             tree.dropin("one", package=name)
-            metadata = f"{name}-1.dist-info"
-            tree.write(f"{metadata}/METADATA", f"Name: {name}\nVersion: 1\n")
-            entry = f"[dropin_cache.packages]\n{name} = {name}.plugins\n"
-            tree.write(f"{metadata}/entry_points.txt", entry)
+            tree.declare(f"{name}.plugins", name=name)
         done, again = [
             load_support.run_update(tree.path.parent, "--path", tree.path) for _ in range(2)
         ]

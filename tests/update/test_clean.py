@@ -62,8 +62,7 @@ def plugins(app: Tree) -> Path:
 @pytest.fixture
 def request_(app: Tree, bare: Environment) -> Request:
     """A request about nothing but the tree, which declares its plugin package."""
-    app.write("app-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: app\nVersion: 1\n")
-    app.write("app-1.dist-info/entry_points.txt", "[dropin_cache.packages]\napp = app.plugins\n")
+    app.declare("app.plugins")
     return Request(pythons=(bare.python,), paths=(str(app.path),))
 
 

@@ -15,6 +15,7 @@ from command_line import no_process_left
 from conftest import Tree
 from dropin_cache.errors import InterpreterError, PackageBrokenError
 from dropin_cache.update.discovery.interpreters import interpreter_of
+from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.report import Request
@@ -38,7 +39,7 @@ def opened() -> Iterator[tuple[Environments, Importer]]:
     with open_session(Request()) as session:
         arguments = session.confinement, session.files, None, session.timeout
         with Importer(*arguments) as importer:
-            yield Environments(session, importer), importer
+            yield Environments(session, importer, Owners(None, session.files)), importer
 
 
 class TestStart:
@@ -84,7 +85,7 @@ class TestImage:
         with open_session(Request(root=str(public_path))) as session:
             arguments = session.confinement, session.files, session.request.root, session.timeout
             with Importer(*arguments) as importer:
-                environments = Environments(session, importer)
+                environments = Environments(session, importer, Owners(session.request.root))
                 interpreter = interpreter_of("/usr/bin/python3", [], [])
                 assert None is environments._cannot_be_there(interpreter, "nowhere.plugins")
                 assert None is environments._recorded(interpreter)._look

@@ -24,10 +24,12 @@ from dropin_cache.errors import (
 )
 from dropin_cache.update import report as report_
 from dropin_cache.update import targets
+from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.orchestrator import update
+from dropin_cache.update.plugin_packages import BUILT_IN_PACKAGES
 from dropin_cache.update.report import Report, Request
 from dropin_cache.update.session import Session, open_session
 from dropin_cache.update.settings.configuration import PackageLine
@@ -54,7 +56,8 @@ def opened(request: Request, **settings: Any) -> Iterator[Targets]:
                 changed.confinement, changed.files, changed.request.root, changed.timeout
             ) as importer,
         ):
-            yield targets.find_targets(changed, Environments(changed, importer))
+            owners = Owners(changed.request.root, changed.files)
+            yield targets.find_targets(changed, Environments(changed, importer, owners))
 
 
 @pytest.fixture
@@ -139,7 +142,7 @@ class TestFindTargets:
             packages = names(found)
             paths = {target.package: target.search_path for (target,) in found.packages}
         assert paths["dropin_cache.plugins"]
-        assert list(targets.BUILT_IN_PACKAGES) == packages[:2]
+        assert list(BUILT_IN_PACKAGES) == packages[:2]
 
     @pytest.mark.processes
     def test_missing(self, tree: Tree) -> None:
@@ -252,9 +255,9 @@ class TestFindTargets:
         """Installed distributions say which plugin packages they have."""
         tree.application()
         tree.application("second")
-        for name, package in (("app", "app.plugins"), ("second", "second.plugins:name [x]")):
-            metadata = f"{name}-1.dist-info/entry_points.txt"
-            tree.write(metadata, f"[dropin_cache.packages]\n{name} = {package}\n")
+        tree.declare("app.plugins")
+        entries = tree.declare("second.plugins", name="second")
+        entries.write_text(entries.read_text().replace("plugins", "plugins:name [x]"))
         with opened(Request(paths=(str(tree.path),))) as found:
             assert {"app.plugins", "second.plugins"} <= set(names(found))
             paths = {target.package: target.search_path for (target,) in found.packages}

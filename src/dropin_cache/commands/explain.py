@@ -9,14 +9,14 @@ from typing import NamedTuple
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import CACHE_NAME
 from dropin_cache.commands.words import UNIMPORTABLE
-from dropin_cache.errors import PackageNotFoundError, UnknownNameError
+from dropin_cache.errors import NotAPluginPackageError, PackageNotFoundError, UnknownNameError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
 from dropin_cache.update.discovery.owners import Owner, Owners
-from dropin_cache.update.importing.answers import is_dotted
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.state.observations import IMPORTS
+from dropin_cache.update.text import is_dotted
 
 BROKEN = "broken"
 
@@ -111,7 +111,7 @@ def _explain_name(request: Request, name: str) -> Explanation:
 def _of_package(request: Request, package: str) -> Report:
     try:
         return update(request._replace(packages=(package,)), _silently)
-    except PackageNotFoundError:
+    except (NotAPluginPackageError, PackageNotFoundError):
         return Report(None, ())
 
 

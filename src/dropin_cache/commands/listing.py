@@ -10,12 +10,14 @@ from typing import NamedTuple
 from dropin_cache._cachefile import read_open_cache
 from dropin_cache._model import CachedDropin, CachedPlugin
 from dropin_cache._scan import CACHE_NAME
+from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer
+from dropin_cache.update.plugin_packages import wanted_packages
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
-from dropin_cache.update.targets import directories, find_interpreters, wanted_packages
+from dropin_cache.update.targets import directories, find_interpreters
 
 
 class Row(NamedTuple):
@@ -57,9 +59,10 @@ def rows(request: Request, interface: str | None) -> list[Row]:
             session.confinement, session.files, session.request.root, session.timeout
         ) as importer,
     ):
-        environments = Environments(session, importer)
+        owners = Owners(session.request.root, session.files)
+        environments = Environments(session, importer, owners)
         interpreters, _ = find_interpreters(session, environments)
-        packages = wanted_packages(session, environments, interpreters)
+        packages, _ = wanted_packages(session, environments, interpreters)
         for interpreter in interpreters:
             roots = environments.start(interpreter).path
             found = directories(packages, roots, session.unchecked)

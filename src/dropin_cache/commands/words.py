@@ -28,6 +28,9 @@ _ADVICE: dict[type, str] = {
         "Check the spelling, or name the interpreter that has it: --python EXE. "
         "To see what {0.python} imports: {0.python} -c 'import {0.package}'"
     ),
+    errors.NotAPluginPackageError: (
+        "Name plugin packages only, here and in packages.d, such as {0.meant}."
+    ),
     errors.PackageBrokenError: "The package itself fails: reinstall what owns {0.package}.",
     errors.InterpreterError: "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
     errors.ZopeInterfaceMissingError: (

@@ -11,6 +11,7 @@ from dropin_cache._decode import is_sealed
 from dropin_cache.errors import DropinCacheError, LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
+from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
@@ -60,7 +61,7 @@ def clean(request: Request) -> Report:
         directories = [
             each
             for path, (package, root) in sorted(found.items())
-            for each in _remove(session, path, package, root)
+            for each in remove_cache(session, path, package, root)
         ]
         sandbox = session.ledgers.sandbox
         failed = {each.path for each in directories if each.error is not None}
@@ -133,7 +134,7 @@ def _forgotten(
         return None
     if path in session.ledgers.elsewhere():  # it is another environment's now
         return []
-    removed = list(_remove(session, path, record.package, record.import_root))
+    removed = list(remove_cache(session, path, record.package, record.import_root))
     if not removed and record.import_root:
         prune(session.files, record.import_root, path)
     return removed
@@ -172,7 +173,8 @@ def _present(session: Session) -> dict[str, tuple[str, str]]:
         ) as importer,
         survey(session) as found,
     ):
-        targets = find_targets(session, Environments(session, importer))
+        owners = Owners(session.request.root, session.files)
+        targets = find_targets(session, Environments(session, importer, owners))
         return {
             each.directory: (each.package, each.import_root)
             for package in targets.packages
@@ -196,7 +198,18 @@ def _holds_ours(session: Session, path: str) -> bool:
         os.close(descriptor)
 
 
-def _remove(session: Session, path: str, package: str, root: str) -> Iterator[DirectoryReport]:
+def remove_cache(session: Session, path: str, package: str, root: str) -> Iterator[DirectoryReport]:
+    """Remove a cache if this project wrote it, and directories that are left empty.
+
+    Args:
+        session: The run.
+        path: The directory that it is in.
+        package: Dotted name of the plugin package.
+        root: The import root that it is in; empty if unknown.
+
+    Yields:
+        What became of it; nothing where there is nothing to remove.
+    """
     done = DirectoryReport(session.shown(path), package, "", report.REMOVED, "")
     keep_time = session.request.root is not None
     try:

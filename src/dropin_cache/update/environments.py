@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from dropin_cache.errors import PackageBrokenError
+from dropin_cache.update.discovery.declarations import declarations
 from dropin_cache.update.discovery.interpreters import Interpreter, Start
+from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.session import Session
 from dropin_cache.update.state.observations import Look, Observed
@@ -18,11 +20,16 @@ class Environments:
 
     Attributes:
         recorded: What the ledger has of each, by key.
+        asked: Whether an interpreter had to be asked, since it is new or something has changed.
+        warnings: What was declared by distributions and does not count, a line each: of
+            interpreters that had to be asked.
     """
 
-    def __init__(self, session: Session, importer: Importer) -> None:
+    def __init__(self, session: Session, importer: Importer, owners: Owners) -> None:
         """Know of none yet."""
-        self._session, self._importer = session, importer
+        self._session, self._importer, self._owners = session, importer, owners
+        self.warnings: list[str] = []
+        self.asked = False
         self._look = Look()
         self.recorded: dict[str, Recorded] = {}
 
@@ -36,7 +43,12 @@ class Environments:
         """
         recorded = self._recorded(interpreter)
         if recorded.start is None:
-            recorded.note_start(self._importer.ask(interpreter))
+            start = self._importer.ask(interpreter)
+            files, unchecked = self._session.files, self._session.unchecked
+            declared = declarations(start.path, self._owners, files, unchecked)
+            self.warnings += declared.refused
+            self.asked = True
+            recorded.note_start(start._replace(packages=declared.packages))
         assert recorded.start is not None  # noqa: S101 - for the type checker
         return recorded.start
 

@@ -11,6 +11,7 @@ from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import lock
 from dropin_cache.update.importing.importer import Importer, Progress
+from dropin_cache.update.mend import mend
 from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.session import Session, open_session
@@ -44,8 +45,8 @@ def update(request: Request, progress: Progress) -> Report:
         ) as importer,
     ):
         problems += session.settings.problems
-        environments = Environments(session, importer)
         owners = Owners(session.request.root, session.files)
+        environments = Environments(session, importer, owners)
         targets = find_targets(session, environments)
         problems += targets.problems
         for package in filter(None, targets.packages):
@@ -54,11 +55,13 @@ def update(request: Request, progress: Progress) -> Report:
             except UnreadableError as error:  # what is there might hide what is elsewhere
                 problems.append(error)
         if request.write and not request.packages and not request.root:
-            directories += forget(session, environments, {each.path for each in directories})
+            seen = {each.path for each in directories}
+            directories += forget(session, environments, seen)
+            directories += mend(session, targets.packages, seen)
         if request.write:
             environments.save(session.confinement.tier)
         sandbox = session.confinement.tier or session.ledgers.sandbox
-        warnings = [*_warnings(importer), *_obstacles(directories)]
+        warnings = [*environments.warnings, *_warnings(importer), *_obstacles(directories)]
         result = Report(sandbox, tuple(directories), tuple(problems), tuple(warnings))
         _keep_quick_list(session, environments, targets, result)
         return result

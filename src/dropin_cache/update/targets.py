@@ -21,10 +21,9 @@ from dropin_cache.update.discovery.directories import Target
 from dropin_cache.update.discovery.interpreters import Interpreter, interpreter_of
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.importing.answers import is_dotted
+from dropin_cache.update.plugin_packages import containers_of, wanted_packages, why_not
 from dropin_cache.update.session import Session
-
-BUILT_IN_PACKAGES = ("twisted.plugins", "dropin_cache.plugins")
+from dropin_cache.update.text import is_dotted
 
 _IMAGE_PYTHON = "/usr/bin/python3"
 
@@ -47,6 +46,7 @@ def find_targets(session: Session, environments: Environments) -> Targets:
     """Find the interpreters and the plugin packages.
 
     Raises:
+        NotAPluginPackageError: A package that the request names is one of another kind.
         PackageNotFoundError: A package that the request names is not installed anywhere; the
             configured ones may be missing.
         ImportRootError: A path to import from is not a directory.
@@ -54,7 +54,8 @@ def find_targets(session: Session, environments: Environments) -> Targets:
             request, or the running one, cannot be used.
     """
     interpreters, problems = find_interpreters(session, environments)
-    names = wanted_packages(session, environments, interpreters)
+    names, refused = wanted_packages(session, environments, interpreters)
+    problems += refused
     packages = []
     for name in names:
         targets, broken = _targets(name, interpreters, environments)
@@ -63,7 +64,7 @@ def find_targets(session: Session, environments: Environments) -> Targets:
     if session.request.packages:
         _require_present(session, packages)
     else:
-        packages += _former(session, interpreters, environments, set(names))
+        packages += _former(session, interpreters, environments, names)
     return Targets(tuple(interpreters), tuple(packages), tuple(problems))
 
 
@@ -99,16 +100,6 @@ def find_interpreters(
             except (InterpreterError, ZopeInterfaceMissingError, UntrustedError) as error:
                 problems.append(error)
     return found, problems
-
-
-def wanted_packages(
-    session: Session, environments: Environments, interpreters: Iterable[Interpreter]
-) -> list[str]:
-    """Return the names of the plugin packages that a run is about, installed or not."""
-    declared = [name for each in interpreters for name in environments.start(each).packages]
-    configured = [line.package for line in session.settings.packages]
-    names = session.request.packages or (*BUILT_IN_PACKAGES, *configured, *declared)
-    return list(dict.fromkeys(names))
 
 
 def python_paths(pythons: Sequence[str]) -> list[str]:
@@ -223,18 +214,20 @@ def _former(
     session: Session,
     interpreters: Sequence[Interpreter],
     environments: Environments,
-    names: set[str],
+    names: Sequence[str],
 ) -> list[tuple[Target, ...]]:
     """Return the packages that nobody declares, but whose caches were written once.
 
     Whether they are still there or not, what was written must not get stale.
     """
+    above = containers_of(names)
     former: dict[str, list[Interpreter]] = {}
     for interpreter in interpreters:
         # What one environment has been asked for is nothing to another.
         written = session.ledgers.of(interpreter).directories.values()
-        for package in {record.package for record in written} - names:
-            former.setdefault(package, []).append(interpreter)
+        for package in {record.package for record in written} - set(names):
+            if why_not(session, environments, interpreters, package, above) is None:
+                former.setdefault(package, []).append(interpreter)
     found = [_targets(package, of, environments)[0] for package, of in sorted(former.items())]
     return [targets for targets in found if targets]
 

@@ -21,7 +21,7 @@ from dropin_cache.update.state.observations import Observed
 
 PLUGIN = {"name": "p", "description": None, "provided": [["m", "I"]], "interfaces": ["m.I"]}
 MODULE = {"description": "text", "warnings": ["w"], "plugins": [PLUGIN]}
-START = {"version": [3, 11], "zope": True, "path": ["/a"], "files": ["/f"], "packages": ["a.b"]}
+START = {"version": [3, 11], "zope": True, "path": ["/a"], "files": ["/f"]}
 OBSERVED: dict[str, Any] = {
     "files": ["/f"],
     "listed": ["/d"],
@@ -214,14 +214,6 @@ class TestStart:
         assert start is not None
         assert ("/f",) == start.files
 
-    @pytest.mark.parametrize("name", ["", ".", "a.", "a..b", "a-b", "a/b", "1a", "a" * 5000])
-    def test_packages_that_are_none(self, name: str) -> None:
-        """Anybody can declare anything; what is no dotted name is left out."""
-        answer = sent({**START, "packages": [name, "a.b"]})
-        start = answers.started_from_untrusted(answer).start
-        assert start is not None
-        assert ("a.b",) == start.packages
-
     @pytest.mark.parametrize(
         ("answer", "issues"),
         [
@@ -231,7 +223,7 @@ class TestStart:
                     f"{name} is not a {kind}"
                     for name, kind in [
                         *(("version", "list"), ("path", "list"), ("zope", "bool")),
-                        *(("files", "list"), ("packages", "list")),
+                        ("files", "list"),
                     ]
                 ],
             ),
@@ -241,7 +233,6 @@ class TestStart:
             ({**START, "path": [None]}, ["path holds something that is not a str"]),
             ({**START, "zope": 1}, ["zope is not a bool"]),
             ({**START, "files": [1]}, ["files holds something that is not a str"]),
-            ({**START, "packages": "a"}, ["packages is not a list"]),
         ],
     )
     def test_invalid(self, answer: Any, issues: list[str]) -> None:

@@ -33,7 +33,7 @@ from dropin_cache.update.sandbox.visible import Entry, View
 from sandboxes import PYTHON, sandbox
 
 # What else an answer to "start" has.
-REST = '"path": [], "files": [], "packages": [], "observed": OBSERVED, "of": "start"}'
+REST = '"path": [], "files": [], "observed": OBSERVED, "of": "start"}'
 
 _TAMPERED = "it did not start as a Python interpreter: it tampered with its description"
 

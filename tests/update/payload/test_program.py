@@ -153,53 +153,6 @@ os.open("/", os.O_RDONLY)
         assert any(line.endswith(", not 1") for line in answer["promises"])
         assert [] == os.listdir(tmp_path)
 
-    @pytest.mark.parametrize(
-        ("text", "names"),
-        [
-            ("[dropin_cache.packages]\none = a.b\ntwo=c.d", ["a.b", "c.d"]),
-            ("[dropin_cache.packages]\none = a.b:name [extra]\ntwo = a.b", ["a.b"]),
-            ("[console_scripts]\na = b\n[dropin_cache.packages]\n%(x)s = c\n", ["c"]),
-            ("[dropin_cache.packages]\n", []),
-            ("[console_scripts]\ndropin_cache.packages = b", []),
-            ("[dropin_cache.packages]\nnonsense", []),
-            ("[dropin_cache.packages]\na = b\na = c", []),
-            ("dropin_cache.packages", []),
-            ("\udcff[dropin_cache.packages]", []),
-            ("[other]\na = b", []),
-            ("[dropin_cache.packages]\nx = a\n" + "#" * (1 << 20), []),
-        ],
-        ids=[
-            *("two", "object", "other groups", "none", "other group", "no value", "twice"),
-            *("no group", "no text", "without", "huge"),
-        ],
-    )
-    @pytest.mark.parametrize("kind", ["dist-info", "egg-info"])
-    def test_declared_packages(
-        self, tmp_path: Path, text: str, names: list[str], kind: str
-    ) -> None:
-        """Plugin packages are declared by entry points; nothing of them is imported."""
-        metadata = tmp_path / f"project-1.{kind}"
-        metadata.mkdir()
-        (metadata / "entry_points.txt").write_bytes(text.encode("utf-8", "surrogateescape"))
-        (tmp_path / "empty-1.dist-info").mkdir()
-        (tmp_path / "old-1.egg-info").touch()
-        (tmp_path / "a").mkdir()
-        (tmp_path / "a" / "__init__.py").write_text("1/0")
-        (answer,) = talk(starting(tmp_path, tmp_path / "missing"))
-        assert names == answer["packages"]
-
-    @pytest.mark.parametrize("others", [0, 1], ids=["no writer", "writer"])
-    def test_declared_by_a_fifo(self, tmp_path: Path, others: int) -> None:
-        """A FIFO where entry points should be declares nothing, and nobody waits for it."""
-        metadata = tmp_path / "project-1.dist-info"
-        metadata.mkdir()
-        os.mkfifo(metadata / "entry_points.txt")
-        held = [os.open(metadata / "entry_points.txt", os.O_RDWR) for _ in range(others)]
-        (answer,) = talk(starting(tmp_path))
-        assert [] == answer["packages"]
-        for descriptor in held:
-            os.close(descriptor)
-
     def test_without_zope_interface(self, tmp_path: Path) -> None:
         """It tells that zope.interface is missing, here because it does not import."""
         (tmp_path / "zope").mkdir()

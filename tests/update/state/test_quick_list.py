@@ -43,7 +43,7 @@ def site(public_path: Path) -> Environment:
     tree.dropin("one")
     with (made.site / "app/plugins/one.py").open("a") as file:
         file.write("import dependency\n")
-    tree.write("app-1.dist-info/entry_points.txt", "[dropin_cache.packages]\napp = app.plugins\n")
+    tree.declare("app.plugins")
     return made
 
 

@@ -479,7 +479,7 @@ class TestPackages:
         options = {"packages": (), "pythons": (other.python,)}
         run(app, **options)
         assert run(app, **options).alone
-        app.write("late-1.dist-info/entry_points.txt", "[dropin_cache.packages]\na = late\n")
+        app.declare("late", name="late")
         app.write("late/__init__.py")
         app.write("late/one.py")
         assert "one" in run(app, **options).imported

@@ -17,11 +17,13 @@ from typing import NamedTuple
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update.files.reading import read
 from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.text import one_line
 
 _MAX_SIZE = 16 << 20  # bytes; the longest RECORDs have some 10,000 lines of 150
 _MAX_LINE = 8192  # bytes, two paths of PATH_MAX; what is longer names no file
 _MAX_HITS = 1000  # lines of one RECORD that may be about a file of one name
 _MAX_NAME = 200  # characters
+_MAX_PATH_FILES = 10
 # https://packaging.python.org/en/latest/specifications/name-normalization/
 _NAME = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE | re.ASCII)
 
@@ -44,10 +46,12 @@ class _Layout(NamedTuple):
     metadata: str
 
 
-_LAYOUTS = (
-    _Layout(".dist-info", "RECORD", "METADATA"),
-    _Layout(".egg-info", "installed-files.txt", "PKG-INFO"),
-)
+_EGG = "EGG-INFO"
+_LAYOUTS = {
+    ".dist-info": _Layout(".dist-info", "RECORD", "METADATA"),
+    ".egg-info": _Layout(".egg-info", "installed-files.txt", "PKG-INFO"),
+    _EGG: _Layout(_EGG, "installed-files.txt", "PKG-INFO"),
+}
 
 
 def distributions(
@@ -72,7 +76,8 @@ def distributions(
     names = {os.path.basename(place) for place in places}
     found: dict[str, set[Distribution]] = {}
     for root in import_roots if wanted else ():
-        for directory, layout in _metadata_directories(root, files):
+        for directory in metadata_directories(root, files):
+            layout = _layout(directory)
             # The lines of a RECORD are relative to the import root, the others to the metadata.
             inside = root if layout.suffix == ".dist-info" else directory
             lines = _files(directory, layout, names, files)
@@ -83,17 +88,31 @@ def distributions(
     return {path: sorted(found[at]) for path, at in wanted.items() if at in found}
 
 
-def _metadata_directories(root: str, files: Files) -> Iterator[tuple[str, _Layout]]:
+def metadata_directories(root: str, files: Files) -> list[str]:
+    """List what tells of the distributions in an import root; an egg is one of its own."""
     with contextlib.suppress(OSError, ValueError, UntrustedError):
-        descriptor = files.directory(root)
-        try:
-            listed = sorted(os.listdir(descriptor))
-        finally:
-            os.close(descriptor)
-        for name in listed:
-            for layout in _LAYOUTS:
-                if name.endswith(layout.suffix):
-                    yield os.path.join(root, name), layout
+        return [
+            os.path.join(root, name) for name in files.names(root) if name.endswith(tuple(_LAYOUTS))
+        ]
+    return []
+
+
+def name_of(directory: str, files: Files) -> str:
+    """Return what a distribution calls itself, or what its directory of metadata is called."""
+    return _name(directory, _layout(directory), files) or one_line(os.path.basename(directory))
+
+
+def path_files_of(directory: str, files: Files) -> list[str]:
+    """List the `.pth` files that a distribution has brought into its import root."""
+    layout = _layout(directory)
+    data = _read(os.path.join(directory, layout.record), files)
+    found = (line.partition(",")[0].strip() for line in _lines_with(data, b".pth"))
+    names = [name for name in found if name.endswith(".pth") and "/" not in name]
+    return names[:_MAX_PATH_FILES] if layout.suffix == ".dist-info" else []
+
+
+def _layout(directory: str) -> _Layout:
+    return _LAYOUTS[os.path.splitext(directory)[1] or _EGG]
 
 
 def _files(directory: str, layout: _Layout, names: set[str], files: Files) -> Iterator[str]:

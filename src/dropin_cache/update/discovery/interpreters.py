@@ -30,14 +30,15 @@ class Start(NamedTuple):
         zope: Whether it has zope.interface.
         path: Its `sys.path`.
         files: What everything that it loads at its start has been loaded from.
-        packages: Plugin packages that installed distributions declare, dotted names.
+        packages: Plugin packages that installed distributions declare, and may, dotted names; the
+            interpreter itself has no say in that.
     """
 
     version: tuple[int, int]
     zope: bool
     path: tuple[str, ...]
     files: tuple[str, ...]
-    packages: tuple[str, ...]
+    packages: tuple[str, ...] = ()
 
 
 class Interpreter(NamedTuple):
@@ -131,7 +132,7 @@ def decisive(root: str) -> Iterator[str]:
         path = os.path.join(root, name)
         if name.endswith((".pth", ".start")) or name.partition(".")[0] in _CUSTOM:
             yield path
-        elif name.endswith((".dist-info", ".egg-info")):
+        elif name.endswith((".dist-info", ".egg-info", "EGG-INFO")):
             file = os.path.join(path, "entry_points.txt")
             if _declares(file):
                 yield file

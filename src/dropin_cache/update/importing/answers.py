@@ -10,7 +10,7 @@ from dropin_cache._model import InterfaceName
 from dropin_cache.update.discovery.interpreters import Start
 from dropin_cache.update.importing.records import Description, Failure, Plugin
 from dropin_cache.update.state.observations import Observed
-from dropin_cache.update.text import one_line
+from dropin_cache.update.text import is_dotted, one_line
 
 MAX_NOTES = 20_000
 """Texts in a list of an answer."""
@@ -108,13 +108,10 @@ def started_from_untrusted(answer: dict[str, Any]) -> Started:
     path = check.list_of(str, "path")
     zope = check.field("zope", bool)
     files = [file for file in check.list_of(str, "files") if _is_path(file)]
-    packages = [name for name in check.list_of(str, "packages") if is_dotted(name)]
     if len(version) != 2:  # noqa: PLR2004 - major and minor
         check.issues.append("version is not two numbers")
     check.finish()
-    return Started(
-        start=Start((version[0], version[1]), zope, tuple(path), tuple(files), tuple(packages))
-    )
+    return Started(start=Start((version[0], version[1]), zope, tuple(path), tuple(files)))
 
 
 def observed_from_untrusted(answer: dict[str, Any], paths: list[tuple[str, ...]]) -> Observed:
@@ -208,11 +205,6 @@ def module_from_untrusted(answer: dict[str, Any]) -> Any:
     check.finish()
     told = tuple(one_line(warning[:_MAX_LINE]) for warning in warnings[:_MAX_WARNINGS])
     return Description(description, tuple(plugins), told)
-
-
-def is_dotted(name: str) -> bool:
-    """Tell whether a text can be the dotted name of a module."""
-    return len(name) <= _MAX_NAME and all(part.isidentifier() for part in name.split("."))
 
 
 def _is_path(text: str) -> bool:

@@ -20,9 +20,8 @@ Protocol
         of sys.path, the second behind it.
         -> {"of": "start"}
         -> {"of": "start", "promises": [TEXT...]}      what does not hold; the child ends
-        -> {"of": "start", "version": [3, 11], "zope": true, "path": [DIR...], "files": [FILE...],
-            "packages": [NAME...]}      if asked: sys.path as it is then; what has been loaded so
-                                        far; the entry points of the group dropin_cache.packages
+        -> {"of": "start", "version": [3, 11], "zope": true, "path": [DIR...], "files": [FILE...]}
+                if asked: sys.path as it is then; what has been loaded so far
     {"do": "package", "name": NAME}
         Import a plugin package.
         -> {"found": [DIR...]}      its __path__
@@ -67,14 +66,11 @@ from dropin_cache.update.payload.observation import Observation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
     from typing import Any, NoReturn
 
 _MAX_TRACEBACK = 4000  # characters
 _MAX_WARNINGS = 20
-_ENTRY_POINTS = "dropin_cache.packages"
-_MAX_ENTRY_POINTS = 1 << 20  # characters; where each line is wrong, one takes 200 bytes
 _GARBAGE = 100_000  # new objects between two looks for garbage
 _MAX_ANSWER = 1 << 20  # bytes; the update takes no more
 # What asks for the plugins of a package into which others put modules without requiring it:
@@ -189,7 +185,6 @@ class _Child:
             "zope": zope,
             "path": path,
             "files": files,
-            "packages": sorted(set(_declared_packages(path))),
         }
 
     def _imported(self, name: str) -> ModuleType:
@@ -238,48 +233,6 @@ def _files_of_loaded_modules() -> list[str]:
     """List the files that everything in this process has been loaded from."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return sorted({file for file in files if type(file) is str and file.startswith("/")})
-
-
-def _declared_packages(path: list[str]) -> Iterator[str]:
-    """List the plugin packages that installed distributions declare, importing nothing of them."""
-    for entry in path:
-        for name in _names_in(entry):
-            if name.endswith((".dist-info", ".egg-info")):
-                text = _text_of(os.path.join(entry, name, "entry_points.txt"))
-                if _ENTRY_POINTS in text:
-                    yield from _entry_points_in(text)
-
-
-def _entry_points_in(text: str) -> list[str]:
-    """Return the modules that a file declares; its format is in PyPA's "Entry points"."""
-    import configparser  # noqa: PLC0415 - slow to import, and rarely wanted
-    import re  # noqa: PLC0415 - likewise
-
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-    try:
-        parser.read_string(text)
-        values = [value for _, value in parser.items(_ENTRY_POINTS)]
-    except configparser.Error:
-        return []
-    return [re.split(r"[:\[\s]", value, maxsplit=1)[0] for value in values]
-
-
-def _names_in(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:  # an archive, or not there
-        return []
-
-
-def _text_of(file: str) -> str:
-    try:
-        # A FIFO in its place would have no text either, and without that flag no end.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, encoding="utf-8", errors="replace") as text:
-            content = text.read(_MAX_ENTRY_POINTS + 1)
-    except OSError:
-        return ""
-    return content if len(content) <= _MAX_ENTRY_POINTS else ""
 
 
 def _allow_processor_time(seconds: float) -> None:
