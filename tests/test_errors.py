@@ -46,6 +46,12 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         "cannot import from /d: gone",
     ),
     (
+        errors.RootError("/d", "gone"),
+        2,
+        {"path": "/d", "reason": "gone"},
+        "cannot work in /d: gone",
+    ),
+    (
         errors.NotWrittenError("/d/c", errno.ENOSPC),
         5,
         {"path": "/d/c", "errno": errno.ENOSPC, "reason": os.strerror(errno.ENOSPC)},

@@ -148,6 +148,20 @@ class ImportRootError(DropinCacheError):
     message = "cannot import from {path}: {reason}"
 
 
+class RootError(DropinCacheError):
+    """A directory given as the root of a system is none.
+
+    Attributes:
+        path: The path, as given.
+        reason: Why not, in words.
+    """
+
+    path: str
+    reason: str
+    exit_code = 2
+    message = "cannot work in {path}: {reason}"
+
+
 class UnknownNameError(DropinCacheError):
     """There is no plugin module, plugin, directory or cache of a name.
 

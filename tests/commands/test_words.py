@@ -68,16 +68,20 @@ CASES: list[tuple[DropinCacheError, str]] = [
         ),
     ),
     (
+        errors.RootError("/d", "No such file or directory"),
+        "--root takes the directory of a mounted or unpacked system.",
+    ),
+    (
         errors.UntrustedError("/d/e/f", "/d/e", "can be written by others"),
-        (
-            "Only root may be able to change it: chown root /d/e && chmod go-w /d/e. "
-            "Or run this as its owner; to trust a group: trusted-groups in "
-            "/etc/dropin-cache/dropin-cache.conf"
-        ),
+        "Only root may be able to write there: chmod go-w /d/e",
     ),
     (
         errors.ConfigurationError("/c", 3, "bad"),
         "Nothing in this file counts until that is fixed.",
+    ),
+    (
+        errors.NoSandboxError((("none", "plugin modules never run with the rights of root"),)),
+        "Leave out --sandbox none: the best sandbox that works here is used then.",
     ),
     (
         errors.NoSandboxError((("namespace", "bwrap is not there"),)),

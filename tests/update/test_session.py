@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from command_line import in_mount_namespace
-from dropin_cache.errors import ImportRootError, LockTimeoutError, NoSandboxError, UntrustedError
+from dropin_cache.errors import LockTimeoutError, NoSandboxError, RootError, UntrustedError
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
@@ -94,7 +94,7 @@ class TestOpenSession:
         """What is no directory is no root."""
         (public_path / "file").touch()
         path = str(public_path / name)
-        with pytest.raises(ImportRootError) as caught, open_session(Request(root=path)):
+        with pytest.raises(RootError) as caught, open_session(Request(root=path)):
             pass
         assert (path, reason) == (caught.value.path, caught.value.reason)
 

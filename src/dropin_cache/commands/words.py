@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dropin_cache import errors
 from dropin_cache.commands import terminal
+from dropin_cache.commands.distrust import remedy
 from dropin_cache.commands.terminal import advice, message, result
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
@@ -38,17 +39,13 @@ _ADVICE: dict[type, str] = {
         "zope.interface (Debian: apt install python3-zope.interface)"
     ),
     errors.ImportRootError: "--path takes an existing directory, as PYTHONPATH does.",
+    errors.RootError: "--root takes the directory of a mounted or unpacked system.",
     errors.UnknownNameError: (
         "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
         "To see what is in the caches: dropin-cache list"
     ),
     errors.NotWrittenError: "Fix that, or run this as the owner of {0.path}.",
     errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",
-    errors.UntrustedError: (
-        "Only root may be able to change it: chown root {0.component} && "
-        "chmod go-w {0.component}. Or run this as its owner; to trust a group: "
-        "trusted-groups in /etc/dropin-cache/dropin-cache.conf"
-    ),
     errors.ConfigurationError: "Nothing in this file counts until that is fixed.",
     errors.NoSandboxError: (
         "Root imports no plugin modules without one: apt install bubblewrap (or dnf, pacman), or "
@@ -87,10 +84,14 @@ def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = Fal
         _print_traceback(getattr(problem, "traceback", ""))
     if isinstance(problem, errors.NotWrittenError) and "chattr" in problem.reason:
         advice(f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}")
+    elif isinstance(problem, errors.NoSandboxError) and problem.reasons[0][0] == "none":
+        advice("Leave out --sandbox none: the best sandbox that works here is used then.")
     elif isinstance(problem, errors.NoSandboxError) and "is not there" not in str(problem):
         # Who cannot become another user cannot do so in that tier either.
         no_help = "become another user" in str(problem) or "no limits" in str(problem)
         advice(_FORBIDDEN + ("" if no_help else _BUILDER))
+    elif isinstance(problem, errors.UntrustedError):
+        advice(remedy(problem))
     elif type(problem) in _ADVICE:
         advice(_ADVICE[type(problem)].format(problem))
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dropin_cache.errors import ImportRootError, LockTimeoutError, NoProcError
+from dropin_cache.errors import LockTimeoutError, NoProcError, RootError
 from dropin_cache.update.files import cache_directory, locations
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
@@ -96,7 +96,7 @@ def open_session(request: Request) -> Iterator[Session]:
         request: What to do.
 
     Raises:
-        ImportRootError: The root to work in is none.
+        RootError: The root to work in is none.
         NoProcError: This process is privileged and has no /proc.
         UntrustedError: Others can change the root to work in.
     """
@@ -110,7 +110,7 @@ def open_session(request: Request) -> Iterator[Session]:
         try:
             strict = stack.enter_context(Files(enforced=privileged, root=root))
         except OSError as error:
-            raise ImportRootError(str(root), error.strerror or str(error)) from error
+            raise RootError(str(root), error.strerror or str(error)) from error
         settings = configuration.load(strict)
         groups = settings.trusted_groups
         files = stack.enter_context(Files(enforced=privileged, groups=groups, root=root))

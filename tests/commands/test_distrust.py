@@ -1,0 +1,64 @@
+"""What to do about something that root does not rely on."""
+
+from __future__ import annotations
+
+import pytest
+
+from dropin_cache.commands.distrust import remedy
+from dropin_cache.errors import UntrustedError
+
+AS_USER = "Root relies on nothing that others can change. Run this as that user: sudo -u"
+
+
+class TestRemedy:
+    """The second line of a refusal."""
+
+    @pytest.mark.parametrize(
+        ("component", "problem", "expected"),
+        [
+            ("/home/ann", "belongs to user 1000 (ann), not to root", f"{AS_USER} ann "),
+            ("/srv/x", "belongs to user 1234, not to root", f"{AS_USER} '#1234' "),
+            ("/srv/x", "is a symbolic link of user 1000 (ann)", f"{AS_USER} ann "),
+            (
+                "/srv/x",
+                "can be written by group 50 (staff)",
+                "Only root may be able to write there: chmod g-w /srv/x. To trust staff: ",
+            ),
+            (
+                "/srv/x",
+                "can be written by group 77",
+                "Only root may be able to write there: chmod g-w /srv/x. To trust 77: ",
+            ),
+            (
+                "/srv/x",
+                "can be written by those in its access control list",
+                "Only root may be able to write there: setfacl -b /srv/x",
+            ),
+            (
+                "/nonexistent/x",
+                "can be written by others",
+                "Only root may be able to write there: chmod go-w /nonexistent/x",
+            ),
+            (
+                "/tmp",  # noqa: S108
+                "can be written by others",
+                "Everybody can write there, and is meant to.",
+            ),
+            (
+                "/srv/x",
+                "may be a hard link that others have made",
+                "Everybody can write there, and is meant to. Use a directory that is root's alone.",
+            ),
+            (
+                "/srv/x",
+                "is not the directory of app.plugins in any import root",
+                "No interpreter imports it from there. Name the directory above it all: --path DIR",
+            ),
+        ],
+    )
+    def test_cases(self, component: str, problem: str, expected: str) -> None:
+        """It is about that very case: it gives nobody's home away, and does not close /tmp."""
+        advice = remedy(UntrustedError(component, component, problem))
+
+        assert advice.startswith(expected)
+        assert "chown" not in advice
