@@ -100,6 +100,12 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         "refused /d/e/f: /d/e can be written by others",
     ),
     (
+        errors.ForeignDirectoryError("/d", "/d", "is no directory of a.b"),
+        4,
+        {"path": "/d", "component": "/d", "problem": "is no directory of a.b"},
+        "refused /d: /d is no directory of a.b",
+    ),
+    (
         errors.ConfigurationError("/c", 3, "bad"),
         2,
         {"path": "/c", "line": 3, "reason": "bad"},

@@ -249,6 +249,20 @@ class UntrustedError(DropinCacheError):
     message = "refused {path}: {component} {problem}"
 
 
+class ForeignDirectoryError(UntrustedError):
+    """A plugin package has put a directory on its path that is not its own, and may be anybody's.
+
+    Attributes:
+        path: The directory.
+        component: The same.
+        problem: Whose it is not, in words.
+    """
+
+    path: str
+    component: str
+    problem: str
+
+
 class ConfigurationError(DropinCacheError):
     """A configuration file cannot be understood.
 

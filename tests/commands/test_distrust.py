@@ -49,11 +49,6 @@ class TestRemedy:
                 "may be a hard link that others have made",
                 "Everybody can write there, and is meant to. Use a directory that is root's alone.",
             ),
-            (
-                "/srv/x",
-                "is not the directory of app.plugins in any import root",
-                "No interpreter imports it from there. Name the directory above it all: --path DIR",
-            ),
         ],
     )
     def test_cases(self, component: str, problem: str, expected: str) -> None:

@@ -76,6 +76,13 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "Only root may be able to write there: chmod go-w /d/e",
     ),
     (
+        errors.ForeignDirectoryError("/d", "/d", "is no directory of a.b"),
+        (
+            "If plugin modules belong there, allow it: plugin-directories = /d in "
+            "/etc/dropin-cache/dropin-cache.conf"
+        ),
+    ),
+    (
         errors.ConfigurationError("/c", 3, "bad"),
         "Nothing in this file counts until that is fixed.",
     ),
@@ -136,7 +143,12 @@ class TestError:
 
     def test_none_is_missing_here(self) -> None:
         """There is advice for each class of errors, and a case for it above."""
-        assert set(DropinCacheError.__subclasses__()) == {type(case[0]) for case in CASES}
+        known = [
+            each
+            for above in (DropinCacheError, errors.UntrustedError)
+            for each in above.__subclasses__()
+        ]
+        assert set(known) == {type(case[0]) for case in CASES}
 
     def test_without_advice(self, capsys: pytest.CaptureFixture[str]) -> None:
         """An error for which there is no advice is told without."""

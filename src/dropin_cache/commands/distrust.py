@@ -40,8 +40,6 @@ def remedy(problem: UntrustedError) -> str:
         return f"Only root may be able to write there: setfacl -b {problem.component}"
     if "hard link" in problem.problem or _is_for_all(problem.component):
         return "Everybody can write there, and is meant to. Use a directory that is root's alone."
-    if "import root" in problem.problem:
-        return "No interpreter imports it from there. Name the directory above it all: --path DIR"
     return f"Only root may be able to write there: chmod go-w {problem.component}"
 
 

@@ -46,6 +46,10 @@ _ADVICE: dict[type, str] = {
     ),
     errors.NotWrittenError: "Fix that, or run this as the owner of {0.path}.",
     errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",
+    errors.ForeignDirectoryError: (
+        "If plugin modules belong there, allow it: plugin-directories = {0.path} in "
+        "/etc/dropin-cache/dropin-cache.conf"
+    ),
     errors.ConfigurationError: "Nothing in this file counts until that is fixed.",
     errors.NoSandboxError: (
         "Root imports no plugin modules without one: apt install bubblewrap (or dnf, pacman), or "
@@ -90,7 +94,7 @@ def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = Fal
         # Who cannot become another user cannot do so in that tier either.
         no_help = "become another user" in str(problem) or "no limits" in str(problem)
         advice(_FORBIDDEN + ("" if no_help else _BUILDER))
-    elif isinstance(problem, errors.UntrustedError):
+    elif type(problem) is errors.UntrustedError:
         advice(remedy(problem))
     elif type(problem) in _ADVICE:
         advice(_ADVICE[type(problem)].format(problem))

@@ -87,6 +87,7 @@ def survey(session: Session) -> Survey:
         trusted=session.privileged or session.request.root is not None,
         files=session.files,
         unchecked=session.unchecked,
+        allowed=session.settings.plugin_directories,
     )
 
 

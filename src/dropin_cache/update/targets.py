@@ -74,7 +74,7 @@ def find_interpreters(
     """Find the interpreters that can be used.
 
     Returns:
-        The interpreters, and why configured ones and configured import roots do not count.
+        The interpreters, and why configured ones and configured directories do not count.
 
     Raises:
         ImportRootError, InterpreterError, ZopeInterfaceMissingError, UntrustedError: As for
@@ -87,14 +87,17 @@ def find_interpreters(
         wanted = list(request.pythons) if request.root else python_paths(request.pythons)
     else:
         wanted = configured[:1] or [_IMAGE_PYTHON]
-    more, problems = _configured_roots(session)
-    found = [interpreter_at(session, python, more) for python in dict.fromkeys(wanted)]
+    lines = session.settings.packages
+    more, problems = _usable(session, [root for line in lines for root in line.import_roots])
+    shown, further = _usable(session, session.settings.plugin_directories)
+    problems += further
+    found = [interpreter_at(session, python, more, shown) for python in dict.fromkeys(wanted)]
     for each in found:
         environments.start(each)
     for python in () if request.pythons else configured:
         if python not in wanted:
             try:
-                interpreter = interpreter_at(session, python, more)
+                interpreter = interpreter_at(session, python, more, shown)
                 environments.start(interpreter)
                 found.append(interpreter)
             except (InterpreterError, ZopeInterfaceMissingError, UntrustedError) as error:
@@ -151,7 +154,9 @@ def check_import_roots(session: Session) -> None:
             raise ImportRootError(path, error.strerror or str(error)) from error
 
 
-def interpreter_at(session: Session, python: str, more: Sequence[str]) -> Interpreter:
+def interpreter_at(
+    session: Session, python: str, more: Sequence[str] = (), shown: Sequence[str] = ()
+) -> Interpreter:
     """Return an interpreter, if it is there and nobody else can change it.
 
     Raises:
@@ -162,23 +167,22 @@ def interpreter_at(session: Session, python: str, more: Sequence[str]) -> Interp
     except OSError as error:
         raise InterpreterError(python, error.strerror or str(error)) from error
     paths = [os.path.abspath(path) for path in session.request.paths]
-    return interpreter_of(python, paths, more)
+    return interpreter_of(python, paths, more, shown)
 
 
-def _configured_roots(session: Session) -> tuple[list[str], list[DropinCacheError]]:
-    """Return the import roots of configured packages, and those that others can change."""
-    roots: list[str] = []
+def _usable(session: Session, wanted: Iterable[str]) -> tuple[list[str], list[DropinCacheError]]:
+    """Return those of some configured directories that are there, and why others do not count."""
+    usable: list[str] = []
     problems: list[DropinCacheError] = []
-    for line in session.settings.packages:
-        for root in line.import_roots:
-            try:
-                os.close(session.files.directory(root))
-                roots.append(root)
-            except UntrustedError as error:
-                problems.append(error)
-            except OSError:  # what may have packages need not be there
-                continue
-    return roots, problems
+    for directory in wanted:
+        try:
+            os.close(session.files.directory(directory))
+            usable.append(directory)
+        except UntrustedError as error:
+            problems.append(error)
+        except OSError:  # what may have packages need not be there
+            continue
+    return usable, problems
 
 
 def _targets(

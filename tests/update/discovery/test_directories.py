@@ -164,9 +164,62 @@ class TestRefused:
         assert {str(plugins(app)): "written", str(elsewhere): "refused"} == done.states
         assert (
             str(elsewhere),
-            "is not the directory of app.plugins in any import root",
+            "is no directory of app.plugins in any import root",
         ) == problem(done, elsewhere)
         assert ["three.py"] == os.listdir(elsewhere)
+
+    def test_allowed(self, app: Tree) -> None:
+        """Unless the configuration allows it, also where children would not see it."""
+        app.write("elsewhere/three.py", (plugins(app) / "one.py").read_text())
+        elsewhere = app.path.parent / "elsewhere"
+        (app.path / "elsewhere").rename(elsewhere)
+        with (plugins(app) / "__init__.py").open("a") as file:
+            file.write(f"__path__.append({str(elsewhere)!r})\n")
+        done = run(app)
+        assert "refused" == done.states[str(elsewhere)]
+        script = """
+            mount -t tmpfs none /etc/dropin-cache 2>/dev/null || {
+                mkdir -p "$TREE/etc"; cp -a /etc/. "$TREE/etc"; mkdir "$TREE/etc/dropin-cache"
+                mount --bind "$TREE/etc" /etc
+            }
+            echo "plugin-directories = /nowhere $ALLOWED" > /etc/dropin-cache/dropin-cache.conf
+            exec "$@"
+        """
+        arguments = [sys.executable, "-B", "-m", "dropin_cache", "update", "-q", "app.plugins"]
+        arguments += ["--path", str(app.path)]
+        env = {"TREE": str(app.path.parent / "layer"), "ALLOWED": str(elsewhere)}
+        assert (0, "", "") == command_line.in_mount_namespace(script, *arguments, env=env)
+        assert ["three"] == cached(elsewhere)
+
+    def test_below(self, app: Tree) -> None:
+        """Directories below the package's own are, too, which DesertBot and txircd use."""
+        text = (plugins(app) / "one.py").read_text()
+        for name in ("flat/three", "pack/__init__", "pack/four", "pack/deep/five"):
+            app.write(f"app/plugins/{name}.py", "" if "__init__" in name else text)
+        with (plugins(app) / "__init__.py").open("a") as file:
+            file.write(
+                "import os\n"
+                "for top, names, _ in os.walk(os.path.dirname(os.path.realpath(__file__))):\n"
+                "    __path__ += [f'{top}/{name}' for name in names if name[0] != '_']\n"
+            )
+        done = run(app)
+        directories = [plugins(app) / name for name in ("", "flat", "pack", "pack/deep")]
+        assert dict.fromkeys(map(str, directories), "written") == done.states
+        assert [["one"], ["three"], ["four", "pack"], ["five"]] == [
+            cached(directory) for directory in directories
+        ]
+        assert [] == run(app).imported
+
+    def test_link_below(self, app: Tree) -> None:
+        """A link in there that leads elsewhere is not."""
+        (app.path.parent / "elsewhere").mkdir()
+        app.write("../elsewhere/three.py", (plugins(app) / "one.py").read_text())
+        (plugins(app) / "out-side").symlink_to(app.path.parent / "elsewhere")
+        with (plugins(app) / "__init__.py").open("a") as file:
+            file.write("__path__.append(__path__[0] + '/out-side')\n")
+        done = run(app)
+        assert "refused" == done.states[str(plugins(app) / "out-side")]
+        assert ["three.py"] == os.listdir(app.path.parent / "elsewhere")
 
     def test_link_of_somebody(self, app: Tree) -> None:
         """A link that others have put in the way is not followed."""

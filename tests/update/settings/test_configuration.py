@@ -90,7 +90,7 @@ class TestShipped:
         """What is commented out in it is understood, and is what counts without it."""
         shown = [line[1:] for line in self.TEXT.splitlines() if re.match(r"#[a-z-]+ =", line)]
         image.write(configuration.MAIN_FILE, "\n".join(shown))
-        assert (4, Settings()) == (len(shown), image.load())
+        assert (5, Settings()) == (len(shown), image.load())
 
 
 class TestMainFile:
@@ -109,6 +109,7 @@ class TestMainFile:
             "\n"
             "interpreters = /usr/bin/python3.11  /opt/python/bin/python3\t/usr/bin/python3.11\n"
             "triggers = no\n"
+            "plugin-directories = /srv/plugins /opt/more\n"
             "trusted-groups = staff 1234\n"
             "sandbox=landlock\n"
             "  timeout = 2.5\r\n"
@@ -122,6 +123,7 @@ class TestMainFile:
         expected = Settings(
             interpreters=("/usr/bin/python3.11", "/opt/python/bin/python3"),
             triggers=False,
+            plugin_directories=("/srv/plugins", "/opt/more"),
             trusted_groups=frozenset({50, 1234}),
             sandbox=("landlock",),
             limits=Limits(cpu=7, memory=512 << 20, processes=8, descriptors=99, file_size=1 << 20),
@@ -151,7 +153,7 @@ class TestMainFile:
 
         assert tiers == image.load().sandbox
 
-    @pytest.mark.parametrize("key", ["interpreters", "trusted-groups"])
+    @pytest.mark.parametrize("key", ["interpreters", "plugin-directories", "trusted-groups"])
     def test_empty_list(self, image: Image, key: str) -> None:
         """A list may have nothing in it."""
         image.write(configuration.MAIN_FILE, f"{key} =\n")

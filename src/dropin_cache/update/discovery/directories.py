@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import NamedTuple
 
 from dropin_cache import _decode, _scan
-from dropin_cache.errors import UnreadableError, UntrustedError
+from dropin_cache.errors import ForeignDirectoryError, UnreadableError, UntrustedError
 from dropin_cache.update.discovery.dropin_files import (
     cache_in,
     has_cache,
     possible_dropins,
     possible_orphans,
 )
+from dropin_cache.update.discovery.home import Home
 from dropin_cache.update.discovery.interpreters import Interpreter
 from dropin_cache.update.files.failures import is_failure
 from dropin_cache.update.files.trusted import Files
@@ -78,7 +79,13 @@ class Survey:
     """
 
     def __init__(
-        self, written: Mapping[str, Sequence[str]], *, trusted: bool, files: Files, unchecked: Files
+        self,
+        written: Mapping[str, Sequence[str]],
+        *,
+        trusted: bool,
+        files: Files,
+        unchecked: Files,
+        allowed: Sequence[str] = (),
     ) -> None:
         """Prepare to look.
 
@@ -88,9 +95,11 @@ class Survey:
             trusted: Whether `files` has rules to obey, or a root to stay in.
             files: How to open what is written to and read from.
             unchecked: How to open what is only listed.
+            allowed: Directories, besides a plugin package's own, that it may have on its path.
         """
         self._written = written
         self._trusted, self._files, self._unchecked = trusted, files, unchecked
+        self._home = Home(unchecked, allowed)
         self._open = contextlib.ExitStack()
         self._displays: dict[str, str] = {}
         self._refusals: dict[str, UntrustedError] = {}
@@ -132,7 +141,11 @@ class Survey:
     def trusted_directories(self, targets: Sequence[Target]) -> list[tuple[str, str]]:
         """List the directories of a package that can be relied on: path and handle of each."""
         if self._trusted:
-            found = [(path, handle) for handle, path in self._displays.items()]
+            found = [
+                (path, handle)
+                for handle, path in self._displays.items()
+                if any(self._import_root(target, path) is not None for target in targets)
+            ]
         else:
             found = [(path, path) for target in targets for path in target.search_path or ()]
         return [each for each in dict.fromkeys(found) if each[0] not in self._refusals]
@@ -221,17 +234,24 @@ class Survey:
 
     def _new(self, target: Target, directory: str, handle: str) -> PluginDirectory:
         refusal = self._refusals.get(directory)
-        root = _import_root(target, directory)
+        inner = self._trusted and handle not in self._displays  # a drop-in that is a package
+        root = self._import_root(target, os.path.dirname(directory) if inner else directory)
         if self._trusted:
-            if handle not in self._displays:
-                # A drop-in that is a package. Nobody else can swap it if all above is trusted.
+            if inner:
+                # Nobody else can swap it if all above is trusted.
                 handle, refusal = self._inner(directory, handle)
             if root is None and refusal is None:
-                problem = f"is not the directory of {target.package} in any import root"
-                refusal = UntrustedError(directory, directory, problem)
+                problem = f"is no directory of {target.package} in any import root"
+                refusal = ForeignDirectoryError(directory, directory, problem)
         names = possible_dropins(handle)
         return PluginDirectory(
             target.package, directory, root or "", handle, (), names, {}, (), refusal, {}, {}
+        )
+
+    def _import_root(self, target: Target, directory: str) -> str | None:
+        """Return the import root that a directory of a plugin package belongs to; None for none."""
+        return self._home.import_root(
+            target.package, target.import_roots, directory, links=not self._trusted
         )
 
     def _inner(self, directory: str, handle: str) -> tuple[str, UntrustedError | None]:
@@ -279,15 +299,6 @@ class Survey:
         descriptor = self._files.file(os.path.join(known.directory, name))
         self._open.callback(os.close, descriptor)
         return dropin._replace(path=f"/proc/self/fd/{descriptor}")
-
-
-def _import_root(target: Target, directory: str) -> str | None:
-    """Return the import root of which this is the plugin package's directory, or a drop-in's."""
-    above = os.path.dirname(directory)
-    for root in target.import_roots:
-        if os.path.normpath(os.path.join(root, *target.package.split("."))) in (directory, above):
-            return root
-    return None
 
 
 def _is_roots_own(directory: str) -> bool:

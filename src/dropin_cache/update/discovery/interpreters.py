@@ -49,17 +49,22 @@ class Interpreter(NamedTuple):
         paths: Directories to import from, in front of its own.
         more: Directories to import from, behind its own.
         key: What tells it from others.
+        shown: Further directories that its children can see.
     """
 
     python: str
     paths: tuple[str, ...]
     more: tuple[str, ...]
     key: str
+    shown: tuple[str, ...] = ()
 
 
-def interpreter_of(python: str, paths: Sequence[str], more: Sequence[str]) -> Interpreter:
+def interpreter_of(
+    python: str, paths: Sequence[str], more: Sequence[str], shown: Sequence[str] = ()
+) -> Interpreter:
     """Return an interpreter with its key; see `Interpreter`."""
-    return Interpreter(python, tuple(paths), tuple(more), key_of(python, [*paths, "", *more]))
+    key = key_of(python, [*paths, "", *more])
+    return Interpreter(python, tuple(paths), tuple(more), key, tuple(shown))
 
 
 def key_of(python: str, paths: Sequence[str]) -> str:

@@ -119,7 +119,7 @@ class Importer:
             session.close()
         else:
             self._warm[interpreter.key, package] = session
-            found = self._starter.visible(interpreter, found)
+            found = self._starter.plugin_path(interpreter, found)
         return found, session.observed
 
     def unseen(self, interpreter: Interpreter, observed: Observed, files: Files) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from errno import EACCES, EINVAL, ENOSYS, EPERM
 from typing import Any, Callable
 
@@ -11,6 +13,7 @@ from dropin_cache.errors import (
     ConfinementError,
     DropinCacheError,
     InterpreterError,
+    UntrustedError,
     ZopeInterfaceMissingError,
 )
 from dropin_cache.update.discovery.interpreters import OLDEST_PYTHON, Interpreter, Start
@@ -170,6 +173,21 @@ class Starter:
         view = self._view(interpreter)
         return tuple(paths) if view is None else view.covered(paths)
 
+    def plugin_path(self, interpreter: Interpreter, paths: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the directories on a plugin package's path that there is reason to name.
+
+        Children see nothing in those that are not shown. One that nobody else can change could be
+        shown, if somebody who is told of it allows that.
+        """
+        shown = set(self.visible(interpreter, paths))
+        return tuple(path for path in paths if path in shown or self._is_reliable(path))
+
+    def _is_reliable(self, directory: str) -> bool:
+        with contextlib.suppress(OSError, UntrustedError):
+            os.close(self._files.directory(directory))
+            return True
+        return False
+
     def unseen(self, interpreter: Interpreter, observed: Observed, files: Files) -> tuple[str, ...]:
         """Return what imports looked at in vain though it is there; see `Sight`."""
         view = self._view(interpreter)
@@ -230,7 +248,7 @@ class Starter:
             return None  # who may do what this process may sees what this process sees
         with self._lock:
             if interpreter.key not in self._views:
-                roots = [*interpreter.paths, *interpreter.more]
+                roots = [*interpreter.paths, *interpreter.more, *interpreter.shown]
                 self._views[interpreter.key] = View.of(
                     interpreter.python, roots, root=self._root, files=self._files
                 )

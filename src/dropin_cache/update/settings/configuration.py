@@ -35,6 +35,7 @@ _TIERS = {
 _KEYS = frozenset(
     {
         "interpreters",
+        "plugin-directories",
         "triggers",
         "trusted-groups",
         "sandbox",
@@ -69,6 +70,8 @@ class Settings(NamedTuple):
     Attributes:
         interpreters: Absolute paths, besides the running one.
         triggers: Whether `update --trigger` is to do anything.
+        plugin_directories: Absolute paths of directories that plugin packages may have on their
+            paths besides their own.
         trusted_groups: Numbers of groups that may write what the writer relies on.
         sandbox: The tiers that are allowed, best first.
         limits: What a child may use.
@@ -80,6 +83,7 @@ class Settings(NamedTuple):
 
     interpreters: tuple[str, ...] = ()
     triggers: bool = True
+    plugin_directories: tuple[str, ...] = ()
     trusted_groups: frozenset[int] = frozenset()
     sandbox: tuple[str, ...] = _TIERS["auto"]
     limits: Limits = Limits()
@@ -121,6 +125,7 @@ def _main(files: Files) -> Settings:
     return Settings(
         interpreters=values.get("interpreters", _paths, default.interpreters),
         triggers=values.get("triggers", _yes_or_no, default.triggers),
+        plugin_directories=values.get("plugin-directories", _paths, default.plugin_directories),
         trusted_groups=values.get(
             "trusted-groups", lambda text: groups.numbers_of(files, text), default.trusted_groups
         ),
