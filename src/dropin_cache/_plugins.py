@@ -38,11 +38,15 @@ _snapshots: dict[str, _Snapshot] = {}
 def getPlugins(interface: Any, package: ModuleType | None = None) -> Iterator[Any]:
     """Yield the plugins that provide an interface, or adapt to it.
 
-    Only modules whose plugins are yielded are imported, as far as the cache is fresh.
+    Only modules whose plugins are yielded are imported, as far as the cache is fresh. Where Twisted
+    wrote it, the modules of the interfaces that it names may be, too.
 
     Args:
         interface: The zope.interface interface asked for.
         package: The plugin package to search; `dropin_cache.plugins` if not given.
+
+    Raises:
+        KeyboardInterrupt: While a module was imported; it is tried again by the next search.
 
     Yields:
         Plugins: along the package's `__path__`, by module name, in the order of definition.
