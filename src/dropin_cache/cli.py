@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "main_update"]
 
+# What a small site takes: options of ulimit, names of limits, and figures in units of ulimit.
+_LEAST = (
+    ("-n", "RLIMIT_NOFILE", 32, 1),
+    ("-v", "RLIMIT_AS", 64 << 10, 1 << 10),
+    ("-d", "RLIMIT_DATA", 32 << 10, 1 << 10),
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `dropin-cache`.
@@ -31,9 +38,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whether triggers are turned off is for those that follow to see, and to tell.
     if arguments == ["update", "--trigger"] and _quick.BYPASS not in os.environ and _quick.hold():
         return 0
+    low = _too_low()
+    if low:
+        trigger = "--trigger" in arguments
+        os.write(2, low.splitlines(keepends=True)[0].encode() if trigger else low.encode())
+        return 0 if trigger else 5
     from dropin_cache import commands  # noqa: PLC0415 - see above
 
     return commands.main(arguments)
+
+
+def _too_low() -> str:
+    """Say which limit is too low for anything to be done, and what to do about it.
+
+    Where Python has no memory left in the middle of something, it may hang or crash.
+    """
+    import resource  # noqa: PLC0415 - see above
+
+    for option, name, least, unit in _LEAST:
+        soft = resource.getrlimit(getattr(resource, name))[0]
+        if 0 <= soft < least * unit:  # -1 stands for none
+            return (
+                f"dropin-cache: error: a limit is too low: ulimit {option} {soft // unit}, "
+                f"of at least {least}\n"
+                f"  Raise it, and run the same command again: ulimit {option} {16 * least}\n"
+            )
+    return ""
 
 
 def main_update() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +14,7 @@ from dropin_cache.commands import words
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
+RAISE = "Try again, and raise the limit first if there is one: ulimit"
 CASES: list[tuple[DropinCacheError, str]] = [
     (
         errors.PackageNotFoundError("a.b", "/p"),
@@ -140,6 +142,34 @@ class TestError:
         """It is said what is wrong in one line, and in the next what to do."""
         words.error(error)
         assert ("", f"dropin-cache: error: {error}\n  {advice}\n") == capsys.readouterr()
+
+    @pytest.mark.parametrize(
+        ("number", "advice"),
+        [
+            (errno.EMFILE, f"{RAISE} -n 1024"),
+            (errno.EAGAIN, f"{RAISE} -u 1024"),
+            (errno.ENOMEM, f"{RAISE} -v unlimited -d unlimited"),
+            (errno.EIO, "Fix that, and run the same command again."),
+            (errno.ENOSPC, "Fix that, and run the same command again."),
+            (errno.ENOENT, "Give the path of a Python 3.9 or later: --python /usr/bin/python3"),
+        ],
+    )
+    def test_failures(self, number: int, advice: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """That the system fails is nobody's mistake, and some of it is a limit."""
+        error = errors.InterpreterError("/p", os.strerror(number))
+        error.__cause__ = OSError(number, os.strerror(number))
+        words.error(error)
+        assert f"  {advice}\n" == capsys.readouterr().err.partition("\n")[2]
+
+    def test_limit_of_another(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A program that was started may have met it, and tells by its output."""
+        words.error(errors.NoSandboxError((("namespace", "bwrap: fork: Cannot allocate memory"),)))
+        assert "ulimit -v unlimited -d unlimited" in capsys.readouterr().err
+
+    def test_limit_of_the_sandbox(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What a package meets with is the sandbox's, and no limit of who runs this."""
+        words.error(errors.PackageBrokenError("a", "OSError: Too many open files", ""))
+        assert "ulimit" not in capsys.readouterr().err
 
     def test_none_is_missing_here(self) -> None:
         """There is advice for each class of errors, and a case for it above."""

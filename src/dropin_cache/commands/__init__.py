@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from errno import ENOMEM
 from typing import NoReturn
 
 from dropin_cache.commands import actions, terminal, words
@@ -88,8 +89,10 @@ def _main(argv: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         terminal.discard(sys.stdout)
         return EXIT_DONE if brief else EXIT_SIGNAL + signal.SIGPIPE
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         terminal.discard(sys.stdout)
+        if isinstance(error, MemoryError):
+            error = OSError(ENOMEM, os.strerror(ENOMEM))
         words.failure(error)
         return DropinCacheError.exit_code
 

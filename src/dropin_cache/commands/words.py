@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from errno import EAGAIN, EMFILE, ENOMEM
 from typing import TYPE_CHECKING
 
 from dropin_cache import errors
@@ -11,6 +12,7 @@ from dropin_cache.commands import terminal
 from dropin_cache.commands.distrust import remedy
 from dropin_cache.commands.terminal import advice, message, result
 from dropin_cache.errors import DropinCacheError
+from dropin_cache.update.files.failures import is_failure
 from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
 if TYPE_CHECKING:
@@ -65,7 +67,9 @@ _ADVICE: dict[type, str] = {
     ),
     errors.UnstableError: "Try again when nothing is being installed or removed there.",
 }
-
+# What the system has no more of, and how to give it more: options of `ulimit`.
+_FAILED = "Fix that, and run the same command again."
+_LIMITS = {EMFILE: "-n 1024", EAGAIN: "-u 1024", ENOMEM: "-v unlimited -d unlimited"}
 _FORBIDDEN = (
     "Root imports no plugin modules without one. Allow what is denied here, or run this from "
     "outside: update-dropin-cache --root DIR"
@@ -86,7 +90,14 @@ def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = Fal
         return
     if verbose:
         _print_traceback(getattr(problem, "traceback", ""))
-    if isinstance(problem, errors.NotWrittenError) and "chattr" in problem.reason:
+    cause = problem.__cause__
+    # What a package itself meets with are limits of the sandbox.
+    limit = "" if isinstance(problem, errors.PackageBrokenError) else _limit_in(str(problem))
+    if limit:
+        advice(limit)
+    elif isinstance(cause, OSError) and cause.errno and is_failure(cause):
+        advice(_FAILED)
+    elif isinstance(problem, errors.NotWrittenError) and "chattr" in problem.reason:
         advice(f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}")
     elif isinstance(problem, errors.NoSandboxError) and problem.reasons[0][0] == "none":
         advice("Leave out --sandbox none: the best sandbox that works here is used then.")
@@ -113,7 +124,15 @@ def failure(problem: OSError) -> None:
         problem: What it said.
     """
     message("error", f"cannot go on: {problem}")
-    advice("No cache is half written. Fix that, and run the same command again.")
+    advice(f"No cache is half written. {_limit_in(str(problem)) or _FAILED}")
+
+
+def _limit_in(text: str) -> str:
+    """Return what to do about a limit that an error speaks of, whichever program met it."""
+    for number, options in _LIMITS.items():
+        if os.strerror(number) in text:
+            return f"Try again, and raise the limit first if there is one: ulimit {options}"
+    return ""
 
 
 def mistake(problem: Exception) -> None:

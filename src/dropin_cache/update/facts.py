@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,8 @@ from dropin_cache.update.discovery.owners import Owners, key_of
 from dropin_cache.update.files import lock
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer, Progress
-from dropin_cache.update.importing.records import Failure, Job, Outcome
+from dropin_cache.update.importing.records import Failure, Imported, Job, Outcome
+from dropin_cache.update.importing.threads import in_threads
 from dropin_cache.update.merge import judged
 from dropin_cache.update.references import References
 from dropin_cache.update.staleness import (
@@ -206,13 +206,14 @@ class Facts:
             (interpreters[of[0]], Job(*of, tuple(sorted(names)))) for of, names in modules.items()
         ]
         references = References(self._recorded, self._importer, self._owners)
-        # Takes as long to load as it takes to write a cache.
-        loading = threading.Thread(target=lock.load)
-        loading.start()
-        done = self._importer.import_all(
-            jobs, divided.package_owners, progress, references.follow_up
-        )
-        loading.join()
+        done: dict[Job, Imported] = {}
+
+        def import_all() -> None:
+            package_owners, follow_up = divided.package_owners, references.follow_up
+            done.update(self._importer.import_all(jobs, package_owners, progress, follow_up))
+
+        # What takes locks takes as long to load as it takes to write a cache.
+        in_threads([import_all, lock.load], 2, stop=lambda: None)
         for job, imported in done.items():
             self._looked.update(
                 {(job.interpreter, each): imported.observed for each in job.modules}

@@ -10,6 +10,8 @@ import os
 
 from dropin_cache.update.files.trusted import Files
 
+_CHUNK = 1 << 20
+
 
 def read_file(path: str, limit: int, *, follow: bool = True) -> bytes:
     """Read a regular file whole, whoever can change it.
@@ -47,7 +49,8 @@ def read(descriptor: int, limit: int) -> bytes:
     with open(descriptor, "rb", buffering=0) as file:
         data = bytearray()
         while len(data) <= limit:
-            chunk = file.read(limit + 1 - len(data))
+            # Room is made for all that is asked for.
+            chunk = file.read(min(limit + 1 - len(data), _CHUNK))
             if not chunk:
                 return bytes(data)
             data += chunk

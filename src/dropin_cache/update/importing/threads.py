@@ -16,35 +16,27 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
 
     Args:
         tasks: In the order in which they are begun; what they lead to comes first.
-        count: How many threads there are, or as many as can be had; with one, this thread does
-            the work.
-        stop: Called when this thread is interrupted or a task has failed, so that others end soon.
+        count: How many threads there are, this one among them, or as many as can be had.
+        stop: Called, by any thread and at least once, when this thread is interrupted or a task
+            has failed, so that others end soon.
 
     Raises:
         BaseException: What a task raised first, when all threads have ended.
     """
-    work = _Work(list(tasks))
-    if count <= 1:
+    work = _Work(list(tasks), stop)
+    threads = [threading.Thread(target=work.loop) for _ in range(count - 1)]
+    try:
+        # A user may have as many threads as the limits of processes and of memory leave.
+        with contextlib.suppress(RuntimeError):
+            for thread in threads:
+                thread.start()
         work.loop()
-    else:
-        threads = [threading.Thread(target=work.loop) for _ in range(count)]
-        try:
-            # A user may have as many threads as the limits of processes leave.
-            with contextlib.suppress(RuntimeError):
-                for thread in threads:
-                    thread.start()
-            if threads[0].ident is None:
-                work.loop()
-            for thread in filter(threading.Thread.is_alive, threads):
-                thread.join()
-        except BaseException as error:
-            work.fail(error)
-            raise
-        finally:
-            if work.failures:
-                stop()
-                for thread in filter(threading.Thread.is_alive, threads):
-                    thread.join()
+    except BaseException as error:
+        work.fail(error)
+        raise
+    finally:
+        for thread in filter(threading.Thread.is_alive, threads):
+            thread.join()
     if work.failures:
         raise work.failures[0]
 
@@ -52,9 +44,9 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
 class _Work:
     """What is left to do."""
 
-    def __init__(self, tasks: list[Task]) -> None:
+    def __init__(self, tasks: list[Task], stop: Callable[[], None]) -> None:
         self.failures: list[BaseException] = []
-        self._tasks = tasks
+        self._tasks, self._stop = tasks, stop
         self._busy = 0
         self._changed = threading.Condition()
 
@@ -80,7 +72,8 @@ class _Work:
                     self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
-        """Begin nothing any more."""
+        """Begin nothing any more, and have the others end soon."""
         with self._changed:
             self.failures.append(error)
             self._changed.notify_all()
+        self._stop()
