@@ -455,6 +455,31 @@ class TestSurvey:
         assert {"app.plugins.two": f"{plugins(app, 'other')}/two.py"} == two.paths
         assert (None, {}) == (one.refusal, one.refused)
 
+    @pytest.mark.parametrize("inside", [True, False])
+    @pytest.mark.parametrize("outside", ["package", "empty", "file", "nothing"])
+    def test_package_behind_a_link(self, tmp_path: Path, inside: bool, outside: str) -> None:
+        """What an absolute link of an image leads to is in the image, whatever is outside."""
+        image, place = Tree(tmp_path / "image"), tmp_path / "place"
+        image.write("site/app/plugins/one.py")
+        (image.path / "site/app/plugins/pack").symlink_to(place)
+        if inside:
+            image.write(f"{place}/__init__.py".lstrip("/"), "inside")
+        if outside == "file":
+            place.touch()
+        elif outside != "nothing":
+            place.mkdir()
+        if outside == "package":
+            (place / "__init__.py").write_text("it is outside")
+        interpreter = interpreter_of("/usr/bin/python3", [], [])
+        target = Target("app.plugins", ("/site/app/plugins",), interpreter, ("/site",))
+        with (
+            Files(enforced=False, root=str(image.path)) as files,
+            Survey({}, trusted=True, files=files, unchecked=files) as survey,
+        ):
+            found = survey.plugin_directories([target])
+            sizes = {dropin.key: dropin.size for each in found for dropin in each.dropins}
+        assert {"one": 0, **({"pack": len("inside")} if inside else {})} == sizes
+
     def test_two_interpreters(self, target: Target) -> None:
         """What several interpreters see is seen by each, in their order."""
         other = interpreter_of("/other", [], [])

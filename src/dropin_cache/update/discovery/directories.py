@@ -131,7 +131,7 @@ class Survey:
         found: dict[tuple[int, int], PluginDirectory] = {}
         for target in targets:
             for directory, handle, dropins in self._buckets(target):
-                status = os.stat(handle)
+                status = self._status(handle)
                 # One directory can have several names on the path.
                 identity = status.st_dev, status.st_ino
                 known = found.get(identity) or self._new(target, directory, handle)
@@ -219,10 +219,14 @@ class Survey:
     def _status(self, path: str) -> os.stat_result:
         """Do what `os.stat` does, without leaving the root and without any magic of links."""
         try:
-            status = os.lstat(path)
-            if not (self._trusted and stat.S_ISLNK(status.st_mode)):
+            if path in self._displays or not self._trusted:
                 return os.stat(path)
-            return os.stat(self._unchecked.host_path(self._display(path)))
+            # In a directory that is open nothing but the last component can be a link.
+            if os.path.dirname(path) in self._displays:
+                status = os.lstat(path)
+                if not stat.S_ISLNK(status.st_mode):
+                    return status
+            return self._unchecked.status(self._display(path))
         except OSError as error:
             self._note_failure(self._display(path), error)
             raise

@@ -159,7 +159,9 @@ class _Collector:
                 yield Link(os.readlink(f"{self._prefix}/{name}"), f"/{name}")
             except OSError:  # no link
                 self._add_if_possible(f"/{name}")
-        etc = os.listdir(f"{self._prefix}/etc") if os.path.isdir(f"{self._prefix}/etc") else []
+        etc: list[str] = []
+        with contextlib.suppress(OSError):
+            etc = os.listdir(self._prefix + resolved("/etc", self._prefix))
         for name in (*ETC, *(name for name in etc if name.startswith("python3."))):
             self._add_if_possible(f"/etc/{name}")
 
