@@ -128,9 +128,11 @@ class ZopeInterfaceMissingError(DropinCacheError):
 
     Attributes:
         python: Its path, as given.
+        path: What it imports from, as far as that is known.
     """
 
     python: str
+    path: tuple[str, ...] = ()
     message = "{python} has no zope.interface"
 
 

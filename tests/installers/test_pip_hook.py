@@ -14,6 +14,7 @@ import textwrap
 import pytest
 
 from command_line import no_process_left, unprivileged
+from dropin_cache._encode import encode
 from dropin_cache.installers import pip_hook, startup_file
 from installs import APPLICATION, CACHE, Place, dropin
 
@@ -369,6 +370,35 @@ class TestGone:
 
         assert (0, "", "") == hooked.run("-c", "pass")
         assert (0, "", "") == hooked.like_pip(hooked.wheel("hello"))
+
+
+class TestOrphans:
+    """Caches that keep directories of packages which pip has removed, and the tool's own needs."""
+
+    @pytest.mark.processes
+    def test_uninstalled_with_zope(self, hooked):
+        """They go, whether anything can be updated any more or not."""
+        hooked.pip("install", hooked.wheel("hello"))
+        assert (hooked.plugins / CACHE).exists()
+        shutil.rmtree(hooked.site / "zope")
+        outcome = hooked.pip("uninstall", "-y", "hello", "app")
+
+        assert 0 == outcome.status
+        assert not (hooked.site / "app").exists()
+
+    @pytest.mark.parametrize("beside", ["one.py", "one", "README"])
+    def test_kept(self, tmp_path, beside):
+        """What has anything beside it stays, and so does what is not ours."""
+        for name in ("a", "b", "c"):
+            (tmp_path / name / "plugins").mkdir(parents=True)
+            (tmp_path / name / "plugins" / CACHE).write_bytes(encode([]))
+        (tmp_path / "a" / "plugins" / beside).mkdir()
+        (tmp_path / "b" / "plugins" / CACHE).write_bytes(b"another's")
+        pip_hook._remove_caches(str(tmp_path), orphans=True)
+
+        assert ["a", "b"] == sorted(os.listdir(tmp_path))
+        assert {CACHE, beside} == set(os.listdir(tmp_path / "a" / "plugins"))
+        assert [CACHE] == os.listdir(tmp_path / "b" / "plugins")
 
 
 class TestOurs:

@@ -291,6 +291,24 @@ class TestUpdate:
             "run", "--python", place.environment.python, "--", *unpacking(place, "hello")
         )
 
+    def test_lost(self, place):
+        """Where an installer removes zope.interface, too, our cache goes with what held plugins."""
+        place.unpack(place.wheel("hello"))
+        twisted = place.site / "twisted" / "plugins"
+        twisted.mkdir(parents=True)
+        options = ["--python", place.environment.python]
+        assert 0 == run("update", *options).status
+        shutil.copy(place.plugins / CACHE, twisted)
+        names = ["zope", "app/__init__.py", "app/interfaces.py", "app-1.dist-info"]
+        names += ["hello-1.dist-info", "app/plugins/hello.py", "app/plugins/__init__.py"]
+        removing = ["rm", "-r", *(str(place.site / name) for name in names)]
+        outcome = run("run", *options, "--", *removing)
+
+        assert (0, "") == outcome[:2]
+        assert {"removed"} == {line.partition(":")[0] for line in outcome.err.splitlines()}
+        assert [] == [name for name in ("app", "twisted") if (place.site / name).exists()]
+        assert (0, "", "") == run("run", *options, "--", "touch", str(place.site / "x"))
+
     def test_system_site_packages(self, place):
         """One that has its packages from elsewhere can have them."""
         shutil.rmtree(place.site / "zope")

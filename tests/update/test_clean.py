@@ -17,14 +17,20 @@ import pytest
 import command_line
 from conftest import Tree, run_python
 from dropin_cache._decode import SEAL_SIZE, decode
-from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
+from dropin_cache._encode import encode
+from dropin_cache.errors import (
+    LockTimeoutError,
+    NotWrittenError,
+    UntrustedError,
+    ZopeInterfaceMissingError,
+)
 from dropin_cache.update.clean import clean
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
 from dropin_cache.update.state.ledger import Ledger
-from environments import Environment
+from environments import Environment, environment
 from updates import SETTLED, ledger_file
 
 pytestmark = pytest.mark.processes
@@ -517,3 +523,57 @@ class TestForget:
         assert [] == self.update(request_._replace(write=False))
         assert [] == self.update(request_._replace(packages=("dropin_cache.plugins",)))
         assert (plugins / CACHE).exists()
+
+
+class TestAbandoned:
+    """What is left where zope.interface went together with all that had plugins."""
+
+    @pytest.fixture
+    def left(self, tmp_path: Path) -> tuple[str, Path]:
+        """An environment without zope.interface, and a directory with nothing but our cache."""
+        made = environment(tmp_path / "env")
+        (made.site / "project.pth").unlink()
+        plugins = made.site / "twisted" / "plugins"
+        plugins.mkdir(parents=True)
+        (plugins / CACHE).write_bytes(encode([]))
+        return made.python, plugins
+
+    def request(self, left: tuple[str, Path], **more: bool) -> Request:
+        """Return the request for an update of the environment."""
+        return Request(pythons=(left[0],), **more)  # type: ignore[arg-type]
+
+    def test_removed(self, left: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        """It goes, and so do the directories that it kept; then there is nothing to do."""
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+        report = update(self.request(left), lambda *_: None)
+        assert [(str(left[1]), "removed")] == states(report)
+        assert not left[1].parent.exists()
+        with pytest.raises(ZopeInterfaceMissingError):
+            update(self.request(left), lambda *_: None)
+
+    @pytest.mark.parametrize("kind", ["module", "another's", "link", "check"])
+    def test_kept(self, left: tuple[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What may be needed again stays, and so does what is not ours."""
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+        plugins = left[1]
+        if kind == "module":
+            (plugins / "one.py").touch()
+        elif kind == "another's":
+            (plugins / CACHE).write_bytes(b"\x80\x04}.")
+        elif kind == "link":
+            (plugins / CACHE).rename(plugins.parent / "cache")
+            (plugins / CACHE).symlink_to(plugins.parent / "cache")
+        before = command_line.snapshot(plugins)
+        with pytest.raises(ZopeInterfaceMissingError):
+            update(self.request(left, write=kind != "check"), lambda *_: None)
+        assert before == command_line.snapshot(plugins)
+
+    def test_refused(self, left: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Root changes nothing where others can."""
+        if not ROOT:
+            pytest.skip("refusals are for root")
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+        left[1].chmod(0o777)
+        with pytest.raises(ZopeInterfaceMissingError):
+            update(self.request(left), lambda *_: None)
+        assert (left[1] / CACHE).exists()

@@ -637,3 +637,79 @@ class TestArchives:
         with init.open("a") as file:
             file.write(f"__path__.append({str(other) + '.zip/app/plugins'!r})\n")
         assert {"plugins": "unchanged"} == states(run(app))
+
+
+@pytest.mark.processes
+class TestForeign:
+    """Directories that are another user's, beside those of this one."""
+
+    @pytest.fixture
+    def system(self, app: Tree, public_path: Path) -> Path:
+        """An import root of somebody else's, without caches, and with a module that tells."""
+        app.dropin("told")
+        told = public_path / "imported"
+        command_line.give_away(told)
+        with (app.path / "app" / "plugins" / "told.py").open("a") as file:
+            file.write(f"import os; open({str(told)!r} + '/' + str(os.getpid()), 'w')\n")
+        shutil.copytree(app.path, public_path / "system")
+        return public_path / "system"
+
+    @pytest.fixture
+    def own(self, system: Path) -> Path:
+        """An import root of this user's, as pip makes it for him alone."""
+        if os.geteuid() != 0:
+            pytest.skip("needs another user")
+        Tree(system.parent).dropin("mine", root="own")
+        for place in ("own", "own/app/plugins"):
+            command_line.give_away(system.parent / place)
+        return system.parent / "own"
+
+    @pytest.mark.parametrize("more", [[], ["--force"], ["--trigger"], ["-q"]])
+    def test_update(self, system: Path, own: Path, more: list[str]) -> None:
+        """They are neither written nor imported, and that is no failure."""
+        user = command_line.account(system.parent)
+        done = user.run("update", "app.plugins", *more, "--path", own, "--path", system)
+        plugins = own / "app" / "plugins"
+        told = f"written: {plugins} (app.plugins: 1 module, 1 plugin)\n"
+        assert (0, "" if "-q" in more else told, "") == (done.status, done.out, done.err)
+        assert ["mine"] == cached(plugins)
+        assert [] == os.listdir(system.parent / "imported")
+        assert CACHE not in os.listdir(system / "app" / "plugins")
+
+    def test_check(self, system: Path, own: Path) -> None:
+        """They do not count; with -v they are named."""
+        user = command_line.account(system.parent)
+        paths = ["app.plugins", "--path", own, "--path", system]
+        assert 1 == user.run("check", *paths).status
+        assert 0 == user.run("update", *paths).status
+        done = user.run("check", *paths)
+        assert (0, "") == (done.status, done.err)
+        assert str(system) not in done.out
+        plugins = system / "app" / "plugins"
+        line = f"dropin-cache: info: {plugins} is not this user's to write, and does not count\n"
+        for command in ("check", "update"):
+            assert line in user.run(command, *paths, "-v").err
+
+    def test_nothing_of_his(self, system: Path, own: Path) -> None:
+        """Where all plugin modules are another's there is nothing to do, and no error."""
+        shutil.rmtree(own / "app")
+        user = command_line.account(system.parent)
+        for command in ("update", "check"):
+            done = user.run(command, "app.plugins", "--path", own, "--path", system)
+            told = "none of the caches here is this user's to write; with -v, they are named\n"
+            assert (0, told, "") == (done.status, done.out, done.err)
+
+    def test_no_root_of_his(self, system: Path, own: Path) -> None:
+        """Who has nothing of his own means the system, and is told that it is not his."""
+        user = command_line.account(system.parent)
+        done = user.run("update", "app.plugins", "--path", system)
+        assert 5 == done.status
+        assert "Permission denied" in done.err
+        assert 1 == user.run("check", "app.plugins", "--path", system).status
+
+    def test_closed_by_himself(self, system: Path, own: Path) -> None:
+        """What is his is his failure, be it closed by himself."""
+        user = command_line.account(system.parent)
+        (own / "app" / "plugins").chmod(0o555)
+        done = user.run("update", "app.plugins", "--path", own, "--path", system)
+        assert (5, True) == (done.status, "Permission denied" in done.err)

@@ -122,7 +122,7 @@ def _check(arguments: argparse.Namespace) -> int:
     failed = _failed(found)
     if failed:
         return failed
-    if any(each.state != FRESH for each in found.directories):
+    if any(each.state != FRESH for each in found.own):
         return EXIT_STALE
     return EXIT_BROKEN if _any_broken(found) else EXIT_DONE
 
@@ -243,7 +243,7 @@ def _prediction(directory: DirectoryReport, *, force: bool) -> str:
 
 
 def _any_broken(found: Report) -> bool:
-    return any(each.broken for each in found.directories)
+    return any(each.broken for each in found.own)
 
 
 def _failed(found: Report) -> int:

@@ -157,7 +157,10 @@ def diagnostics(found: Report, *, quiet: bool, verbose: bool) -> None:
         error(problem, verbose=verbose)
     for warning in () if quiet else found.warnings:
         message("warning", warning)
-    for directory in found.directories:
+    for directory in found.directories if verbose else ():
+        if directory.foreign:
+            message("info", f"{directory.path} is not this user's to write, and does not count")
+    for directory in found.own:
         if not quiet:
             _print_remarks(directory, verbose=verbose)
         if directory.error is not None:
@@ -171,11 +174,13 @@ def report(found: Report, *, conditional: bool) -> None:
         found: The report.
         conditional: Whether it is about what would be done.
     """
-    for directory in found.directories:
+    for directory in found.own:
         result(_line(directory, conditional=conditional))
-    if not found.directories and not found.problems:
+    if found.directories and not found.own:
+        result("none of the caches here is this user's to write; with -v, they are named")
+    elif not found.directories and not found.problems:
         result("there are no plugin modules, so there are no caches")
-    if found.directories and found.sandbox not in (None, "none"):
+    if found.own and found.sandbox not in (None, "none"):
         result(f"plugin modules are imported in the sandbox {found.sandbox}")
 
 

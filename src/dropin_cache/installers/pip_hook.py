@@ -30,6 +30,7 @@ _MARK = "_dropin_cache_hook"
 _BUILDING = ("PIP_BUILD_TRACKER", "PIP_REQ_TRACKER")
 _SITES = ("site-packages", "dist-packages")
 _CACHE = "dropin.cache"
+_BYTECODE = "__pycache__"
 _SEAL = 12  # bytes; see `_decode`
 _MAX_SIZE = 64 << 20  # bytes; likewise
 
@@ -118,7 +119,9 @@ def _update(site: str, source: str, before: Dates) -> None:
     above = os.path.dirname(os.path.dirname(os.path.dirname(source)))  # the package and its room
     ended, lines = update(above, *options)
     _say(lines)
-    if ended:
+    if not ended:  # pip may have removed what this needs, together with all that had plugins
+        _remove_caches(site, orphans=True)
+    else:
         os.utime(_file(site), ns=(now[site], now[site]))
 
 
@@ -170,10 +173,21 @@ def _remove(site: str) -> None:
     for name in NAMES:
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(site, name))
+    _remove_caches(site, orphans=False)
+
+
+def _remove_caches(site: str, *, orphans: bool) -> None:
+    """Remove caches that we wrote, and directories that are left empty.
+
+    Args:
+        site: A directory of packages.
+        orphans: Whether only those go that have no module beside them.
+    """
     touched: set[str] = set()
     for directory, inner, files, descriptor in os.fwalk(site, topdown=False):
         with contextlib.suppress(OSError):
-            if _CACHE in files and _is_ours(_CACHE, descriptor):
+            alone = not orphans or (len(files) == 1 and not {*inner} - {_BYTECODE})
+            if _CACHE in files and alone and _is_ours(_CACHE, descriptor):
                 os.unlink(_CACHE, dir_fd=descriptor)
                 touched.add(directory)
         for name in inner:

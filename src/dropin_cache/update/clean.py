@@ -58,15 +58,15 @@ def clean(request: Request) -> Report:
             found.update(_present(session))
         if selected:
             found = _selected(session, found)
-        directories = [
+        removed = [
             each
             for path, (package, root) in sorted(found.items())
             for each in remove_cache(session, path, package, root)
         ]
         sandbox = session.ledgers.sandbox
-        failed = {each.path for each in directories if each.error is not None}
+        failed = {each.path for each in removed if each.error is not None}
         session.ledgers.forget(set(found) - failed)
-    return Report(sandbox, tuple(directories), session.settings.problems)
+    return Report(sandbox, tuple(removed), session.settings.problems)
 
 
 def forget(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dropin_cache.errors import DropinCacheError, UnreadableError
+from dropin_cache.errors import DropinCacheError, UnreadableError, ZopeInterfaceMissingError
 from dropin_cache.update import report
+from dropin_cache.update.abandoned import abandoned
 from dropin_cache.update.clean import forget
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
@@ -47,7 +48,10 @@ def update(request: Request, progress: Progress) -> Report:
         problems += session.settings.problems
         owners = Owners(session.request.root, session.files)
         environments = Environments(session, importer, owners)
-        targets = find_targets(session, environments)
+        try:
+            targets = find_targets(session, environments)
+        except ZopeInterfaceMissingError as error:
+            return _without_zope(session, error)
         problems += targets.problems
         for package in filter(None, targets.packages):
             try:
@@ -71,6 +75,14 @@ def _obstacles(directories: Iterable[DirectoryReport]) -> Iterator[str]:
     """Say what was in the way of the locks that a run has taken, if it has taken any."""
     if any(each.state in _WITH_LOCK for each in directories):
         yield from lock.obstacles()
+
+
+def _without_zope(session: Session, error: ZopeInterfaceMissingError) -> Report:
+    """Remove what was left behind when zope.interface went; if there is nothing, it is missing."""
+    removed = abandoned(session, error.path) if session.request.write else []
+    if not removed:
+        raise error
+    return Report(session.ledgers.sandbox, tuple(removed), session.settings.problems)
 
 
 def _warnings(importer: Importer) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dropin_cache._decode import is_sealed
 from dropin_cache._scan import is_unchanged
@@ -16,8 +16,13 @@ from dropin_cache.errors import (
 )
 from dropin_cache.update import report
 from dropin_cache.update.desired import DesiredCache, desired_cache
-from dropin_cache.update.discovery.directories import PluginDirectory, Survey, Target
+from dropin_cache.update.discovery.directories import (
+    PluginDirectory,
+    Survey,
+    Target,
+)
 from dropin_cache.update.discovery.dropin_files import possible_dropins
+from dropin_cache.update.discovery.foreign import foreign_directories
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.facts import Facts
@@ -70,14 +75,28 @@ def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what
         attempt += 1  # the last attempt takes what it finds
         with survey(session) as found, contextlib.suppress(UnstableError):
             directories = found.plugin_directories(targets)
+            foreign = set() if session.privileged else foreign_directories(directories, targets)
+            if session.request.write:  # what cannot be written need not be known
+                directories = [each for each in directories if each.directory not in foreign]
             facts.learn(
                 directories, _package_files(targets, session.unchecked), session.began, progress
             )
             reports = package.write_all(directories, last=attempt == _ATTEMPTS)
             if session.request.write:
                 package.tidy(found.trusted_directories(targets))
-            return reports
+            return _with_foreign(reports, foreign, targets)
         importer.restart()  # a module that changed must be imported anew
+
+
+def _with_foreign(
+    reports: Sequence[DirectoryReport], foreign: Collection[str], targets: Sequence[Target]
+) -> list[DirectoryReport]:
+    """Mark what is not this user's, and add what was not looked at for that reason."""
+    marked = [each._replace(foreign=each.path in foreign) for each in reports]
+    package, python = targets[0].package, targets[0].interpreter.python
+    left = sorted(set(foreign) - {each.path for each in reports})
+    unknown = [DirectoryReport(path, package, python, report.UNCHANGED, "") for path in left]
+    return [*marked, *(each._replace(foreign=True) for each in unknown)]
 
 
 def survey(session: Session) -> Survey:

@@ -73,6 +73,7 @@ class DirectoryReport(NamedTuple):
         changes: Pairs of a drop-in's dotted name and why it had to be imported or is gone.
         pruned: Directories that were left empty and have been removed, too.
         error: Why the state is failed or refused.
+        foreign: Whether the cache is not this user's to write, and does not count.
     """
 
     path: str
@@ -87,6 +88,7 @@ class DirectoryReport(NamedTuple):
     changes: tuple[tuple[str, str], ...] = ()
     pruned: tuple[str, ...] = ()
     error: DropinCacheError | None = None
+    foreign: bool = False
 
 
 class Report(NamedTuple):
@@ -104,3 +106,8 @@ class Report(NamedTuple):
     directories: tuple[DirectoryReport, ...]
     problems: tuple[DropinCacheError, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> list[DirectoryReport]:
+        """The directories that count: what is not this user's to write is not his failure."""
+        return [each for each in self.directories if not each.foreign]

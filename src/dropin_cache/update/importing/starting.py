@@ -157,13 +157,14 @@ class Starter:
         """
         session, start = self._started(interpreter, asked=True)
         assert start is not None  # noqa: S101 - it was asked for; for the type checker
+        path, files = (self.visible(interpreter, each) for each in (start.path, start.files))
+        start = start._replace(path=path, files=files)
         try:
             _require_fit(interpreter, start)
         except DropinCacheError:
             session.close()
             raise
-        path, files = (self.visible(interpreter, each) for each in (start.path, start.files))
-        return start._replace(path=path, files=files), session
+        return start, session
 
     def visible(self, interpreter: Interpreter, paths: Iterable[str]) -> tuple[str, ...]:
         """Return those of some paths that a child can see.
@@ -273,4 +274,4 @@ def _require_fit(interpreter: Interpreter, start: Start) -> None:
         version, oldest = (".".join(map(str, v)) for v in (start.version, OLDEST_PYTHON))
         raise InterpreterError(interpreter.python, f"it is Python {version}, older than {oldest}")
     if not start.zope:
-        raise ZopeInterfaceMissingError(interpreter.python)
+        raise ZopeInterfaceMissingError(interpreter.python, start.path)
