@@ -138,8 +138,8 @@ class TestLastWord:
     @pytest.mark.parametrize("position", [0, 1, 2])
     def test_configured_in_any_order(self, stock: Debian, position: int) -> None:
         """One transaction may bring all and configure ours before, after or between the others."""
-        stock.apt("purge", "python3-twisted")
-        stock.apt("install", "python3-filelock", "bubblewrap")
+        stock.apt("install", "python3-wokkel", "python3-filelock", "bubblewrap")
+        stock.root.run("dpkg", "--purge", "python3-wokkel", "python3-twisted")
         ours, others = (
             ["python3-dropin-cache", "dropin-cache"],
             ["python3-twisted", "python3-wokkel"],
