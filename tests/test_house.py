@@ -48,7 +48,7 @@ class TestOpening:
 class TestAlone:
     """What is on the standard library alone."""
 
-    @pytest.mark.parametrize("name", ["_quick.py", "installers/pip_hook.py"])
+    @pytest.mark.parametrize("name", ["_caller.py", "_quick.py", "installers/pip_hook.py"])
     @pytest.mark.parametrize(
         ("statement", "module"),
         [

@@ -20,6 +20,7 @@ ROOMS = {
     "": set(),
     "_cachefile.py": {READ},
     "_scan.py": {READ},
+    "_caller.py": {READ},  # in /proc
     "_quick.py": {READ},
     "commands/terminal.py": {READ, WRITE},  # /dev/null, for descriptors that are closed
     "installers/pip_hook.py": {READ},  # stands alone
@@ -33,6 +34,7 @@ ROOMS = {
 
 # On the standard library alone, but for the modules that are named.
 ALONE: dict[str, tuple[str, ...]] = {
+    "_caller.py": (),
     "_quick.py": (),
     "installers/pip_hook.py": (),
     # An interpreter that has no zope.interface has no plugins.

@@ -1,7 +1,7 @@
 """The commands `dropin-cache` and `update-dropin-cache`.
 
 Package managers start them often, and mostly nothing is to be done. So this loads what finds that
-out, and the rest only when it is wanted.
+out, and the rest only when it is wanted. What root's caller has left comes before all of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from dropin_cache import _quick
+from dropin_cache import _caller, _quick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status; the epilog of `--help` lists them.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    directory = _caller.forget(command=arguments[:1] == ["run"])
     # Whether triggers are turned off is for those that follow to see, and to tell.
     if arguments == ["update", "--trigger"] and _quick.BYPASS not in os.environ and _quick.hold():
         return 0
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if trigger else 5
     from dropin_cache import commands  # noqa: PLC0415 - see above
 
-    return commands.main(arguments)
+    return commands.main(arguments, directory)
 
 
 def _too_low() -> str:

@@ -28,33 +28,33 @@ from dropin_cache.errors import EXIT_SIGNAL, DropinCacheError
 from dropin_cache.update.files.failures import exit_code_of
 
 _TRIGGER = "--trigger"
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as login(1) sets it
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], directory: str = "") -> int:
     """Run `dropin-cache`.
 
     Args:
         arguments: Those of the process, without the program's name.
+        directory: To which relative paths in them belong; by default the working directory.
 
     Returns:
         The exit status; the epilog of `--help` lists them.
     """
     terminal.prepare()
     try:
-        return _forgiving(arguments)
+        return _forgiving(arguments, directory)
     finally:
         # The interpreter looks for cycles at its end, for longer than it takes to write a cache.
         gc.freeze()
 
 
-def _forgiving(arguments: Sequence[str]) -> int:
+def _forgiving(arguments: Sequence[str], directory: str) -> int:
     """Run a command; with --trigger, never fail: that would break a package manager's run."""
     if _TRIGGER not in arguments or arguments[0] == "run":  # whose command has options of its own
-        return _main(arguments)
+        return _main(arguments, directory)
     # Not even for a mistake in the command line or in here: the package manager's log has it.
     try:
-        status = _main(arguments)
+        status = _main(arguments, directory)
     except SystemExit as leaving:  # argparse, or a signal
         status = leaving.code if isinstance(leaving.code, int) else EXIT_DONE
     except ImportError:  # Python, or what we need, is only half there yet: the hooks say so
@@ -65,15 +65,14 @@ def _forgiving(arguments: Sequence[str]) -> int:
     return status if status > EXIT_SIGNAL else EXIT_DONE
 
 
-def _main(argv: Sequence[str]) -> int:
+def _main(argv: Sequence[str], directory: str) -> int:
     """Parse the command line, do what it asks for, and say what went wrong."""
     # Package managers wait: making the options of all commands takes longer than reading them.
     arguments = build_parser(argv[0] if argv else None).parse_args(argv)
     # A command that is to be run gets everything as it is; the update behind it does this again.
     if arguments.command != "run":
         _restore_signals()
-        if os.geteuid() == 0:
-            _forget_caller(arguments)
+        _resolve(arguments, directory)
     brief = getattr(arguments, "trigger", False)
     try:
         with _signals_unwinding():
@@ -107,21 +106,21 @@ def _restore_signals() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def _forget_caller(arguments: argparse.Namespace) -> None:
-    """Replace what root inherits from its caller: file mode mask, working directory, PATH."""
-    os.umask(0o022)
+def _resolve(arguments: argparse.Namespace, directory: str) -> None:
+    """Say where relative paths lead to, if they belong to another directory than this process."""
+
+    def absolute(path: str) -> str:
+        return os.path.normpath(os.path.join(directory, path))
+
+    if not directory:
+        return
     if arguments.command != "hook":
-        arguments.path = [os.path.abspath(path) for path in arguments.path]
-        arguments.root = arguments.root and os.path.abspath(arguments.root)
-        arguments.python = [
-            os.path.abspath(python) if os.sep in python else python for python in arguments.python
-        ]
+        arguments.path = [absolute(path) for path in arguments.path]
+        arguments.root = arguments.root and absolute(arguments.root)
+        arguments.python = [absolute(each) if os.sep in each else each for each in arguments.python]
     name = getattr(arguments, "name", "")
-    if os.sep in name or os.path.exists(name):
-        arguments.name = os.path.abspath(arguments.name)
-    os.environ["PATH"] = _PATH
-    with contextlib.suppress(OSError):  # where it was is no worse for what this does
-        os.chdir("/")
+    if os.sep in name or (name and os.path.exists(absolute(name))):
+        arguments.name = absolute(name)
 
 
 @contextlib.contextmanager

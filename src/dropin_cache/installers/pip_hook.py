@@ -25,6 +25,11 @@ _PROGRAM = (
     "import sys; sys.path += sys.argv.pop(1).split(':'); "
     "from dropin_cache.cli import main; sys.exit(main())"
 )
+# Those of `_caller`, which would be imported from the package.
+_KEPT = (
+    *("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "PYTHON_COLORS"),
+    *("SOURCE_DATE_EPOCH", "DROPIN_CACHE_UPDATE_BYPASS"),
+)
 _MARK = "_dropin_cache_hook"
 # pip tells them to what it starts to build in; the second is its name up to pip 22.
 _BUILDING = ("PIP_BUILD_TRACKER", "PIP_REQ_TRACKER")
@@ -53,6 +58,7 @@ def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=_environment(),
         check=False,
     )
     lines = done.stdout.decode(errors="replace").splitlines()
@@ -61,6 +67,13 @@ def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]
     # Python itself did not get that far, and a traceback is no help here: its last line is.
     reason = "".join(lines[-1:])
     return False, [f"dropin-cache: warning: plugin caches were not updated: {reason}"]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment for an update; for root, without what the interpreter would heed."""
+    if os.geteuid() != 0:
+        return dict(os.environ)
+    return {name: os.environ[name] for name in _KEPT if name in os.environ}
 
 
 def watch(site: str, source: str) -> None:

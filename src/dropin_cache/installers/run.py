@@ -79,7 +79,8 @@ def _ended(command: Sequence[str]) -> int:
     """Run a command to its end. It has the terminal, and gets the signals for this process."""
     with _signals_passed_on() as pass_to:
         try:
-            process = subprocess.Popen(command)  # noqa: S603 - that is what was asked for
+            # Root's process itself has none any more, for libraries of C; see `_caller`.
+            process = subprocess.Popen(command, env=os.environ)  # noqa: S603 - that was asked for
         except OSError as error:
             raise CommandError(command[0], error.errno or errno.EIO) from error
         pass_to(process)
