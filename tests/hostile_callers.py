@@ -38,6 +38,11 @@ _OPEN = re.compile(
 )
 
 
+_SOCKET = re.compile(r'sun_path="([^"]*)"')
+# In another process namespace it has two numbers, and a log is called by the second.
+_CHILD = re.compile(r" = (?:\d+ /\* )?(\d+)")
+
+
 class Opened(NamedTuple):
     """Something that a process of root's has opened or executed, or has tried to.
 
@@ -102,7 +107,17 @@ def packaged(directory: Path) -> Path:
 
 def traced(log: Path, variables: dict[str, str]) -> list[str]:
     """Return the start of a command line that is traced, with variables for what it runs alone."""
-    start = strace("-ff", "-y", "-s", "4096", "-e", "signal=none", "-o", str(log / "trace"))
+    start = strace(
+        "-ff",
+        "--decode-pids=pidns",
+        "-y",
+        "-s",
+        "4096",
+        "-e",
+        "signal=none",
+        "-o",
+        str(log / "trace"),
+    )
     start += ["-e", "trace=%process,open,openat,openat2,connect,setuid,setresuid"]
     return [*start, *(part for each in variables.items() for part in ("-E", "=".join(each)))]
 
@@ -119,15 +134,15 @@ def opened_by_root(log: Path) -> Iterator[Opened]:
             if call in {"setuid", "setresuid"} and rest.endswith("= 0") and rest[0] != "0":
                 root = False
             if call in {"clone", "clone3", "fork", "vfork"}:
-                child = rest.rpartition(" = ")[2].split()[0].partition("<")[0]
-                if child.isdigit() and int(child) in traces and int(child) not in seen:
-                    yield from of(int(child), root=root)
+                child = _CHILD.search(rest)
+                if child and int(child[1]) in traces and int(child[1]) not in seen:
+                    yield from of(int(child[1]), root=root)
             elif root and (match := _OPEN.match(line)):
                 below = match["below"] or ""
                 path = match["path"].encode().decode("unicode_escape")
                 yield Opened(match["call"], os.path.join(below, path), match["rest"])
             elif root and call == "connect":
-                yield Opened(call, rest, "")
+                yield Opened(call, (_SOCKET.search(rest) or [rest, rest])[1], rest)
 
     while missing := sorted(traces.keys() - seen):  # the first is that of the command
         yield from of(missing[0], root=True)

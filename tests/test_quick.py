@@ -164,4 +164,7 @@ class TestTrigger:
         loaded = subprocess.run(
             [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
         )
-        assert "dropin_cache dropin_cache._quick dropin_cache.cli" == loaded.stdout.strip()
+        assert (
+            "dropin_cache dropin_cache._caller dropin_cache._quick dropin_cache.cli"
+            == loaded.stdout.strip()
+        )
