@@ -15,8 +15,8 @@ import pytest
 from command_line import no_process_left
 from conftest import Tree
 from dropin_cache._encode import encode
-from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
-from dropin_cache.commands import listing
+from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
+from dropin_cache.commands import as_json, listing
 from dropin_cache.errors import ImportRootError, InterpreterError
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
@@ -90,6 +90,26 @@ class TestRows:
         """Nor where there is something else."""
         app.write("app/plugins/dropin.cache", "hello")
         assert [] == rows(app)
+
+    @pytest.mark.parametrize("kind", ["module", "interface", "inherited", "plugins", "crossed"])
+    def test_large(self, app: Tree, kind: str) -> None:
+        """What is listed is in proportion to the cache, whatever is in it, and so is the work."""
+        size = 200_000
+        long = "I" * (size // 4)
+        module = f"{long}.hello" if kind == "module" else "app.plugins.hello"
+        reference = InterfaceName("app.interfaces", long if kind == "interface" else "IGreeter")
+        made = CachedDropin(module, None)
+        references, names = (reference,), ((long,) if kind == "inherited" else ())
+        if kind == "crossed":
+            references = tuple(InterfaceName("app", f"I{number}") for number in range(size // 30))
+            names = tuple(f"app.J{number}" for number in range(size // 30))
+        for number in range(1 if kind == "crossed" else size // 80):
+            CachedPlugin.from_references(made, f"p{number}", None, references, names)
+        data = encode([made])
+        app.write("app/plugins/dropin.cache").write_bytes(data)
+        found = rows(app)
+        assert (kind in {"plugins", "crossed"}) is bool(found)
+        assert len(as_json.rows(found)) < 120 * len(data)
 
     def test_interpreters_share_directories(self, app: Tree) -> None:
         """What two interpreters have in common is listed once."""
