@@ -219,6 +219,7 @@ class TestLinks:
             "README.md",
             "docs/administration.md",
             "docs/architecture.md",
+            "docs/arrangements.md",
             "docs/packaging.md",
             "docs/plugins.md",
         ],
