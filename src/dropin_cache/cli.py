@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; the epilog of `--help` lists them.
     """
+    if argv is None:
+        _require_utf8()
     arguments = sys.argv[1:] if argv is None else list(argv)
     directory = _caller.forget(command=arguments[:1] == ["run"])
     # Whether triggers are turned off is for those that follow to see, and to tell.
@@ -69,4 +71,17 @@ def _too_low() -> str:
 
 def main_update() -> int:
     """Run `update-dropin-cache`, another name for `dropin-cache update`."""
+    _require_utf8()
     return main(["update", *sys.argv[1:]])
+
+
+def _require_utf8() -> None:
+    """Start again in UTF-8 mode where the locale would decide what names and texts are.
+
+    The same files have the same names for everybody, and so make the same caches.
+    """
+    # Python 3.9 does not tell how it was started; packages start theirs in UTF-8 mode.
+    arguments = getattr(sys, "orig_argv", [])[1:]
+    if sys.getfilesystemencoding() != "utf-8" and arguments and sys.executable:
+        command = [sys.executable, "-X", "utf8", *arguments]
+        os.execv(sys.executable, command)  # noqa: S606, TID251 - the same program once more

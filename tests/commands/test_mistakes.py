@@ -185,8 +185,11 @@ class TestInterpreters:
         self.bad(app, "no-such-python", "there is no such program on PATH")
 
     def test_directory(self, app: Tree) -> None:
-        """A directory."""
-        self.bad(app, app.path, "not a regular file")
+        """A directory that is no environment."""
+        python = app.path / "bin/python"
+        message = f"cannot use the interpreter {re.escape(str(python))}: No such file or directory"
+        options = ("app.plugins", "--python", app.path)
+        mistake(app.path, *options, status=2, message=message, advice=self.ADVICE)
 
     def test_not_executable(self, app: Tree) -> None:
         """A file that is no program."""

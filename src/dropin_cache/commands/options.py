@@ -22,7 +22,7 @@ _COMMANDS = {
     "check": "tell whether caches are up to date",
     "list": "show what is in the caches, without importing anything",
     "explain": "tell the state of a plugin module, a plugin or a file, and the reason",
-    "clean": "remove every cache that this program wrote",
+    "clean": "remove the caches that this program wrote: those of what is selected, or all",
     "hook": "turn automatic updates after pip on or off, or show whether they are on",
     "run": "run an installer, then update the caches of what it changed",
 }
@@ -147,19 +147,22 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     _add_repeatable(
         parser,
         "--python",
-        metavar="EXE",
-        help="interpreter whose packages are meant (default: the one that runs this command and, "
-        "for root, the configured ones); repeatable",
+        metavar="EXE|ENVIRONMENT",
+        type=_some_path,
+        help="interpreter, or directory of an environment, whose packages are meant (default: the "
+        "interpreter that runs this command and, for root, the configured ones); repeatable",
     )
     _add_repeatable(
         parser,
         "--path",
         metavar="DIR",
+        type=_some_path,
         help="another directory to import from, before the others; repeatable",
     )
     parser.add_argument(
         "--root",
         metavar="DIR",
+        type=_some_path,
         help="work on the system below DIR, with its interpreters and its configuration",
     )
     parser.add_argument(
@@ -183,8 +186,9 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     _add_repeatable(
         parser,
         "--python",
-        metavar="EXE",
-        help="interpreter of the environment that the command changes (default: the one that runs "
+        metavar="EXE|ENVIRONMENT",
+        type=_some_path,
+        help="environment that the command changes, or its interpreter (default: the one that runs "
         "this command, the environments that installers choose and, for root, the configured "
         "ones); repeatable",
     )
@@ -192,6 +196,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "--path",
         metavar="DIR",
+        type=_some_path,
         help="another directory to import from, which the command may change; repeatable",
     )
     parser.add_argument(
@@ -249,6 +254,12 @@ def _positive_seconds(text: str) -> float:
     if value == 0:
         raise ValueError
     return value
+
+
+def _some_path(text: str) -> str:
+    if not text:  # it would be "all", or where this is run
+        raise argparse.ArgumentTypeError("it is empty; is a variable not set?")
+    return text
 
 
 def _dotted_name(text: str) -> str:

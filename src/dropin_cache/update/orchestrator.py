@@ -101,7 +101,8 @@ def _keep_quick_list(
     session: Session, environments: Environments, targets: Targets, result: Report
 ) -> None:
     """Note what a run was about that was about everything, so that the next can be quick."""
-    if not session.privileged or session.request != Request():
+    # How long it may wait for others has no say in what there is to do.
+    if not session.privileged or session.request._replace(lock_timeout=None) != Request():
         return
     packages = [
         (each.package, each.search_path or (), each.import_roots)

@@ -25,6 +25,7 @@ from dropin_cache.update.plugin_packages import containers_of, wanted_packages, 
 from dropin_cache.update.session import Session
 from dropin_cache.update.text import is_dotted
 
+_PROGRAMS = ("python", "python3")
 _IMAGE_PYTHON = "/usr/bin/python3"
 
 
@@ -238,7 +239,8 @@ def _former(
 
 def _found_python(python: str) -> str:
     if os.path.isdir(python):  # an environment; as uv takes it, too
-        return os.path.join(os.path.abspath(python), "bin", "python")
+        named = [os.path.join(os.path.abspath(python), "bin", name) for name in _PROGRAMS]
+        return next(filter(os.path.exists, named), named[0])
     if os.sep in python:
         # Not resolved: a virtual environment is known by the path of its interpreter.
         return os.path.abspath(python)

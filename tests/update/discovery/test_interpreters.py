@@ -143,11 +143,82 @@ class TestChain:
         program.parent.mkdir(parents=True)
         program.symlink_to(sys.executable)
         found = interpreters.chain(str(program))
-        assert [str(program), str(tmp_path / "a/pyvenv.cfg"), sys.executable] == found[:3]
+        own = [str(tmp_path / "a/bin/pyvenv.cfg"), str(tmp_path / "a/pyvenv.cfg")]
+        assert [str(program), *own, sys.executable] == found[:4]
 
     def test_loop(self, tmp_path: Path) -> None:
         """A loop of links has an end."""
         (tmp_path / "loop").symlink_to("loop")
-        assert {str(tmp_path / "loop"), str(tmp_path.parent / "pyvenv.cfg")} == set(
-            interpreters.chain(str(tmp_path / "loop"))
-        )
+        own = {str(place / "pyvenv.cfg") for place in (tmp_path, tmp_path.parent)}
+        assert {str(tmp_path / "loop"), *own} == set(interpreters.chain(str(tmp_path / "loop")))
+
+
+class TestKeyOf:
+    """What tells interpreters apart."""
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "apart"),
+        [
+            ("PYTHONPATH", ".", True),
+            ("PYTHONPATH", "/a:lib", True),
+            ("PYTHONPATH", "/a:", True),
+            ("PYTHONPATH", "/a:/b", False),
+            ("PYTHONPATH", "", False),
+            ("PYTHONUSERBASE", ".local", True),
+            ("HOME", "..", True),
+            ("PYTHONHASHSEED", "1", False),
+        ],
+    )
+    def test_working_directory(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        variable: str,
+        value: str,
+        apart: bool,
+    ) -> None:
+        """Where it is started counts for users whose environment has relative paths."""
+        monkeypatch.setattr(os, "geteuid", lambda: 1)
+        for name in ("PYTHONPATH", "PYTHONUSERBASE", "PYTHONHOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", "/home/it")
+        monkeypatch.setenv(variable, value)
+        keys = set()
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            monkeypatch.chdir(tmp_path / name)
+            keys.add(interpreters.key_of("/usr/bin/python3", []))
+        assert (2 if apart else 1) == len(keys)
+
+    def test_root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Root's interpreters do not look at it."""
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setenv("PYTHONPATH", ".")
+        before = interpreters.key_of("/usr/bin/python3", [])
+        monkeypatch.chdir(tmp_path)
+        assert before == interpreters.key_of("/usr/bin/python3", [])
+
+
+class TestEnvironmentOf:
+    """Which environment an interpreter belongs to."""
+
+    def test_linked(self, tmp_path: Path) -> None:
+        """Its path tells, if a virtual environment is there; else what it leads to does."""
+        base, made, plain = (tmp_path / name for name in ("base", "made", "plain"))
+        for place in (base, made, plain):
+            (place / "bin").mkdir(parents=True)
+        (base / "bin/python3").touch()
+        for place in (made, plain):
+            (place / "bin/python").symlink_to(base / "bin/python3")
+        (made / "pyvenv.cfg").touch()
+        (tmp_path / "current").symlink_to("made")
+        found = {
+            name: interpreters.environment_of(str(tmp_path / name / "bin/python"))
+            for name in ("made", "current", "plain")
+        }
+        assert {"made": str(made), "current": str(made), "plain": str(base)} == found
+
+    def test_beside(self, tmp_path: Path) -> None:
+        """The configuration may lie beside the program."""
+        (tmp_path / "pyvenv.cfg").touch()
+        assert str(tmp_path) == interpreters.environment_of(str(tmp_path / "python"))

@@ -18,6 +18,7 @@ ENTRY_POINTS = "dropin_cache.packages"
 """The group of entry points by which distributions declare plugin packages."""
 
 _VENV = "pyvenv.cfg"
+_PATHS = ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "HOME")
 _CUSTOM = {"sitecustomize", "usercustomize"}
 _MAX_SIZE = 1 << 20  # bytes; more of a file is not looked at, and then it counts
 
@@ -77,8 +78,17 @@ def key_of(python: str, paths: Sequence[str]) -> str:
             for name, value in os.environ.items()
             if name.startswith("PYTHON") or name in relevant
         }
+        # An empty part of PYTHONPATH is the working directory, as "." is.
+        if any(not part.startswith("/") for name in _PATHS for part in _parts_of(name)):
+            environment[""] = os.getcwd()
     told = json.dumps([python, list(paths), environment], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _parts_of(variable: str) -> list[str]:
+    """Return the paths in an environment variable; one that is empty counts for nothing."""
+    value = os.environ.get(variable)
+    return value.split(":") if value else []
 
 
 def environment_of(python: str) -> str:
@@ -95,11 +105,15 @@ def environment_of(python: str) -> str:
 
 
 def chain(python: str) -> list[str]:
-    """List the files that decide what an interpreter is: what its path leads to, pyvenv.cfg."""
+    """List the files that decide what an interpreter is, there or not.
+
+    For each step of what its path leads to these are a program, and two places for `pyvenv.cfg`.
+    """
     found = []
     for _ in range(40):  # as many links as the kernel follows, path_resolution(7)
         directory = os.path.dirname(python)
-        found += [python, os.path.join(os.path.dirname(directory), "pyvenv.cfg")]
+        found.append(python)
+        found += [os.path.join(place, _VENV) for place in (directory, os.path.dirname(directory))]
         try:
             python = os.path.normpath(os.path.join(directory, os.readlink(python)))
         except OSError:

@@ -13,6 +13,7 @@ PARTS = (
     "dropin_cache.update.payload.confinement",
     "dropin_cache.update.payload.observation",
     "dropin_cache.update.payload.proof",
+    "dropin_cache.update.payload.startup",
     "dropin_cache.update.payload.program",
 )
 # What code is compiled for: it takes a child of another version longer to compile the source.

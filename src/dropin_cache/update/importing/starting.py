@@ -158,7 +158,9 @@ class Starter:
         session, start = self._started(interpreter, asked=True)
         assert start is not None  # noqa: S101 - it was asked for; for the type checker
         path, files = (self.visible(interpreter, each) for each in (start.path, start.files))
-        start = start._replace(path=path, files=files)
+        # What is not there at all may come, and be shown then.
+        missing = (each for each in start.files if not os.path.lexists(each))
+        start = start._replace(path=path, files=(*files, *missing))
         try:
             _require_fit(interpreter, start)
         except DropinCacheError:

@@ -21,7 +21,8 @@ Protocol
         -> {"of": "start"}
         -> {"of": "start", "promises": [TEXT...]}      what does not hold; the child ends
         -> {"of": "start", "version": [3, 11], "zope": true, "path": [DIR...], "files": [FILE...]}
-                if asked: sys.path as it is then; what has been loaded so far
+                if asked: sys.path as it is then; what has been loaded so far, and what the module
+                site has looked for in vain
     {"do": "package", "name": NAME}
         Import a plugin package.
         -> {"found": [DIR...]}      its __path__
@@ -61,7 +62,7 @@ import signal
 import sys
 
 from dropin_cache._describe import attribute, describe, one_line
-from dropin_cache.update.payload import confinement, proof
+from dropin_cache.update.payload import confinement, proof, startup
 from dropin_cache.update.payload.observation import Observation
 
 TYPE_CHECKING = False
@@ -127,7 +128,7 @@ class _Child:
         # Without -I, the first entry is '' for the working directory: nothing to import from.
         own = [entry for entry in sys.path if entry]
         sys.path[:] = [*request["path"], *own, *request["more"]]
-        answer = self._about_the_interpreter() if request["asked"] else {}
+        answer = startup.about_the_interpreter() if request["asked"] else {}
         # Objects of modules stay. Looking for others takes a tenth of the time of imports.
         gc.set_threshold(_GARBAGE)
         self.observation.install()
@@ -171,22 +172,6 @@ class _Child:
             ]
         }
 
-    def _about_the_interpreter(self) -> dict[str, Any]:
-        files = _files_of_loaded_modules()
-        try:
-            import zope.interface  # noqa: PLC0415 - whether it is there is the answer
-        except ImportError:
-            zope = False
-        else:
-            zope = True
-        path = [entry for entry in sys.path if isinstance(entry, str)]
-        return {
-            "version": list(sys.version_info[:2]),
-            "zope": zope,
-            "path": path,
-            "files": files,
-        }
-
     def _imported(self, name: str) -> ModuleType:
         """Import a module; one that forks is refused, and ended where it comes back twice."""
         self.forked = False
@@ -227,12 +212,6 @@ def _without_frames_of_ours(report: Any) -> None:
         while report.stack and report.stack[0].filename.startswith(ours):
             del report.stack[0]
         report = report.__cause__ or report.__context__
-
-
-def _files_of_loaded_modules() -> list[str]:
-    """List the files that everything in this process has been loaded from."""
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return sorted({file for file in files if type(file) is str and file.startswith("/")})
 
 
 def _allow_processor_time(seconds: float) -> None:

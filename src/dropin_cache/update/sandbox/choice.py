@@ -43,7 +43,7 @@ class Unconfined:
         """
         if os.geteuid() == 0:
             return Launch([python, "-I", "-B"], SCRUBBED, "/")
-        return Launch([python, "-B"], dict(os.environ), None)
+        return Launch([python, "-B", "-X", "utf8"], dict(os.environ), None)
 
 
 def choose(

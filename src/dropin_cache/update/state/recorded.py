@@ -197,7 +197,7 @@ class Recorded:
 
     def _roots(self) -> list[str]:
         """List what an import may depend on: import roots, and the prefixes of programs."""
-        programs = chain(self._interpreter.python)[::2]
+        programs = chain(self._interpreter.python)[::3]
         prefixes = [os.path.dirname(os.path.dirname(program)) for program in programs]
         own = [prefix for prefix in prefixes if prefix not in _ABOVE]
         return [*self._record["start"][0], *own, "/usr", "/opt"]
@@ -222,6 +222,8 @@ class Recorded:
         if look is None or look.hold(roots):
             return look is not None and look.hold(files)
         changed = [root for root, stamp in roots.items() if look.stamp(root) != stamp]
+        if not all(map(os.path.isdir, changed)):  # anything may be in an archive
+            return False
         there = {file for root in changed for file in decisive(root)}
         return there <= files.keys() and look.hold(files)
 
