@@ -341,6 +341,7 @@ class TestSites:
         """They are found whatever the version; a link is no second one."""
         for name in ("lib/python3.9/site-packages", "lib/python3/dist-packages", "lib/other/x"):
             (tmp_path / name).mkdir(parents=True)
+        (tmp_path / "lib/python3.txt").touch()
         (tmp_path / "lib64").symlink_to("lib")
 
         expected = [f"{tmp_path}/lib/{each}" for each in ("python3.9/site", "python3/dist")]

@@ -134,4 +134,4 @@ class TestLocked:
             session.locked(str(tmp_path), waits=False),
         ):
             pass
-        assert 0.0 == caught.value.timeout
+        assert (0.0, 60.0) == (caught.value.timeout, session.patience.seconds)

@@ -80,7 +80,8 @@ class Session(NamedTuple):
             with cache_directory.open_locked(directory, timeout, self.files) as opened:
                 yield opened
         except LockTimeoutError:
-            self.patience.seconds = 0.0
+            if waits:
+                self.patience.seconds = 0.0
             raise
 
     def shown(self, path: str) -> str:
