@@ -420,6 +420,6 @@ app.plugins: stale
         message = (
             "dropin-cache: error: no plugin module, plugin package or cache is known as no.such\n"
             "  Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
-            "To see what is in the caches: dropin-cache list\n"
+            "To see what is in the caches: dropin-cache list. Archives (zip, egg, pyz) have none.\n"
         )
         assert (2, "", message) == outcome

@@ -229,10 +229,16 @@ class TestPaths:
 
     @pytest.mark.parametrize(
         ("name", "reason"),
-        [("missing", "No such file or directory"), ("app/__init__.py", "Not a directory")],
+        [
+            ("missing", "No such file or directory"),
+            (
+                "app/__init__.py",
+                "Not a directory; applications find plugins in archives, which have no caches",
+            ),
+        ],
     )
     def test_no_directory(self, app: Tree, name: str, reason: str) -> None:
-        """One that does not exist, and a file."""
+        """One that does not exist, and a file, which may be an archive."""
         message = re.escape(f"cannot import from {app.path / name}: {reason}")
         options = ("app.plugins", "--path", app.path / name)
         mistake(app.path, *options, status=2, message=message, advice="--path takes an existing")

@@ -66,7 +66,7 @@ CASES: list[tuple[DropinCacheError, str]] = [
         errors.UnknownNameError("a.b"),
         (
             "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
-            "To see what is in the caches: dropin-cache list"
+            "To see what is in the caches: dropin-cache list. Archives (zip, egg, pyz) have none."
         ),
     ),
     (

@@ -416,7 +416,8 @@ class TestCheckImportRoots:
         targets.check_import_roots(asking(session, tmp_path))
 
     @pytest.mark.parametrize(
-        ("name", "reason"), [("missing", "No such file or directory"), ("file", "Not a directory")]
+        ("name", "reason"),
+        [("missing", "No such file or directory"), ("file", targets._NO_DIRECTORY)],
     )
     def test_no_directory(self, session: Session, tmp_path: Path, name: str, reason: str) -> None:
         """Nothing else will."""

@@ -44,7 +44,7 @@ _ADVICE: dict[type, str] = {
     errors.RootError: "--root takes the directory of a mounted or unpacked system.",
     errors.UnknownNameError: (
         "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
-        "To see what is in the caches: dropin-cache list"
+        "To see what is in the caches: dropin-cache list. Archives (zip, egg, pyz) have none."
     ),
     errors.NotWrittenError: "Fix that, or run this as the owner of {0.path}.",
     errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",

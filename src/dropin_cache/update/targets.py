@@ -26,6 +26,7 @@ from dropin_cache.update.session import Session
 from dropin_cache.update.text import is_dotted
 
 _PROGRAMS = ("python", "python3")
+_NO_DIRECTORY = "Not a directory; applications find plugins in archives, which have no caches"
 _IMAGE_PYTHON = "/usr/bin/python3"
 
 
@@ -151,6 +152,8 @@ def check_import_roots(session: Session) -> None:
     for path in session.request.paths:
         try:
             os.close(session.unchecked.directory(os.path.abspath(path)))
+        except NotADirectoryError as error:
+            raise ImportRootError(path, _NO_DIRECTORY) from error
         except OSError as error:
             raise ImportRootError(path, error.strerror or str(error)) from error
 
