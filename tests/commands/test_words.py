@@ -109,7 +109,7 @@ CASES: list[tuple[DropinCacheError, str]] = [
         ),
     ),
     (
-        errors.NoSandboxError((("user", "nobody can become another user here"),)),
+        errors.NoSandboxError((("user", "root cannot become another user here"),)),
         (
             "Root imports no plugin modules without one. Allow what is denied here, or run this "
             "from outside: update-dropin-cache --root DIR"

@@ -117,9 +117,9 @@ class TestRefused:
         ("denied", "words"),
         [
             ("prlimit64", "no limits can be set here"),
-            ("capset", "nobody can become another user here (setpriv: "),
-            ("setgroups", "nobody can become another user here (setpriv: "),
-            ("setresuid", "nobody can become another user here (setpriv: "),
+            ("capset", "root cannot become another user here (setpriv: "),
+            ("setgroups", "root cannot become another user here (setpriv: "),
+            ("setresuid", "root cannot become another user here (setpriv: "),
             ("prctl", "no_new_privs: Operation not permitted"),
         ],
     )
@@ -132,12 +132,12 @@ class TestRefused:
     def test_one_user(self, site: Tree, tier: str) -> None:
         """In a user namespace of one user there is nobody else to become."""
         before = ["/usr/bin/unshare", "--user", "--map-root-user", "--"]
-        self.told(update(site, before, "--sandbox", tier), site, "nobody can become another user")
+        self.told(update(site, before, "--sandbox", tier), site, "root cannot become another user")
 
     def test_no_capabilities(self, site: Tree) -> None:
         """So it is for root without any capability."""
         before = ["/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-        self.told(update(site, before), site, "nobody can become another user here")
+        self.told(update(site, before), site, "root cannot become another user here")
 
     @pytest.mark.parametrize(
         "number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL]

@@ -23,7 +23,7 @@ NOTHING = "/usr/bin/true"
 _PATIENCE = 10  # seconds for what takes some ten milliseconds
 # What it means that one of our tools has failed, in the words of an administrator.
 _MEANINGS = {
-    "setpriv": "nobody can become another user here",
+    "setpriv": "root cannot become another user here",
     "prlimit": "no limits can be set here",
     "cannot confine": "Landlock or filters of system calls are forbidden here",
     "bwrap": "namespaces or mounts are forbidden here",
