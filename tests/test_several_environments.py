@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,6 +163,70 @@ class TestUpdate:
         assert {str(one.plugins): "written"} == one.update("own.plugins")
         assert not list(one.ledger.parent.glob("*.ledger"))
         assert {str(one.plugins): "unchanged"} == one.update("own.plugins")
+
+
+class TestGone:
+    """Environments whose interpreter is gone, when there is an update of everything."""
+
+    @pytest.fixture
+    def gone(
+        self, sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Site:
+        """Such a one, which had a cache, and another that runs updates."""
+        monkeypatch.setattr(sys, "executable", sites[1].python)
+        one = Site(command_line.bare_environment(tmp_path / "gone"))
+        one.install()
+        one.update("own.plugins")
+        return one
+
+    def full(self) -> dict[str, str]:
+        """Update everything."""
+        time.sleep(SETTLED)
+        return states(update(Request(), lambda *_: None))
+
+    def test_modules_left(self, gone: Site) -> None:
+        """Their caches go, the plugin modules stay, and nothing is remembered."""
+        os.unlink(gone.python)
+        assert {str(gone.plugins): "removed"} == self.full()
+        assert ["__init__.py", "one.py"] == sorted(os.listdir(gone.plugins))
+        assert not gone.ledger.exists()
+
+    def test_selected(self, gone: Site, sites: tuple[Site, Site]) -> None:
+        """Nothing of the kind happens in an update of one environment."""
+        os.unlink(gone.python)
+        assert {} == sites[1].update()
+        assert gone.cache.exists()
+
+    def test_not_gone(self, gone: Site) -> None:
+        """As long as there is an interpreter, whatever it does, nothing happens to them."""
+        os.unlink(gone.python)
+        Path(gone.python).symlink_to("nothing")
+        assert {} == self.full()
+        assert gone.cache.exists()
+
+    def test_not_mounted(self, gone: Site, tmp_path: Path) -> None:
+        """One that is not there at all may come back."""
+        place = tmp_path / "gone"
+        place.rename(tmp_path / "elsewhere")
+        assert {} == self.full()
+        (tmp_path / "elsewhere").rename(place)
+        assert {str(gone.plugins): "unchanged"} == gone.update()
+
+    def test_damaged(self, gone: Site) -> None:
+        """Of a ledger that cannot be read nothing is known, and it is left as it is."""
+        gone.ledger.write_bytes(b"damaged")
+        os.unlink(gone.python)
+        assert {} == self.full()
+        assert b"damaged" == gone.ledger.read_bytes()
+
+    def test_another_imports_from_there(self, gone: Site, sites: tuple[Site, Site]) -> None:
+        """What another environment has to do with, too, stays."""
+        (sites[0].tree.path / "more.pth").write_text(f"{gone.tree.path}\n")
+        sites[0].uninstall()
+        sites[0].update("own.plugins")
+        os.unlink(gone.python)
+        assert {} == self.full()
+        assert gone.cache.exists()
 
 
 class TestClean:

@@ -75,7 +75,8 @@ def forget(
     """Remove what an earlier run wrote where nobody can use it any more.
 
     That is where an update does not look: in packages that are gone whole, and in import roots
-    that no interpreter of the environment has any more. Directories that are left empty go with it.
+    that no interpreter of the environment has any more. A run about everything looks at
+    environments without any interpreter, too. Directories that are left empty go with it.
 
     Args:
         session: The run.
@@ -86,12 +87,15 @@ def forget(
         What became of each directory where there was a cache.
     """
     reports: list[DirectoryReport] = []
+    if not (session.request.pythons or session.request.paths):
+        session.ledgers.open_abandoned()
     for ledger in session.ledgers.each():
         for path, record in list(ledger.directories.items()):
             if path in seen or not _is_for(record, ledger, environments):
                 continue
             reachable = _is_reachable(record.import_root, ledger, environments)
-            done = _forgotten(session, path, record, reachable=reachable)
+            known = not ledger.is_abandoned()
+            done = _forgotten(session, path, record, known=known, reachable=reachable)
             if done is not None:
                 reports += done
                 if all(each.error is None for each in done):
@@ -119,12 +123,14 @@ def _is_reachable(import_root: str, ledger: Ledger, environments: Environments) 
 
 
 def _forgotten(
-    session: Session, path: str, record: DirectoryRecord, *, reachable: bool
+    session: Session, path: str, record: DirectoryRecord, *, known: bool, reachable: bool
 ) -> list[DirectoryReport] | None:
     """Remove the cache in a directory nobody sees; None if that is still worth knowing."""
     try:
         os.close(session.files.directory(path))
     except (FileNotFoundError, NotADirectoryError):
+        if not known and not os.path.isdir(record.import_root):
+            return None  # an environment that is not mounted now looks like one that is gone
         if record.import_root:  # a run that was killed may have come no further
             prune(session.files, record.import_root, path)
         return []

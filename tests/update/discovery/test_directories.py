@@ -22,9 +22,6 @@ from dropin_cache.errors import UntrustedError
 from dropin_cache.update.discovery.directories import Survey, Target
 from dropin_cache.update.discovery.interpreters import interpreter_of
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.orchestrator import update
-from dropin_cache.update.report import Request
-from environments import environment
 from updates import Done, ledger_file, run
 
 pytestmark = pytest.mark.processes
@@ -393,23 +390,6 @@ class TestGone:
         assert ["__init__.py"] == os.listdir(plugins(app))
         assert [] == os.listdir(app.path / "other")
         assert {} == run(app, app.path / "other").states
-
-    def test_interpreter(self, app: Tree) -> None:
-        """When an interpreter goes, the caches in its directories do, if nothing else is there."""
-        other = environment(app.path / "other")
-        site = Tree(other.site)
-        site.application("mine")
-        site.dropin("one", package="mine")
-        request = Request(packages=("mine.plugins",), pythons=(other.python,))
-        assert ["written"] == [each.state for each in update(request, nothing).directories]
-        directory = other.site / "mine" / "plugins"
-        os.unlink(other.python)
-        for file in [*other.site.rglob("*.py"), *other.site.rglob("*.pth")]:
-            file.unlink()
-        remaining = command_line.bare_environment(app.path / "environment").python
-        done = run(app, packages=(), pythons=(remaining,))
-        assert "removed" == done.states[str(directory)]
-        assert [] == os.listdir(other.site)
 
     def test_not_on_the_path_this_time(self, app: Tree) -> None:
         """A run that does not look at a directory leaves the caches of what is in use there."""

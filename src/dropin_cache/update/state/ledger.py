@@ -118,6 +118,10 @@ class Ledger:
         record = self.interpreters.get(key)
         return record is None or not os.path.lexists(record["python"])
 
+    def is_abandoned(self) -> bool:
+        """Tell whether no interpreter is left of those that it knows."""
+        return all(map(self.is_gone, self.interpreters))
+
     def save(self) -> None:
         """Write it, if it has changed and if that is possible."""
         # For users, each PYTHONPATH makes another interpreter.

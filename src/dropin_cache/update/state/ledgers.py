@@ -51,6 +51,14 @@ class Ledgers:
         for name in self._names():
             self._opened(name)
 
+    def open_abandoned(self) -> None:
+        """Open those of environments of which no interpreter is left."""
+        for name in self._names():
+            if name not in self._open:
+                ledger = Ledger(self._path_of(name), self._files)
+                if ledger.directories and ledger.is_abandoned():
+                    self._open[name] = ledger
+
     def each(self) -> Iterator[Ledger]:
         """Yield those that are open."""
         yield from self._open.values()
@@ -114,7 +122,9 @@ class Ledgers:
         """
         for ledger in self._open.values():
             ledger.sandbox = sandbox or ledger.sandbox
-            if self.keeps:
+            if self.keeps and not ledger.directories and ledger.is_abandoned():
+                ledger.remove()
+            elif self.keeps:
                 ledger.save()
 
     def forget(self, paths: Collection[str]) -> None:
