@@ -36,8 +36,8 @@ class TestReadCacheFile:
 
     def test_facts(self, tmp_path: Path) -> None:
         """Content, time and mode are those of the file."""
-        written(tmp_path)
-        expected = CacheFile(SAMPLE, LONG_AGO / 10**9, LONG_AGO, 0o640)
+        changed = written(tmp_path).stat().st_ctime_ns
+        expected = CacheFile(SAMPLE, LONG_AGO / 10**9, LONG_AGO, 0o640, changed)
         assert expected == read_cache_file(str(tmp_path))
 
     def test_empty(self, tmp_path: Path) -> None:

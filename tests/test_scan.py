@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import py_compile
 import socket
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dropin_cache._model import Fingerprint, InterfaceName
+from dropin_cache._model import CacheTimes, Fingerprint, InterfaceName
 from dropin_cache._scan import (
     Bucket,
     Dropin,
@@ -24,6 +25,7 @@ from dropin_cache._scan import (
     is_fresh,
     is_unchanged,
     pluginPackagePaths,
+    recorded_time,
     scan,
 )
 from reader_support import LONG_AGO, entry, fingerprint_of, run_ordinary
@@ -379,6 +381,15 @@ class TestContentDigest:
         assert content_digest(str(tree.path)) is None
         assert before == open_descriptors()
 
+    @pytest.mark.parametrize("missing", [(), ("_sha2",), ("_sha2", "_sha256")])
+    def test_all(
+        self, tree: Tree, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+    ) -> None:
+        """It is the same with each."""
+        for name in missing:
+            monkeypatch.setitem(sys.modules, name, None)
+        assert hashlib.sha256(b"x").hexdigest() == content_digest(str(tree.write("one.py", "x")))
+
 
 class TestFingerprint:
     """Fingerprints of drop-ins."""
@@ -432,6 +443,11 @@ THEIRS = InterfaceName("twisted.plugin", "IPlugin")
 GREETER = InterfaceName("app.interfaces", "IGreeter")
 
 
+def times(mtime: float = 0.0, ctime_ns: int = sys.maxsize) -> CacheTimes:
+    """Return the times of a cache; if not said otherwise, one put there after everything."""
+    return CacheTimes(mtime, ctime_ns)
+
+
 class TestIsFresh:
     """Whether an entry still holds."""
 
@@ -443,14 +459,22 @@ class TestIsFresh:
     def test_same(self, path: Path) -> None:
         """An entry holds as long as size and time are the same, whatever the cache's date."""
         recorded = Fingerprint(6, LONG_AGO, "not even looked at")
-        assert is_fresh(recorded, only(path.parent), 0.0)
+        assert is_fresh(recorded, only(path.parent), times())
+
+    @pytest.mark.parametrize("later", [0, -1, -(10**18)])
+    def test_put_there_after_the_cache(self, path: Path, later: int) -> None:
+        """Of a file that has changed, or come, later than the cache, the content decides."""
+        dropin = only(path.parent)
+        cache = times(ctime_ns=dropin.ctime_ns + later)
+        assert is_fresh(fingerprint_of(path), dropin, cache)
+        assert not is_fresh(Fingerprint(6, LONG_AGO, "0" * 64), dropin, cache)
 
     @pytest.mark.parametrize("shift", [-1, 1, -(10**12), 10**18])
     def test_touched(self, path: Path, shift: int) -> None:
         """It holds where only the time changed, in whichever direction."""
         recorded = fingerprint_of(path)
         os.utime(path, ns=(LONG_AGO + shift, LONG_AGO + shift))
-        assert is_fresh(recorded, only(path.parent), 0.0)
+        assert is_fresh(recorded, only(path.parent), times())
 
     @pytest.mark.parametrize("shift", [-1, 1, -(10**12), 10**18])
     def test_content_changed(self, path: Path, shift: int) -> None:
@@ -458,14 +482,14 @@ class TestIsFresh:
         recorded = fingerprint_of(path)
         path.write_text("x = 2\n", encoding="ascii")
         os.utime(path, ns=(LONG_AGO + shift, LONG_AGO + shift))
-        assert not is_fresh(recorded, only(path.parent), 1e12)
+        assert not is_fresh(recorded, only(path.parent), times(1e12))
 
     def test_size_changed(self, path: Path) -> None:
         """It does not hold where the size changed, though the time is the same."""
         recorded = fingerprint_of(path)
         path.write_text("x = 10\n", encoding="ascii")
         os.utime(path, ns=(LONG_AGO, LONG_AGO))
-        assert not is_fresh(recorded, only(path.parent), 1e12)
+        assert not is_fresh(recorded, only(path.parent), times(1e12))
 
     def test_unreadable_meanwhile(self, path: Path) -> None:
         """It does not hold where the time changed and the content cannot be read."""
@@ -473,19 +497,55 @@ class TestIsFresh:
         os.utime(path, ns=(LONG_AGO + 1, LONG_AGO + 1))
         dropin = only(path.parent)
         path.unlink()
-        assert not is_fresh(recorded, dropin, 1e12)
+        assert not is_fresh(recorded, dropin, times(1e12))
 
     @pytest.mark.parametrize(("later", "expected"), [(-1.0, False), (0.0, False), (1.0, True)])
     def test_entry_of_twisted(self, path: Path, later: float, expected: bool) -> None:
         """Without a fingerprint the cache must be newer than the drop-in, as in Twisted."""
-        assert expected is is_fresh(None, only(path.parent), LONG_AGO / 10**9 + later)
+        cache = times(LONG_AGO / 10**9 + later)
+        assert expected is is_fresh(None, only(path.parent), cache)
 
     def test_bytecode(self, tree: Tree) -> None:
         """A compiled drop-in is treated as a source file is."""
         source = tree.write("source/one.py", "x = 1\n")
         compiled = tree.path / "one.pyc"
         py_compile.compile(str(source), str(compiled), doraise=True)
-        assert is_fresh(fingerprint_of(compiled), only(tree.path), 0.0)
+        assert is_fresh(fingerprint_of(compiled), only(tree.path), times())
+
+
+class TestRecordedTime:
+    """Times, as they are recorded."""
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ("", LONG_AGO),
+            ("1499999999", 1499999999 * 10**9),
+            ("1500000000", LONG_AGO),
+            ("1500000001", LONG_AGO),
+            ("0", 0),
+            *(
+                (text, LONG_AGO)
+                for text in ("-1", "1.5", "yesterday", "9" * 5000, "\N{SUPERSCRIPT TWO}")
+            ),
+        ],
+    )
+    def test_source_date_epoch(
+        self, monkeypatch: pytest.MonkeyPatch, given: str, expected: int
+    ) -> None:
+        """None is later than SOURCE_DATE_EPOCH, if that is a number of seconds."""
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
+        assert expected == recorded_time(LONG_AGO)
+
+    def test_in_fingerprints(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A fingerprint has such a time, and holds by the content."""
+        path = tree.write("one.py", "x = 1\n")
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")
+        taken = fingerprint(only(tree.path))
+        assert fingerprint_of(path)._replace(mtime_ns=LONG_AGO) == taken
+        assert is_fresh(taken, only(tree.path), times())
+        os.utime(path, (1500000000, 1500000000))  # as who makes an image does afterwards
+        assert is_fresh(taken._replace(digest=""), only(tree.path), times())
 
 
 class TestIsDescribed:
@@ -514,10 +574,10 @@ class TestIsDescribed:
             os.utime(path.with_suffix(".pyc"), ns=(LONG_AGO, LONG_AGO))
         made = entry("app.plugins.one", *(("p", None, names, ()) for names in plugins))
         later = LONG_AGO / 10**9 + 1
-        assert expected is is_described(made, only(tree.path), later)
-        assert not is_described(made, only(tree.path), later - 1)
+        assert expected is is_described(made, only(tree.path), times(later))
+        assert not is_described(made, only(tree.path), times(later - 1))
         ours = entry("app.plugins.one", fingerprint=fingerprint_of(Path(only(tree.path).path)))
-        assert is_described(ours, only(tree.path), 0.0)
+        assert is_described(ours, only(tree.path), times())
 
     def test_unreadable(self, tree: Tree) -> None:
         """What cannot be read names nothing."""
@@ -525,7 +585,7 @@ class TestIsDescribed:
         dropin = only(tree.path)
         path.unlink()
         made = entry("app.plugins.one", ("p", None, (THEIRS,), ()))
-        assert is_described(made, dropin, 1e12)
+        assert is_described(made, dropin, times(1e12))
 
 
 class TestMemory:

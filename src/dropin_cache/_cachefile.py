@@ -7,7 +7,7 @@ import os
 import stat
 
 from dropin_cache import _decode
-from dropin_cache._model import CachedDropin, NamedTuple
+from dropin_cache._model import CachedDropin, CacheTimes, NamedTuple
 from dropin_cache._scan import CACHE_NAME, open_regular
 
 
@@ -19,12 +19,19 @@ class CacheFile(NamedTuple):
         mtime: Modification time in seconds, as Python rounds `st_mtime`.
         mtime_ns: The same in nanoseconds.
         mode: Permission bits.
+        ctime_ns: Time of the last change to the inode, nanoseconds since the epoch.
     """
 
     data: bytes
     mtime: float
     mtime_ns: int
     mode: int
+    ctime_ns: int
+
+    @property
+    def times(self) -> CacheTimes:
+        """Its times, as far as they tell what is fresh."""
+        return CacheTimes(self.mtime, self.ctime_ns)
 
     def dropins(self) -> dict[str, CachedDropin] | None:
         """Decode the cache; None if it is none."""
@@ -63,7 +70,8 @@ def _read(file: io.FileIO) -> CacheFile | None:
         return None
     if data is None:
         return None
-    return CacheFile(data, status.st_mtime, status.st_mtime_ns, stat.S_IMODE(status.st_mode))
+    mode = stat.S_IMODE(status.st_mode)
+    return CacheFile(data, status.st_mtime, status.st_mtime_ns, mode, status.st_ctime_ns)
 
 
 def _open(directory: str | int) -> io.FileIO:

@@ -83,6 +83,22 @@ class Fingerprint(NamedTuple):
     digest: str
 
 
+class CacheTimes(NamedTuple):
+    """The times of a cache file.
+
+    Attributes:
+        mtime: Modification time in seconds, as Python rounds `st_mtime`.
+        ctime_ns: Time of the last change to the inode, nanoseconds since the epoch.
+    """
+
+    mtime: float
+    ctime_ns: int
+
+
+NO_CACHE = CacheTimes(0.0, 0)
+"""Those of a cache that is not there: nothing is older."""
+
+
 class CachedDropin:
     """The plugins of one drop-in module, as far as they are known without importing it.
 

@@ -9,6 +9,7 @@ import time
 from dropin_cache import _conform as _conform  # noqa: PLC0414 - every plugin that is asked needs it
 from dropin_cache import _scan
 from dropin_cache._cachefile import read_cache_file
+from dropin_cache._model import NO_CACHE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from dropin_cache._model import CachedDropin
+    from dropin_cache._model import CachedDropin, CacheTimes
     from dropin_cache._regenerate import Import
 
-    Decoded = tuple[tuple[int, ...], float, dict[str, CachedDropin]]
+    Decoded = tuple[tuple[int, ...], CacheTimes, dict[str, CachedDropin]]
 
 
 # The kernel's clock for files stands still for up to 10 ms, and a file can change twice meanwhile.
@@ -97,7 +98,7 @@ def getCache(module: ModuleType) -> dict[str, CachedDropin]:
 
 
 def _dropins_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> dict[str, CachedDropin]:
-    mtime, cached = _cache_of(bucket, snapshot)
+    times, cached = _cache_of(bucket, snapshot)
     entries: dict[str, CachedDropin] = {}
     stale: list[_scan.Dropin] = []
     for dropin in bucket.dropins:
@@ -105,7 +106,7 @@ def _dropins_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> dict[str, CachedDr
         if (
             entry is not None
             and entry.moduleName == dropin.module
-            and _scan.is_described(entry, dropin, mtime)
+            and _scan.is_described(entry, dropin, times)
         ):
             entries[dropin.key] = entry
         else:
@@ -124,21 +125,23 @@ def _dropins_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> dict[str, CachedDr
     return {dropin.key: entries[dropin.key] for dropin in bucket.dropins if dropin.key in entries}
 
 
-def _cache_of(bucket: _scan.Bucket, snapshot: _Snapshot) -> tuple[float, dict[str, CachedDropin]]:
-    """Return the time of a directory's cache, and what is in it; decode it once for each file."""
+def _cache_of(
+    bucket: _scan.Bucket, snapshot: _Snapshot
+) -> tuple[CacheTimes, dict[str, CachedDropin]]:
+    """Return the times of a directory's cache, and what is in it; decode it once for each file."""
     if not bucket.cacheable:
-        return 0.0, {}
+        return NO_CACHE, {}
     path = os.path.join(bucket.directory, _scan.CACHE_NAME)
     try:
         # Before it is read, so that it cannot pass for another one that takes its place.
         status = snapshot.status(path)
     except OSError:
-        return 0.0, {}
+        return NO_CACHE, {}
     known = snapshot.former.get(path)
     if known is None or known[0] != _identity(status):
         file = read_cache_file(bucket.directory)
         dropins = (file.dropins() if file is not None else None) or {}
-        known = _identity(status), 0.0 if file is None else file.mtime, dropins
+        known = _identity(status), NO_CACHE if file is None else file.times, dropins
     if not snapshot.is_recent(status):
         snapshot.decoded[path] = known
     return known[1:]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Callable, Optional
 
-    from dropin_cache._model import CachedDropin
+    from dropin_cache._model import CachedDropin, CacheTimes
 
     Listing = tuple[list[str], dict[str, str]]
     Look = Callable[[str], Optional[os.stat_result]]
@@ -26,6 +26,7 @@ CACHE_NAME = "dropin.cache"
 
 _SOURCES = (".py", ".pyc")
 _CHUNK = 1 << 20
+_DIGITS = 19  # of the largest number of seconds
 
 
 class Dropin(NamedTuple):
@@ -170,16 +171,14 @@ def scan(
 
 def content_digest(path: str) -> str | None:
     """Return the SHA-256 of a file's content, or None where it cannot be read."""
-    import hashlib  # noqa: PLC0415 - as slow to import as zope.interface, and seldom needed
-
-    digest = hashlib.sha256()
+    digest = _sha256()
     try:
         with open_regular(path) as file:
             for chunk in iter(lambda: file.read(_CHUNK), b""):
                 digest.update(chunk)
     except (OSError, ValueError):
         return None
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def open_regular(path: str) -> io.FileIO:
@@ -206,7 +205,22 @@ def fingerprint(dropin: Dropin) -> Fingerprint | None:
     digest = content_digest(dropin.path)
     if digest is None or not is_unchanged(dropin):
         return None
-    return Fingerprint(dropin.size, dropin.mtime_ns, digest)
+    return Fingerprint(dropin.size, recorded_time(dropin.mtime_ns), digest)
+
+
+def recorded_time(time_ns: int) -> int:
+    """Return a time as it is recorded: not later than SOURCE_DATE_EPOCH, where that is set.
+
+    https://reproducible-builds.org/specs/source-date-epoch/ has such later times clamped. What is
+    no number of seconds counts for nothing, as if it were not set.
+
+    Args:
+        time_ns: Nanoseconds since the epoch.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given.isascii() and given.isdigit() and len(given) <= _DIGITS:
+        return min(time_ns, int(given) * 10**9)
+    return time_ns
 
 
 def is_unchanged(dropin: Dropin) -> bool:
@@ -218,24 +232,40 @@ def is_unchanged(dropin: Dropin) -> bool:
     return with_status(dropin, status) == dropin
 
 
-def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache_mtime: float) -> bool:
+def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache: CacheTimes) -> bool:
     """Tell whether what a cache says of a drop-in still holds.
 
     Args:
         recorded: The fingerprint in the cache. Without one (Twisted wrote the entry) Twisted's own
             rule decides: the file must be older than the cache.
         dropin: The drop-in as it is now.
-        cache_mtime: Modification time of the cache, seconds since the epoch.
+        cache: The times of the cache.
     """
     if recorded is None:
-        return dropin.mtime < cache_mtime
+        return dropin.mtime < cache.mtime
     if recorded.size != dropin.size:
         return False
-    # A copy, a checkout or an image builder may set any time; the content settles it.
-    return recorded.mtime_ns == dropin.mtime_ns or recorded.digest == content_digest(dropin.path)
+    # Any program can set the one time, and image builders give all files the same; the other one
+    # tells whether the file was put there, or changed, after the cache.
+    if recorded.mtime_ns == dropin.mtime_ns and dropin.ctime_ns < cache.ctime_ns:
+        return True
+    return recorded.digest == content_digest(dropin.path)
 
 
-def is_described(entry: CachedDropin, dropin: Dropin, cache_mtime: float) -> bool:
+def _sha256() -> Any:
+    # Readers of a tree whose times were flattened need this at each start, and hashlib takes ten
+    # times as long to load as what it is made of; the module random does the same.
+    for name in ("_sha2", "_sha256"):
+        try:
+            return __import__(name).sha256()
+        except ImportError:
+            continue
+    import hashlib  # noqa: PLC0415 - as above
+
+    return hashlib.sha256()
+
+
+def is_described(entry: CachedDropin, dropin: Dropin, cache: CacheTimes) -> bool:
     """Tell whether an entry says what is in a drop-in: it is fresh, and whole.
 
     Twisted leaves out plugins that are marked with our `IPlugin` alone. So what it says of a module
@@ -245,9 +275,9 @@ def is_described(entry: CachedDropin, dropin: Dropin, cache_mtime: float) -> boo
     Args:
         entry: The entry.
         dropin: The drop-in as it is now.
-        cache_mtime: Modification time of the cache, seconds since the epoch.
+        cache: The times of the cache.
     """
-    if not is_fresh(entry.fingerprint, dropin, cache_mtime):
+    if not is_fresh(entry.fingerprint, dropin, cache):
         return False
     if entry.fingerprint is not None:
         return True

@@ -113,6 +113,7 @@ class TestCommand:
             section(COMMAND, "JSON OUTPUT"),
             re.MULTILINE | re.DOTALL,
         )
+        run("update", "-q", "--path", tree.path, "app.plugins")
         printed = json.loads(run("check", "--json", "--path", tree.path, "app.plugins").out)
 
         assert shape(printed) == shape(json.loads(text))

@@ -150,7 +150,7 @@ class TestPackages:
         app.write("app/plugins/__init__.py", text)
         message = re.escape(f"plugin package app.plugins cannot be imported: {reason}")
         advice = "reinstall what owns app.plugins"
-        mistake(app.path, "app.plugins", status=5, message=message, advice=advice)
+        told(update(app.path), 5, message, advice)
 
     def test_one_of_two(self, app: Tree) -> None:
         """One mistaken name among right ones."""

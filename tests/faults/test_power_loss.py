@@ -152,7 +152,7 @@ class TestJudge:
 
 def seen(cache: bytes | None, ledger: bytes) -> Found:
     """Make up what is found on a disk."""
-    file = None if cache is None else CacheFile(cache, 0.0, 0, 0o644)
+    file = None if cache is None else CacheFile(cache, 0.0, 0, 0o644, 0)
     return Found(file, ledger, known=True)
 
 

@@ -237,7 +237,9 @@ def _predicted(found: Report, *, force: bool) -> Report:
 def _prediction(directory: DirectoryReport, *, force: bool) -> str:
     if directory.found == REFUSED:
         return REFUSED
-    if directory.found == FRESH and not (force and directory.modules):
+    # What would be imported again may turn out to be the same; who imports nothing cannot know.
+    news = directory.further or directory.remarks or (force and directory.modules)
+    if directory.found == FRESH and not news:
         return UNCHANGED
     return WRITTEN if directory.modules else REMOVED
 

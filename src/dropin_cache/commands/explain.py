@@ -11,7 +11,7 @@ from dropin_cache._scan import CACHE_NAME
 from dropin_cache.commands.words import UNIMPORTABLE
 from dropin_cache.errors import NotAPluginPackageError, PackageNotFoundError, UnknownNameError
 from dropin_cache.update import report
-from dropin_cache.update.discovery.differences import Difference
+from dropin_cache.update.discovery.differences import BY_TWISTED, Difference
 from dropin_cache.update.discovery.owners import Owner, Owners
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import DirectoryReport, Report, Request
@@ -130,6 +130,8 @@ def _search(result: Report, name: str, owners: Owners, root: str | None) -> Expl
 
 def _of_directory(found: DirectoryReport, owners: Owners, root: str | None) -> Explanation:
     reasons = [f"{found.error}"] if found.error is not None else []
+    reasons += [why for module, why in found.changes if module == found.package]
+    reasons += {BY_TWISTED} & {why for _, why in found.remarks}
     reasons += [f"{each.module} is broken: {each.error}" for each in found.broken]
     return Explanation(
         name=found.package,
@@ -139,7 +141,7 @@ def _of_directory(found: DirectoryReport, owners: Owners, root: str | None) -> E
         package=found.package,
         python=found.python,
         reasons=tuple(reasons),
-        changes=tuple(_changes(found, Difference.of(found.package, found.path)).items()),
+        changes=tuple(_changes(found).items()),
         error=None,
         traceback="",
         owner=_owner(owners, found.path, root),
@@ -154,16 +156,15 @@ def _of_module(
     difference = Difference.of(found.package, found.path)
     if module not in difference.modules():
         return None
-    changes = _changes(found, difference)
+    changes = _changes(found)
     broken = next((each for each in found.broken if each.module == module), None)
     if found.error is not None:
         state, reasons = found.state, [str(found.error)]
     elif broken is not None:
         state, reasons = BROKEN, [UNIMPORTABLE]
-    elif module in changes:
-        state, reasons = report.STALE, [changes[module]]
     else:
-        state, reasons = report.FRESH, []
+        state = report.STALE if module in dict(found.changes) else report.FRESH
+        reasons = [changes[module]] if module in changes else []
     file, entry = difference.files.get(module), difference.entries.get(module)
     name = module.rpartition(".")[2]
     path = os.path.join(found.path, f"{name}.py") if file is None else file.path
@@ -183,18 +184,10 @@ def _of_module(
     )
 
 
-def _changes(found: DirectoryReport, difference: Difference) -> dict[str, str]:
+def _changes(found: DirectoryReport) -> dict[str, str]:
     """Find what has changed since a cache was written: modules, or what they import."""
-    changes = {}
-    for module in difference.modules():
-        words = difference.in_words(module)
-        if words is not None:
-            changes[module] = words
-    if found.found != report.FRESH:
-        for module, why in found.changes:
-            if why.startswith(IMPORTS):
-                changes.setdefault(module, why)
-    return changes
+    imports = {module: why for module, why in found.further if why.startswith(IMPORTS)}
+    return {**dict(found.remarks), **imports, **dict(found.changes)}
 
 
 def _provides(entry: CachedDropin) -> Iterator[tuple[str, tuple[str, ...]]]:

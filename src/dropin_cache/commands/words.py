@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from errno import EAGAIN, EMFILE, ENOMEM
 from typing import TYPE_CHECKING
@@ -277,8 +278,11 @@ def rows(found: Sequence[Row]) -> None:
 
 
 def _print_remarks(directory: DirectoryReport, *, verbose: bool) -> None:
-    for module, why in directory.changes if verbose else ():
+    changes = {**dict(directory.further), **dict(directory.changes)}
+    for module, why in changes.items() if verbose else ():
         message("info", f"{module}: {why}")
+    for text, count in Counter(text for _, text in directory.remarks).items():
+        message("info", f"{directory.path}: {text} ({_count(count, 'module')})")
     for broken in directory.broken:
         _print_broken(broken, verbose=verbose)
     for warning in directory.warnings:
@@ -300,7 +304,9 @@ def _print_traceback(text: str, origin: str = "") -> None:
 
 def _line(directory: DirectoryReport, *, conditional: bool) -> str:
     state = f"would be {directory.state}" if conditional else directory.state
-    counts = f"{_count(directory.modules, 'module')}, {_count(directory.plugins, 'plugin')}"
+    counts = _count(directory.modules, "module")
+    if not conditional:  # nobody has counted the plugins of what has not been imported yet
+        counts += f", {_count(directory.plugins, 'plugin')}"
     if directory.broken:
         counts += f", {len(directory.broken)} broken"
     return f"{state}: {directory.path} ({directory.package}: {counts})"

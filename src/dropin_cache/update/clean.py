@@ -16,9 +16,8 @@ from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
 from dropin_cache.update.importing.importer import Importer
-from dropin_cache.update.refresh import survey
 from dropin_cache.update.report import DirectoryReport, Report, Request
-from dropin_cache.update.session import Session, open_session
+from dropin_cache.update.session import Session, open_session, survey
 from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
 from dropin_cache.update.targets import (
     check_import_roots,

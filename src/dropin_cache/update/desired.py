@@ -11,13 +11,16 @@ from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import Dropin
 from dropin_cache.update import report
+from dropin_cache.update.comparison import with_origin
 from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.dropin_files import has_cache
 from dropin_cache.update.discovery.owners import name_in
-from dropin_cache.update.facts import UNSTABLE, Cached, Facts, Known
+from dropin_cache.update.facts import UNSTABLE, Facts, Known
 from dropin_cache.update.files import cache_directory
+from dropin_cache.update.files.atomic import FILE_MODE
 from dropin_cache.update.importing.records import Failure
 from dropin_cache.update.report import Broken, DirectoryReport
+from dropin_cache.update.state.cached import Cached
 from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest
 
 # Decodes the cache on disk, if nobody has yet.
@@ -32,7 +35,6 @@ class DesiredCache(NamedTuple):
         data: The cache's bytes; None if there should be no cache.
         newest: The newest plugin module in the cache.
         unstable: Modules whose files kept changing.
-        unsettled: Whether something could not be told for the moment.
         record: For the ledger, once the cache is so.
         report: The report so far.
     """
@@ -41,7 +43,6 @@ class DesiredCache(NamedTuple):
     data: bytes | None
     newest: Dropin | None
     unstable: frozenset[str]
-    unsettled: bool
     record: DirectoryRecord
     report: DirectoryReport
 
@@ -49,8 +50,15 @@ class DesiredCache(NamedTuple):
         """Tell whether a cache on disk is what it should be."""
         if self.data is None or file is None:
             return self.data is None and not has_cache(self.directory.handle)
-        return file.data == self.data and cache_directory.is_canonical(
-            file.mode, file.mtime_ns, self.newest
+        return (file.data, file.mode) == (self.data, FILE_MODE)
+
+    def is_dated(self, file: CacheFile | None) -> bool:
+        """Tell whether the times of a cache on disk are those of one that is written now."""
+        if file is None or self.newest is None:
+            return True
+        changed = max(dropin.ctime_ns for dropin in self.directory.dropins)
+        return changed < file.ctime_ns and cache_directory.is_dated_after(
+            file.mtime_ns, self.newest
         )
 
 
@@ -101,7 +109,6 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
         encoded.data,
         cache_directory.newest_of(good),
         frozenset(dropin.module for dropin, one in known if one is None),
-        any(one is not None and _is_unsettled(one) for _, one in known),
         record,
         DirectoryReport(
             path=shown,
@@ -113,7 +120,7 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
             plugins=record.plugins,
             broken=tuple(broken),
             warnings=tuple(
-                _with_origin(dropin, one, line)
+                with_origin(dropin.module, name_in(one.owner), line)
                 for dropin, one in good.items()
                 for line in one.warnings
             ),
@@ -122,18 +129,6 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
     )
     found = _compare(cache, cached.file, on_disk)
     return cache._replace(report=cache.report._replace(found=found))
-
-
-def _with_origin(dropin: Dropin, one: Known, line: str) -> str:
-    """Put the module and its owner in front of what is said of it."""
-    owner = name_in(one.owner)
-    origin = f"{dropin.module} (of {owner})" if owner else dropin.module
-    rest = line.removeprefix(dropin.module).lstrip(".: ")
-    return f"{origin}: {rest}"
-
-
-def _is_unsettled(one: Known) -> bool:
-    return bool(one.postponed) or (one.failure is not None and one.failure.passing)
 
 
 def _compare(cache: DesiredCache, file: CacheFile | None, on_disk: _OnDisk) -> str:
@@ -151,8 +146,9 @@ def _encoded(good: dict[Dropin, Known], cached: Cached, on_disk: _OnDisk) -> _En
     """Encode a cache."""
     unchanged = all(one.entry is None for one in good.values())
     if unchanged and cached.record is not None and cached.file is not None:
-        recorded = {module for module, values in cached.record.dropins.items() if not values[4]}
-        if recorded == {dropin.module for dropin in good}:
+        records = {name: DropinRecord(*each) for name, each in cached.record.dropins.items()}
+        written = {name: each.fingerprint for name, each in records.items() if not each.error}
+        if written == {dropin.module: list(one.fingerprint) for dropin, one in good.items()}:
             return _Encoded(cached.file.data, cached.record.plugins, {})
     entries = _entries(good, on_disk)
     too_large = _too_large(entries)
@@ -196,7 +192,12 @@ def _too_large(entries: dict[Dropin, CachedDropin]) -> dict[Dropin, Failure]:
 
 def _entries(good: dict[Dropin, Known], on_disk: _OnDisk) -> dict[Dropin, CachedDropin]:
     """Return the entries of modules; what is in the cache on disk is taken from there."""
-    return {dropin: one.entry or (on_disk() or {})[dropin.key] for dropin, one in good.items()}
+    entries = {}
+    for dropin, one in good.items():
+        entries[dropin] = one.entry or (on_disk() or {})[dropin.key]
+        if one.entry is None:  # the file may have another date
+            entries[dropin].fingerprint = one.fingerprint
+    return entries
 
 
 def _broken(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.session import Session
 from dropin_cache.update.state.observations import Look, Observed
 from dropin_cache.update.state.recorded import Recorded
+from dropin_cache.update.text import is_dotted
 
 
 class Environments:
@@ -62,6 +64,8 @@ class Environments:
         known: Any = recorded.package(package)
         if known is not ...:
             return known  # type: ignore[no-any-return]  # it is what was noted
+        if not self._session.request.write:
+            return self._as_a_rule(interpreter, package)
         searched = self._cannot_be_there(interpreter, package)
         if searched is not None:
             recorded.note_package(package, None, searched)
@@ -91,6 +95,28 @@ class Environments:
         unseen = self._importer.unseen(interpreter, own, self._session.unchecked)
         if unseen:
             raise PackageBrokenError(package, f"the sandbox does not show {unseen[0]}", "")
+
+    def _as_a_rule(self, interpreter: Interpreter, package: str) -> tuple[str, ...] | None:
+        """Return what a plugin package's `__path__` is if it extends it by `pluginPackagePaths`.
+
+        Who only looks imports nothing. The package itself can say something else.
+        """
+        if not is_dotted(package):
+            return None
+        roots = self.start(interpreter).path
+        top, *parts = package.split(".")
+        if not any(self._is_regular(os.path.join(root, top)) for root in roots):
+            return None  # the application is not there, whatever others have put into its place
+        places = [os.path.join(root, top, *parts) for root in roots]
+        regular = [each for each in places if self._is_regular(each)]
+        portions = [each for each in places if each not in regular and self._exists(each)]
+        return (*regular[:1], *portions) or None
+
+    def _is_regular(self, package: str) -> bool:
+        return self._exists(os.path.join(package, "__init__.py"))
+
+    def _exists(self, path: str) -> bool:
+        return bool(self._session.unchecked.kind(path))
 
     def _cannot_be_there(self, interpreter: Interpreter, package: str) -> Observed | None:
         """Return what was looked at if not even the topmost package is in any directory."""

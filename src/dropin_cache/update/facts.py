@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from dropin_cache._cachefile import CacheFile
 from dropin_cache._model import CachedDropin, Fingerprint
-from dropin_cache._scan import Dropin, fingerprint, is_described, is_unchanged
+from dropin_cache._scan import Dropin, fingerprint, is_described, is_unchanged, recorded_time
 from dropin_cache.update.discovery.directories import PluginDirectory
-from dropin_cache.update.discovery.dropin_files import cache_in
 from dropin_cache.update.discovery.owners import Owners, key_of
 from dropin_cache.update.files import lock
 from dropin_cache.update.files.trusted import Files
@@ -26,7 +25,8 @@ from dropin_cache.update.staleness import (
     Unknown,
     stamp_of_dropin,
 )
-from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest
+from dropin_cache.update.state.cached import Cached
+from dropin_cache.update.state.ledger import DropinRecord
 from dropin_cache.update.state.ledgers import Ledgers
 from dropin_cache.update.state.observations import TICK, Observed
 from dropin_cache.update.state.recorded import Recorded
@@ -80,22 +80,12 @@ class Known(NamedTuple):
         )
 
 
-class Cached(NamedTuple):
-    """A directory's cache on disk, and what the ledger says of it.
+class Facts:
+    """Everything that a run knows of the modules of a plugin package.
 
     Attributes:
-        file: The file, or None.
-        record: What the ledger has, if that is about this very file.
-        why: Why there is no such record.
+        staleness: What has to be imported.
     """
-
-    file: CacheFile | None
-    record: DirectoryRecord | None
-    why: str
-
-
-class Facts:
-    """Everything that a run knows of the modules of a plugin package."""
 
     def __init__(  # noqa: PLR0913 - what a run has found out, and with what it does so
         self,
@@ -121,7 +111,7 @@ class Facts:
         self._importer, self._unchecked = importer, unchecked
         # What each import looked at, by the keys of interpreters and the names of modules.
         self._looked: dict[tuple[str, str], Observed] = {}
-        self._staleness = Staleness(recorded, owners, importer, force=force)
+        self.staleness = Staleness(recorded, owners, importer, force=force)
         self._known: dict[tuple[str, Dropin], Known] = {}
         self._decoded: dict[bytes, dict[str, CachedDropin] | None] = {}
 
@@ -160,7 +150,7 @@ class Facts:
                     for dropin in directory.dropins
                     if self.of(directory, dropin, cached) is None
                 ]
-        divided = self._staleness.divide(unknown, package_files)
+        divided = self.staleness.divide(unknown, package_files)
         for kept in divided.fresh:
             self._known[_key(kept.directory, kept.dropin)] = _as_recorded(kept)
         if divided.stale:
@@ -180,15 +170,7 @@ class Facts:
 
     def cached(self, directory: PluginDirectory) -> Cached:
         """Read a directory's cache."""
-        file = cache_in(directory.handle)
-        record = self._ledgers.record(directory.directory, directory.interpreters)
-        if record is None:
-            return Cached(file, None, "it is new")
-        if record.pythons != [each.key for each in directory.interpreters]:
-            return Cached(file, None, "other interpreters import it now")
-        if record.cache != (file and digest(file.data)):
-            return Cached(file, None, "the cache is not what was written last")
-        return Cached(file, record, "")
+        return Cached.of(directory, self._ledgers)
 
     def _import(self, divided: Divided, progress: Progress) -> dict[tuple[str, str], Outcome]:
         """Have the interpreters import modules; return what each of them found of each module."""
@@ -285,7 +267,7 @@ class Facts:
         entry = (self.decoded(file) or {}).get(dropin.key)
         if file is None or taken is None or entry is None or entry.moduleName != dropin.module:
             return None
-        if not is_described(entry, dropin, file.mtime):
+        if not is_described(entry, dropin, file.times):
             return None
         if entry.fingerprint is None:  # Twisted's
             entry.fingerprint = taken
@@ -296,7 +278,9 @@ def _as_recorded(kept: Fresh) -> Known:
     """Return what the ledger has of a module."""
     record = kept.record
     return Known(
-        fingerprint=Fingerprint(*record.fingerprint),
+        fingerprint=Fingerprint(
+            kept.dropin.size, recorded_time(kept.dropin.mtime_ns), record.fingerprint[2]
+        ),
         stamp=stamp_of_dropin(kept.dropin),
         entry=None,
         failure=None if record.error is None else Failure(record.error, record.traceback),

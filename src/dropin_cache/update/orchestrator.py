@@ -8,6 +8,7 @@ from dropin_cache.errors import DropinCacheError, UnreadableError, ZopeInterface
 from dropin_cache.update import report
 from dropin_cache.update.abandoned import abandoned
 from dropin_cache.update.clean import forget
+from dropin_cache.update.comparison import compare
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import lock
@@ -17,6 +18,7 @@ from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.session import Session, open_session
 from dropin_cache.update.settings import configuration
+from dropin_cache.update.staleness import Staleness
 from dropin_cache.update.state import quick_list
 from dropin_cache.update.targets import Targets, find_targets
 
@@ -48,6 +50,7 @@ def update(request: Request, progress: Progress) -> Report:
         problems += session.settings.problems
         owners = Owners(session.request.root, session.files)
         environments = Environments(session, importer, owners)
+        staleness = Staleness(environments.recorded, owners, importer, force=request.force)
         try:
             targets = find_targets(session, environments)
         except ZopeInterfaceMissingError as error:
@@ -55,7 +58,12 @@ def update(request: Request, progress: Progress) -> Report:
         problems += targets.problems
         for package in filter(None, targets.packages):
             try:
-                directories += refresh(session, environments, importer, owners, package, progress)
+                if request.write:
+                    directories += refresh(
+                        session, environments, importer, owners, package, progress
+                    )
+                else:
+                    directories += compare(session, staleness, package)
             except UnreadableError as error:  # what is there might hide what is elsewhere
                 problems.append(error)
         if request.write and not request.packages and not request.root:

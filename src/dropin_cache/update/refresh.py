@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from dropin_cache._decode import is_sealed
 from dropin_cache._scan import is_unchanged
@@ -15,13 +15,10 @@ from dropin_cache.errors import (
     UntrustedError,
 )
 from dropin_cache.update import report
+from dropin_cache.update.comparison import compared, refused
 from dropin_cache.update.desired import DesiredCache, desired_cache
-from dropin_cache.update.discovery.directories import (
-    PluginDirectory,
-    Survey,
-    Target,
-)
-from dropin_cache.update.discovery.dropin_files import possible_dropins
+from dropin_cache.update.discovery.directories import PluginDirectory, Target
+from dropin_cache.update.discovery.dropin_files import cache_in, possible_dropins
 from dropin_cache.update.discovery.foreign import foreign_directories
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
@@ -31,7 +28,7 @@ from dropin_cache.update.files.atomic import prune
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.report import DirectoryReport
-from dropin_cache.update.session import Session
+from dropin_cache.update.session import Session, survey
 
 _ATTEMPTS = 3
 
@@ -44,7 +41,7 @@ def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what
     targets: Sequence[Target],
     progress: Progress,
 ) -> list[DirectoryReport]:
-    """Write, or only compare, the caches of a plugin package.
+    """Write the caches of a plugin package.
 
     Files may change at any time. A module is described only if its file was the same before and
     after the import, and a cache is written only if, with the lock held, the directory is still
@@ -76,38 +73,22 @@ def refresh(  # noqa: PLR0913, PLR0917 - what a run has found out, and with what
         with survey(session) as found, contextlib.suppress(UnstableError):
             directories = found.plugin_directories(targets)
             foreign = set() if session.privileged else foreign_directories(directories, targets)
-            if session.request.write:  # what cannot be written need not be known
-                directories = [each for each in directories if each.directory not in foreign]
-            facts.learn(
-                directories, _package_files(targets, session.unchecked), session.began, progress
-            )
+            # What cannot be written need not be known.
+            directories = [each for each in directories if each.directory not in foreign]
+            wanted = [each for each in directories if not package.leave(each)]
+            files = _package_files(targets, session.unchecked)
+            facts.learn(wanted, files, session.began, progress)
             reports = package.write_all(directories, last=attempt == _ATTEMPTS)
-            if session.request.write:
-                package.tidy(found.trusted_directories(targets))
-            return _with_foreign(reports, foreign, targets)
+            package.tidy(found.trusted_directories(targets))
+            return [*reports, *_unknown(foreign, targets)]
         importer.restart()  # a module that changed must be imported anew
 
 
-def _with_foreign(
-    reports: Sequence[DirectoryReport], foreign: Collection[str], targets: Sequence[Target]
-) -> list[DirectoryReport]:
-    """Mark what is not this user's, and add what was not looked at for that reason."""
-    marked = [each._replace(foreign=each.path in foreign) for each in reports]
+def _unknown(foreign: Collection[str], targets: Sequence[Target]) -> Iterator[DirectoryReport]:
+    """Name what was not looked at because it is not this user's."""
     package, python = targets[0].package, targets[0].interpreter.python
-    left = sorted(set(foreign) - {each.path for each in reports})
-    unknown = [DirectoryReport(path, package, python, report.UNCHANGED, "") for path in left]
-    return [*marked, *(each._replace(foreign=True) for each in unknown)]
-
-
-def survey(session: Session) -> Survey:
-    """Return a new look at the directories."""
-    return Survey(
-        session.ledgers.written(),
-        trusted=session.privileged or session.request.root is not None,
-        files=session.files,
-        unchecked=session.unchecked,
-        allowed=session.settings.plugin_directories,
-    )
+    for path in sorted(foreign):
+        yield DirectoryReport(path, package, python, report.UNCHANGED, "", foreign=True)
 
 
 class _Package:
@@ -118,6 +99,23 @@ class _Package:
         self._request = session.request
         # States that directories got into in attempts that failed elsewhere.
         self._reached: dict[str, DirectoryReport] = {}
+        # Those of which nothing has to be found out.
+        self._left: dict[str, DirectoryReport] = {}
+
+    def leave(self, directory: PluginDirectory) -> bool:
+        """Decide whether to leave a cache alone that cannot be replaced and is what readers need.
+
+        On a read-only system an update has nothing to do then, and what another user looks after
+        is not this user's failure.
+        """
+        self._left.pop(directory.directory, None)
+        writable = cache_directory.is_writable(directory.handle)
+        if directory.refusal is None and not writable and not self._request.force:
+            found = compared(directory, self._session, self._facts.staleness)
+            if found.state == report.FRESH:
+                done = found._replace(state=report.UNCHANGED, remarks=(), further=())
+                self._left[directory.directory] = done
+        return directory.directory in self._left
 
     def write_all(
         self, directories: Sequence[PluginDirectory], *, last: bool
@@ -131,7 +129,10 @@ class _Package:
         for directory in directories:
             shown = self._session.shown(directory.directory)
             if directory.refusal is not None:
-                reports.append(_refused(directory, shown))
+                reports.append(refused(directory, shown))
+                continue
+            if directory.directory in self._left:
+                reports.append(self._left[directory.directory])
                 continue
             done = self._make_so(desired_cache(directory, self._facts, shown), last=last)
             if done.state in {report.WRITTEN, report.REMOVED}:
@@ -156,17 +157,14 @@ class _Package:
                     locked.remove_leftovers()
 
     def _make_so(self, cache: DesiredCache, *, last: bool) -> DirectoryReport:
-        """Make a cache what it should be, if that is asked for and needed."""
+        """Make a cache what it should be, if that is needed."""
         if cache.unstable and not last:
             raise UnstableError(cache.directory.directory)
         found = cache.report.found
-        if not self._request.write:
-            # What could not be told for the moment is not told as fresh.
-            unsettled = cache.unsettled and found == report.FRESH
-            return cache.report._replace(state=report.STALE if unsettled else found)
         try:
             if found == report.FRESH and (cache.data is None or not self._request.force):
                 done = cache.report._replace(state=report.UNCHANGED)
+                self._date(cache)
             else:
                 done = self._write(cache)
         except UnstableError as error:
@@ -179,6 +177,22 @@ class _Package:
             return cache.report._replace(state=report.REFUSED, error=error)
         self._note(cache)
         return done
+
+    def _date(self, cache: DesiredCache) -> None:
+        """Give a cache that is right the times of one that is written now, if that can be done.
+
+        Readers take it in any case. They are quicker if no plugin module has been put there later,
+        and Twisted wants it to be the newest.
+        """
+        known = cache.directory
+        if cache.data is None or cache.newest is None or cache.is_dated(cache_in(known.handle)):
+            return
+        with (
+            contextlib.suppress(NotWrittenError, LockTimeoutError, UntrustedError),
+            self._session.locked(known.directory, waits=False) as directory,
+        ):
+            if directory.is_same(known.handle):
+                directory.date(cache.data, cache.newest)
 
     def _note(self, cache: DesiredCache) -> None:
         directory = cache.directory
@@ -218,17 +232,6 @@ def _package_files(targets: Sequence[Target], files: Files) -> dict[str, tuple[s
             if files.kind(file):
                 found.setdefault(target.interpreter.key, (file, root))
     return found
-
-
-def _refused(directory: PluginDirectory, shown: str) -> DirectoryReport:
-    return DirectoryReport(
-        path=shown,
-        package=directory.package,
-        python=directory.interpreters[0].python,
-        state=report.REFUSED,
-        found=report.REFUSED,
-        error=directory.refusal,
-    )
 
 
 def _is_unchanged(cache: DesiredCache) -> bool:

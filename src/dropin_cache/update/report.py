@@ -66,11 +66,15 @@ class DirectoryReport(NamedTuple):
         python: The interpreter that imported the drop-ins.
         state: One of the words above; which, depends on whether the run was to write.
         found: What lay there before: fresh, stale, missing, corrupt or refused.
-        modules: How many drop-ins the cache holds.
-        plugins: How many plugins.
-        broken: The drop-ins it does not hold.
+        modules: How many drop-ins the cache holds, or should.
+        plugins: How many plugins it holds.
+        broken: The drop-ins that it cannot hold.
         warnings: Lines about single plugins and interfaces that had to be left out.
-        changes: Pairs of a drop-in's dotted name and why it had to be imported or is gone.
+        changes: Pairs of a drop-in's dotted name and why it had to be imported or is gone; where
+            nothing is written, why readers cannot use what the cache has of it.
+        remarks: Pairs of the name of one that readers can use, and what an update would write
+            otherwise; where nothing is written.
+        further: Pairs of a name and why an update would import it; where nothing is written.
         pruned: Directories that were left empty and have been removed, too.
         error: Why the state is failed or refused.
         foreign: Whether the cache is not this user's to write, and does not count.
@@ -86,6 +90,8 @@ class DirectoryReport(NamedTuple):
     broken: tuple[Broken, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
+    further: tuple[tuple[str, str], ...] = ()
     pruned: tuple[str, ...] = ()
     error: DropinCacheError | None = None
     foreign: bool = False

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dropin_cache.errors import LockTimeoutError, NoProcError, RootError
+from dropin_cache.update.discovery.directories import Survey
 from dropin_cache.update.files import cache_directory, locations
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
@@ -139,6 +140,17 @@ def open_session(request: Request) -> Iterator[Session]:
             timeout=_first(request.timeout, settings.timeout),
             patience=Patience(_first(request.lock_timeout, settings.lock_timeout)),
         )
+
+
+def survey(session: Session) -> Survey:
+    """Return a new look at the directories."""
+    return Survey(
+        session.ledgers.written(),
+        trusted=session.privileged or session.request.root is not None,
+        files=session.files,
+        unchecked=session.unchecked,
+        allowed=session.settings.plugin_directories,
+    )
 
 
 def _tiers(request: Request, settings: Settings, *, privileged: bool) -> tuple[str, ...]:

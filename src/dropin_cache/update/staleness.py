@@ -108,6 +108,10 @@ class Staleness:
                 stale.append(Stale(each.directory, each.dropin, owner, why or _NEIGHBOUR))
         return Divided(fresh, stale, package_owners)
 
+    def why(self, unknown: Unknown) -> str | None:
+        """Say why a module has to be imported for its own sake; None if it has not."""
+        return self._recall(unknown)[1]
+
     def _recall(self, unknown: Unknown) -> tuple[DropinRecord | None, str | None]:
         """Return what the ledger has of a module, and why it does not hold; None if it does."""
         if unknown.record is None:
@@ -118,7 +122,7 @@ class Staleness:
         record = DropinRecord(*values)
         if self._force:
             return record, "this was asked for"
-        if not _is_same_file(record, unknown.dropin):
+        if not is_same_file(record, unknown.dropin):
             return record, "its file has changed"
         return record, self._why_stale(unknown, record)
 
@@ -195,12 +199,12 @@ def _fresh(unknown: Sequence[Unknown], records: Sequence[DropinRecord | None]) -
     ]
 
 
-def _is_same_file(record: DropinRecord, dropin: Dropin) -> bool:
+def is_same_file(record: DropinRecord, dropin: Dropin) -> bool:
+    """Tell whether what the ledger has of a module is about its file, whatever its date and inode.
+
+    A package that is installed again brings the same, and so does an image of a file system.
+    """
     if record.stamp == stamp_of_dropin(dropin):
         return True
-    size, mtime_ns, taken = record.fingerprint
-    # A package that is installed again brings the same file under another inode. One that only
-    # has another date is imported: that makes the new cache right in the simplest way.
-    return (dropin.size, dropin.mtime_ns) == (size, mtime_ns) and (
-        content_digest(dropin.path) == taken
-    )
+    size, _, taken = record.fingerprint
+    return bool(dropin.size == size and content_digest(dropin.path) == taken)

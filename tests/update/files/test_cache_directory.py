@@ -356,7 +356,7 @@ class TestDate:
         status = (directory / CACHE).stat()
         assert status.st_mtime > newest.mtime
         assert status.st_mtime_ns - newest.mtime_ns <= 2 * 10**9
-        assert cache_directory.is_canonical(0o644, status.st_mtime_ns, newest)
+        assert cache_directory.is_dated_after(status.st_mtime_ns, newest)
 
     def test_same_date_every_time(self, directory: Path) -> None:
         """The date does not depend on when the cache is written."""
@@ -390,7 +390,7 @@ class TestDate:
             newest = write_one(Path(sys.argv[1]), 10**18 + 5)
             status = os.stat(sys.argv[1] + "/dropin.cache")
             print(newest.mtime_ns, status.st_mtime_ns)
-            print(cache_directory.is_canonical(0o644, status.st_mtime_ns, newest))
+            print(cache_directory.is_dated_after(status.st_mtime_ns, newest))
             """
         script = """
             PATH=$PATH:/usr/sbin:/sbin
@@ -411,24 +411,51 @@ class TestDate:
         assert (f"{10**18} {10**18 + 10**9}\nTrue\n", 0) == (outcome.out, outcome.status)
 
 
-class TestIsCanonical:
-    """Whether mode and date of a cache are as they should be."""
+class TestIsDatedAfter:
+    """Whether the date of a cache is as it should be."""
 
     @pytest.mark.parametrize(
-        ("mode", "mtime_ns", "expected"),
+        ("mtime_ns", "expected"),
         [
-            (0o644, 10**18, False),
-            (0o644, 10**18 - 1, False),
-            (0o644, 10**18 + 1000, True),
-            (0o644, 10**18 + 2 * 10**9, True),
-            (0o644, 10**18 + 2 * 10**9 + 1, False),
-            (0o755, 10**18 + 1000, False),
-            (0o600, 10**18 + 1000, False),
+            (10**18, False),
+            (10**18 - 1, False),
+            (10**18 + 1000, True),
+            (10**18 + 2 * 10**9, True),
+            (10**18 + 2 * 10**9 + 1, False),
         ],
     )
-    def test_limits(self, mode: int, mtime_ns: int, expected: bool) -> None:
-        """Only 0644 and a little newer than the newest drop-in will do."""
-        assert expected == cache_directory.is_canonical(mode, mtime_ns, NEWEST)
+    def test_limits(self, mtime_ns: int, expected: bool) -> None:
+        """Only a little newer than the newest drop-in will do."""
+        assert expected == cache_directory.is_dated_after(mtime_ns, NEWEST)
+
+    @pytest.mark.parametrize(
+        ("epoch", "mtime_ns", "expected"),
+        [
+            (10**9 - 1, 10**18 - 10**9, True),
+            (10**9 - 1, 10**18, False),
+            (10**9 - 1, 10**18 + 1000, False),
+            (10**9, 10**18, True),
+            (10**9, 10**18 + 1000, False),
+            (10**9 + 1, 10**18 + 1000, True),
+            (10**9 + 9, 10**18 + 1000, True),
+            (10**9 + 9, 10**18, False),
+        ],
+    )
+    def test_source_date_epoch(
+        self, monkeypatch: pytest.MonkeyPatch, epoch: int, mtime_ns: int, expected: bool
+    ) -> None:
+        """With SOURCE_DATE_EPOCH none is later than that."""
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(epoch))
+        assert expected == cache_directory.is_dated_after(mtime_ns, NEWEST)
+
+
+class TestIsWritable:
+    """Whether the cache in a directory can be replaced."""
+
+    def test_nowhere(self, tmp_path: Path) -> None:
+        """In a directory that is gone it cannot."""
+        assert cache_directory.is_writable(str(tmp_path))
+        assert not cache_directory.is_writable(str(tmp_path / "gone"))
 
 
 class TestNewestOf:

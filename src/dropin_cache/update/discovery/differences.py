@@ -1,62 +1,102 @@
-"""How the drop-ins in a directory differ from what its cache says about them."""
+"""How the plugin modules in a directory differ from what its cache says about them.
+
+This is how readers see it: nothing is imported, and nothing counts but the files and the cache.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from dropin_cache._cachefile import read_cache_file
+from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._model import CachedDropin
-from dropin_cache._scan import Dropin, is_fresh, scan
+from dropin_cache._scan import Dropin, is_described, is_fresh, recorded_time, scan
+
+BY_TWISTED = "Twisted wrote this cache, and readers can use it"
 
 
 class Difference(NamedTuple):
     """A directory and its cache.
 
     Attributes:
-        files: The drop-ins, by module name.
-        entries: What the cache has, by module name.
-        mtime: Modification time of the cache, seconds since the epoch; 0 if there is none.
+        files: The plugin modules there, by their dotted names.
+        entries: What the cache has, by the dotted names of modules.
+        cache: The cache; None if there is none.
     """
 
     files: dict[str, Dropin]
     entries: dict[str, CachedDropin]
-    mtime: float
+    cache: CacheFile | None
 
     @classmethod
     def of(cls, package: str, directory: str) -> Difference:
         """Look at a directory of a plugin package, or at a drop-in of it that is a package."""
         above = os.path.dirname(directory)
         inner = above.endswith(os.path.join(os.sep, *package.split(".")))
-        cache = read_cache_file(directory)
+        dropins = [
+            dropin
+            for bucket in scan(package, [above if inner else directory], _pass_over)
+            for dropin in bucket.dropins
+            if bucket.directory == directory
+        ]
+        return cls.between(package, dropins, read_cache_file(directory))
+
+    @classmethod
+    def between(
+        cls, package: str, dropins: Sequence[Dropin], cache: CacheFile | None
+    ) -> Difference:
+        """Compare plugin modules with a cache.
+
+        Args:
+            package: Dotted name of the plugin package.
+            dropins: The modules in its directory.
+            cache: The cache there.
+        """
         entries = (cache.dropins() if cache is not None else None) or {}
         return cls(
-            {
-                dropin.module: dropin
-                for bucket in scan(package, [above if inner else directory], _pass_over)
-                for dropin in bucket.dropins
-                if bucket.directory == directory
-            },
-            {entry.moduleName: entry for entry in entries.values()},
-            0.0 if cache is None else cache.mtime,
+            {dropin.module: dropin for dropin in dropins},
+            {f"{package}.{key}": entry for key, entry in entries.items()},
+            cache,
         )
 
     def modules(self) -> list[str]:
-        """Return the names of all drop-ins that either has."""
+        """Return the names of all plugin modules that either has."""
         return sorted({*self.files, *self.entries})
 
-    def in_words(self, module: str) -> str | None:
-        """Say how a drop-in's file and its entry differ; None if they do not."""
+    def why_stale(self, module: str) -> str | None:
+        """Say why readers cannot use what the cache has of a module; None if they can."""
         file, entry = self.files.get(module), self.entries.get(module)
         if file is None:
             return "the cache has it, and its file is gone"
-        if entry is None:
+        if entry is None or entry.moduleName != module or self.cache is None:
             return "it is not in the cache"
-        if not is_fresh(entry.fingerprint, file, self.mtime):
+        if not is_fresh(entry.fingerprint, file, self.cache.times):
             return "its file has changed since the cache was written"
-        if entry.fingerprint is not None and entry.fingerprint.mtime_ns != file.mtime_ns:
+        if not is_described(entry, file, self.cache.times):
+            return "Twisted wrote what the cache has of it, and passes over what only we find"
+        return None
+
+    def reasons(self) -> dict[str, str]:
+        """Say why readers cannot use the cache, by the names of modules; nothing if they can."""
+        reasons = ((module, self.why_stale(module)) for module in self.modules())
+        return {module: why for module, why in reasons if why is not None}
+
+    def remark(self, module: str) -> str | None:
+        """Say what an update would write otherwise about a module that readers can use."""
+        file, entry = self.files.get(module), self.entries.get(module)
+        if file is None or entry is None or self.why_stale(module) is not None:
+            return None
+        if entry.fingerprint is None:
+            return BY_TWISTED
+        if entry.fingerprint.mtime_ns != recorded_time(file.mtime_ns):
             return "its file has another date than when the cache was written, and the same content"
         return None
+
+    def remarks(self) -> dict[str, str]:
+        """Say what an update would write otherwise though readers can use it, by modules."""
+        remarks = ((module, self.remark(module)) for module in self.modules())
+        return {module: text for module, text in remarks if text is not None}
 
 
 def _pass_over(*_: object) -> None:

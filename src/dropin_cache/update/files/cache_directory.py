@@ -15,7 +15,7 @@ from dropin_cache import _decode
 from dropin_cache._cachefile import CacheFile, read_cache_file
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
-from dropin_cache._scan import CACHE_NAME, Dropin
+from dropin_cache._scan import CACHE_NAME, Dropin, recorded_time
 from dropin_cache.errors import NotWrittenError
 from dropin_cache.update.files.atomic import (
     FILE_MODE,
@@ -31,6 +31,7 @@ from dropin_cache.update.files.trusted import Files
 
 _TWISTED_LEFTOVER = re.compile(r"[0-9a-f]{16,64}dropin\.cache\.new")
 _TWISTED_LEFTOVER_AGE = 3600  # seconds; none of its writes takes that long
+_LATEST = 2**63 * 10**9 - 1  # nanoseconds since the epoch: the last second that the kernel has
 # Nanoseconds above the newest drop-in, smallest first: for file systems that keep nanoseconds,
 # milliseconds, seconds, and (VFAT) two seconds. Less than a microsecond is lost where Twisted
 # compares times as floating point numbers.
@@ -110,6 +111,17 @@ class CacheDirectory:
         for name in leftovers(self._directory):
             with contextlib.suppress(OSError):
                 remove_file(self._directory, name)
+
+    def date(self, data: bytes, newest: Dropin) -> None:
+        """Give the cache the times that `replace` gives it, if it still is what `data` says."""
+        with contextlib.suppress(OSError):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(CACHE_NAME, flags, dir_fd=self._directory)
+            try:
+                if os.pread(descriptor, len(data) + 1, 0) == data:
+                    _date_after(descriptor, newest)
+            finally:
+                os.close(descriptor)
 
     @contextlib.contextmanager
     def _explained(self, done: str) -> Iterator[None]:
@@ -208,15 +220,28 @@ def newest_of(dropins: Iterable[Dropin]) -> Dropin | None:
     return max(dropins, key=lambda dropin: dropin.mtime_ns, default=None)
 
 
-def is_canonical(mode: int, mtime_ns: int, newest: Dropin | None) -> bool:
-    """Tell whether a cache's permissions and modification time are such as `replace` sets."""
-    dated = newest is None or newest.mtime_ns < mtime_ns <= newest.mtime_ns + _MTIME_STEPS[-1]
-    return dated and mode == FILE_MODE
+def is_dated_after(mtime_ns: int, newest: Dropin) -> bool:
+    """Tell whether a cache's modification time is such as `replace` sets."""
+    earliest, latest = newest.mtime_ns, newest.mtime_ns + _MTIME_STEPS[-1]
+    if recorded_time(latest) < latest:  # by SOURCE_DATE_EPOCH, and perhaps no later than the newest
+        return recorded_time(earliest) <= mtime_ns <= recorded_time(latest)
+    return earliest < mtime_ns <= latest
+
+
+def is_writable(directory: str) -> bool:
+    """Tell whether this process may replace files in a directory, as far as can be foreseen."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return not _attribute(descriptor) and _may_write(descriptor)
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def _date_after(descriptor: int, newest: Dropin) -> None:
     for step in _MTIME_STEPS:
-        date = newest.mtime_ns + step
+        date = min(recorded_time(newest.mtime_ns + step), _LATEST)
         os.utime(descriptor, ns=(date, date))
         if os.fstat(descriptor).st_mtime > newest.mtime:
             return
