@@ -91,7 +91,7 @@ def pluginPackagePaths(name: str) -> list[str]:
     ]
 
 
-def list_directory(directory: str) -> Listing:
+def list_directory(directory: str | int) -> Listing:
     """List the names in a directory that drop-ins can have, sorted, and what can be packages.
 
     Returns:

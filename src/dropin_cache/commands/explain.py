@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from dropin_cache.errors import NotAPluginPackageError, PackageNotFoundError, Un
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import BY_TWISTED, Difference
 from dropin_cache.update.discovery.owners import Owner, Owners
+from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.state.observations import IMPORTS
@@ -77,18 +79,29 @@ def _explain_path(request: Request, path: str) -> Explanation:
     owners = Owners(request.root)
     directory, base = os.path.split(path)
     for found in result.directories:
-        if os.path.realpath(found.path) == os.path.realpath(path) or (
-            base == CACHE_NAME and os.path.realpath(found.path) == os.path.realpath(directory)
+        if _is_same(found.path, path, request.root) or (
+            base == CACHE_NAME and _is_same(found.path, directory, request.root)
         ):
             return _of_directory(found, owners, request.root)
     for found in result.directories:
-        if os.path.realpath(found.path) == os.path.realpath(directory):
+        if _is_same(found.path, directory, request.root):
             stem = os.path.basename(directory) if base.startswith("__init__.") else base
             module = f"{found.package}.{stem.partition('.')[0]}"
             explained = _of_module(found, module, owners, request.root)
             if explained is not None:
                 return explained
     raise UnknownNameError(path)
+
+
+def _is_same(one: str, other: str, root: str | None) -> bool:
+    """Tell whether two paths of this machine lead to the same, without leaving an image."""
+    prefix = "" if root is None else os.path.abspath(root).rstrip("/")
+    if not (one + "/").startswith(prefix + "/") or not (other + "/").startswith(prefix + "/"):
+        return False
+    with contextlib.suppress(OSError), Files(enforced=False, root=root) as files:
+        places = [files.status(path[len(prefix) :] or "/") for path in (one, other)]
+        return os.path.samestat(*places)
+    return False
 
 
 def _explain_name(request: Request, name: str) -> Explanation:
@@ -153,7 +166,7 @@ def _of_module(
     found: DirectoryReport, module: str, owners: Owners, root: str | None
 ) -> Explanation | None:
     """Explain a plugin module if it is, or was, in a directory."""
-    difference = Difference.of(found.package, found.path)
+    difference = Difference.of(found.package, found.path, root)
     if module not in difference.modules():
         return None
     changes = _changes(found)

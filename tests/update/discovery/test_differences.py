@@ -94,3 +94,41 @@ class TestDifference:
         """Where nothing can be read there is nothing."""
         found = Difference.of("app.plugins", str(tmp_path / "missing"))
         assert ([], None, {}) == (found.modules(), found.cache, found.remarks())
+
+
+class TestImage:
+    """A directory of an image that somebody wants to lead out of."""
+
+    def test_inside(self, tmp_path: Path) -> None:
+        """Absolute links are followed inside; the paths are those of this machine."""
+        image = Tree(tmp_path / "image")
+        image.write("elsewhere/one.py")
+        place = image.path / "site/app/plugins"
+        place.parent.mkdir(parents=True)
+        place.symlink_to("/elsewhere")
+        found = Difference.of("app.plugins", str(place), str(image.path))
+        assert {"app.plugins.one": f"{place}/one.py"} == {
+            name: dropin.path for name, dropin in found.files.items()
+        }
+
+    @pytest.mark.parametrize("start", ["", "/../../..", "/proc/self/root"])
+    @pytest.mark.parametrize(
+        "part", ["site", "site/app", "site/app/plugins", "x.py", "x", CACHE_NAME]
+    )
+    def test_link_out(self, plugins: Path, tmp_path: Path, part: str, start: str) -> None:
+        """No link leads out, whichever component it is."""
+        image = tmp_path / "image"
+        place = image / "site/app/plugins"
+        targets = {
+            "site": plugins.parents[1],
+            "site/app": plugins.parent,
+            "site/app/plugins": plugins,
+            "x.py": plugins / "same.py",
+            "x": plugins / "pack",
+            CACHE_NAME: plugins / CACHE_NAME,
+        }
+        link = image / part if part.startswith("site") else place / part
+        link.parent.mkdir(parents=True)
+        link.symlink_to(f"{start}{targets[part]}")
+        found = Difference.of("app.plugins", str(place), str(image))
+        assert ({}, {}, None) == found

@@ -5,13 +5,26 @@ This is how readers see it: nothing is imported, and nothing counts but the file
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dropin_cache._cachefile import CacheFile, read_cache_file
+from dropin_cache._cachefile import CacheFile, read_open_cache
 from dropin_cache._model import CachedDropin
-from dropin_cache._scan import Dropin, is_described, is_fresh, recorded_time, scan
+from dropin_cache._scan import (
+    CACHE_NAME,
+    Dropin,
+    is_described,
+    is_fresh,
+    list_directory,
+    recorded_time,
+    scan,
+)
+from dropin_cache.update.files.trusted import Files
+
+if TYPE_CHECKING:
+    from dropin_cache._scan import Listing
 
 BY_TWISTED = "Twisted wrote this cache, and readers can use it"
 
@@ -30,17 +43,31 @@ class Difference(NamedTuple):
     cache: CacheFile | None
 
     @classmethod
-    def of(cls, package: str, directory: str) -> Difference:
-        """Look at a directory of a plugin package, or at a drop-in of it that is a package."""
-        above = os.path.dirname(directory)
+    def of(cls, package: str, directory: str, root: str | None = None) -> Difference:
+        """Look at a directory of a plugin package, or at a drop-in of it that is a package.
+
+        Args:
+            package: Dotted name of the plugin package.
+            directory: Its path on this machine.
+            root: The directory of the image that it is in, which nothing leads out of.
+        """
+        prefix = "" if root is None else os.path.abspath(root).rstrip("/")
+        inside = directory[len(prefix) :]
+        above = os.path.dirname(inside)
         inner = above.endswith(os.path.join(os.sep, *package.split(".")))
+        with Files(enforced=False, root=root) as files:
+            place = above if inner else inside
+            buckets = scan(
+                package, [place], _pass_over, files.status, lambda path: _listed(files, path)
+            )
+            cache = _cache_in(files, inside)
         dropins = [
-            dropin
-            for bucket in scan(package, [above if inner else directory], _pass_over)
+            dropin._replace(path=prefix + dropin.path)
+            for bucket in buckets
             for dropin in bucket.dropins
-            if bucket.directory == directory
+            if bucket.directory == inside
         ]
-        return cls.between(package, dropins, read_cache_file(directory))
+        return cls.between(package, dropins, cache)
 
     @classmethod
     def between(
@@ -97,6 +124,22 @@ class Difference(NamedTuple):
         """Say what an update would write otherwise though readers can use it, by modules."""
         remarks = ((module, self.remark(module)) for module in self.modules())
         return {module: text for module, text in remarks if text is not None}
+
+
+def _listed(files: Files, path: str) -> Listing:
+    """List a directory as `list_directory` does."""
+    descriptor = files.directory(path)
+    try:
+        return list_directory(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cache_in(files: Files, directory: str) -> CacheFile | None:
+    """Read a cache as readers do, through links."""
+    with contextlib.suppress(OSError):
+        return read_open_cache(files.file(os.path.join(directory, CACHE_NAME)))
+    return None
 
 
 def _pass_over(*_: object) -> None:
