@@ -80,8 +80,11 @@ def _require_utf8() -> None:
 
     The same files have the same names for everybody, and so make the same caches.
     """
+    options = sys._xoptions  # noqa: SLF001 - the only name that it has
+    if sys.getfilesystemencoding() == "utf-8" or "utf8" in options:
+        return  # in the second case somebody, who may be this function, wants it as it is
     # Python 3.9 does not tell how it was started; packages start theirs in UTF-8 mode.
     arguments = getattr(sys, "orig_argv", [])[1:]
-    if sys.getfilesystemencoding() != "utf-8" and arguments and sys.executable:
+    if arguments and sys.executable:
         command = [sys.executable, "-X", "utf8", *arguments]
         os.execv(sys.executable, command)  # noqa: S606, TID251 - the same program once more

@@ -163,3 +163,20 @@ class TestVersion:
             parse("--version")
         assert caught.value.code in {None, 0}
         assert (metadata.version("dropin-cache") + "\n", "") == capsys.readouterr()
+
+
+class TestEmpty:
+    """What is empty where something was to be selected, as a variable that is not set."""
+
+    @pytest.mark.parametrize("option", ["--root", "--path", "--python"])
+    @pytest.mark.parametrize("command", ["update", "check", "list", "clean", "explain", "run"])
+    def test_refused(self, capsys: pytest.CaptureFixture[str], command: str, option: str) -> None:
+        """It is a mistake, and never means all, or where this is run."""
+        if (command, option) == ("run", "--root"):
+            pytest.skip("there is no such option")
+        rest = ["a.b"] if command in {"explain", "run"} else []
+        with pytest.raises(SystemExit) as left:
+            build_parser(command).parse_args([command, option, "", *rest])
+        assert 2 == left.value.code
+        message = f"argument {option}: it is empty; is a variable not set?\n"
+        assert capsys.readouterr().err.endswith(message)
