@@ -97,7 +97,7 @@ def _warnings(importer: Importer) -> tuple[str, ...]:
     """Say what children should have been able to see, and were not."""
     left_out = importer.left_out
     lines = [
-        f"{path} is left out: .pth files name more, or deeper, directories than can be shown"
+        f"{path} is left out: .pth files and links lead to more, or deeper, than can be shown"
         for path in left_out[:_MAX_WARNINGS]
     ]
     if len(left_out) > _MAX_WARNINGS:
