@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import signal
@@ -91,9 +90,10 @@ class InNamespace:
 
     def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
         """Wait until bwrap has made the namespace, or has failed to and says so on its output."""
-        said = _read_all(facts)
-        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-            first = int(json.loads(said)["child-pid"])
+        _read_all(facts)
+        with contextlib.suppress(IndexError, OSError):
+            # Not what bwrap says: root's is in a namespace itself, where numbers are others.
+            first = int(_children(process.pid).split()[0])
             descriptor = os.pidfd_open(first)
             # Between the two lines it may have died, and its number be somebody else's.
             if _parent(first) == process.pid:
@@ -186,6 +186,11 @@ def _read_all(descriptor: int) -> bytes:
             if not chunk:
                 break
     return text
+
+
+def _children(process: int) -> bytes:
+    with open(f"/proc/{process}/task/{process}/children", "rb") as file:
+        return file.read()
 
 
 def _parent(process: int) -> int:

@@ -38,8 +38,14 @@ from dropin_cache.update.sandbox.visible import View, above
 _BWRAP = "/usr/bin/bwrap"
 _CHOOM = "/usr/bin/choom"
 _FIRST_TO_GO = [_CHOOM, "-n", "1000", "--"]  # where memory runs out; choom(1)
-# What bubblewrap leaves as it finds it.
-_NO_GROUPS = ("--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--")
+_UNSHARE = "/usr/bin/unshare"
+# What bubblewrap leaves as it finds it. And its first process is root without capabilities, whose
+# death the kernel does not pass on to another user's processes, prctl(2), PR_SET_PDEATHSIG. So that
+# one is the first of a process namespace, too, and all of it ends with the update.
+_AROUND = (
+    *(SETPRIV, "--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--pdeathsig=KILL"),
+    *("--", _UNSHARE, "--pid", "--fork", "--kill-child=KILL", "--"),
+)
 # Whoever is not called root keeps his capabilities when he becomes somebody else, and they are
 # needed until the file system is made; capabilities(7). They reach what belongs to those who are in
 # the user namespace. Root is, by a number that nobody has: what is shown may be below directories
@@ -68,7 +74,7 @@ class Namespace:
         """Look for the filter and the tools."""
         if not self._filter:
             return "there is no filter of system calls for this machine"
-        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if self._account else [])]
+        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV, _UNSHARE] if self._account else [])]
         reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
         reason = next((reason for reason in reasons if reason is not None), None)
         if reason is None and self._account is not None:
@@ -106,8 +112,8 @@ class Namespace:
         return ((self._account.uid, self._account.uid), (_ROOT_INSIDE, 0))
 
     def _command(self, program: list[str], view: View) -> list[str]:
-        drop = [] if self._account is None else [SETPRIV, *_NO_GROUPS]
-        bwrap = [*_FIRST_TO_GO, *drop, _BWRAP, "--info-fd", INFO, "--seccomp", FILTER]
+        around = () if self._account is None else _AROUND
+        bwrap = [*_FIRST_TO_GO, *around, _BWRAP, "--info-fd", INFO, "--seccomp", FILTER]
         bwrap += [*self._isolation(_home_in(view)), *self._file_system(view)]
         return [*self._limiting, *bwrap, "--", *program]
 
