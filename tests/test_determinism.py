@@ -300,3 +300,71 @@ def pure_libraries(directory):
     for package, name in ((zope.interface, "zope/interface"), (dropin_cache, "dropin_cache")):
         shutil.copytree(Path(package.__file__).parent, directory / name, ignore=compiled)
     return directory
+
+
+class TestSourceDateEpoch:
+    """Trees that are installed at different times, for an image whose times are then clamped."""
+
+    EPOCH = 1_500_000_000
+
+    def installed(self, place, names, newer, epoch=EPOCH, **options):
+        """Install a tree some time after the epoch and return the bytes and time of its cache."""
+        tree = Tree(place / "tree")
+        populate(tree, names)
+        for file in (tree.path / "app/plugins").glob("*.py"):
+            os.utime(file, ns=(newer, newer))
+        arguments = options.pop("arguments", ())
+        return update(tree, *arguments, env={"SOURCE_DATE_EPOCH": str(epoch), **options})
+
+    def test_equal(self, tmp_path):
+        """In other orders, places, locales and by other Pythons, the caches are equal."""
+        pythons = interpreters()
+        oldest, newest = pythons[min(pythons)], pythons[max(pythons)]
+        libraries = pure_libraries(tmp_path / "libraries")
+        found = set()
+        for number, (python, locale, names) in enumerate(
+            [
+                (oldest, "C", DROPINS),
+                (newest, "C.UTF-8", reversed(DROPINS)),
+                (newest, "en_US.ISO-8859-1", DROPINS[2:] + DROPINS[:2]),
+                (oldest, "tr_TR.UTF-8", DROPINS),
+            ]
+        ):
+            found.add(
+                self.installed(
+                    tmp_path / f"a place {number}",
+                    names,
+                    _A_TIME_NS + number * 1_234_567_891,
+                    arguments=("--python", python, "--path", str(libraries)),
+                    LC_ALL=locale,
+                )
+            )
+        ((_, mtime_ns, mode),) = found
+        assert (self.EPOCH * 10**9, 0o644) == (mtime_ns, mode)
+
+    @pytest.mark.parametrize("write", [update, ask_library])
+    def test_recorded_times(self, tree, monkeypatch, write):
+        """No time that is recorded is later, and those that are earlier are as they are."""
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(self.EPOCH))
+        populate(tree)
+        early = self.EPOCH * 10**9 - 5
+        os.utime(tree.path / "app/plugins/alpha.py", ns=(early, early))
+        write(tree)
+        dropins = read_cache_file(str(file_of(tree).parent)).dropins()
+        times = {name: each.fingerprint.mtime_ns for name, each in dropins.items()}
+        assert {early, self.EPOCH * 10**9} == set(times.values())
+        assert early == times["alpha"]
+        assert self.EPOCH * 10**9 == file_of(tree).stat().st_mtime_ns
+        outcome = command_line.run("check", "-q", "--path", tree.path, "app.plugins")
+        assert (0, "") == (outcome.status, outcome.err)
+        assert cache_of(tree) == update(tree)
+
+    def test_clamped(self, tree, monkeypatch):
+        """When the image has clamped the times of the files, too, they are those recorded."""
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(self.EPOCH))
+        populate(tree)
+        before = update(tree)
+        for file in (tree.path / "app/plugins").glob("*.py"):
+            os.utime(file, (self.EPOCH, self.EPOCH))
+        monkeypatch.delenv("SOURCE_DATE_EPOCH")
+        assert before[0] == update(tree, "--force")[0]

@@ -133,6 +133,10 @@ def open_session(request: Request) -> Iterator[Session]:
                 None if root else locations.state_directory(),
                 files,
                 keeps=not os.environ.get("SOURCE_DATE_EPOCH"),
+                # Of what root has written, root's knows what is broken. It is no secret.
+                beside=None
+                if root or privileged or request.write
+                else Ledgers(locations.STATE_DIRECTORY, unchecked, keeps=False),
             ),
             confinement=Confinement(
                 choose, tiers, settings.limits, locations.CLOSED if privileged else ()

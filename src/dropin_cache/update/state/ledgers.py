@@ -23,14 +23,23 @@ class Ledgers:
         keeps: Whether this run leaves anything for another.
     """
 
-    def __init__(self, directory: str | None, files: Files, *, keeps: bool) -> None:
+    def __init__(
+        self,
+        directory: str | None,
+        files: Files,
+        *,
+        keeps: bool,
+        beside: Ledgers | None = None,
+    ) -> None:
         """Open none yet.
 
         Args:
             directory: Where they lie; None for nowhere.
             files: How to open them.
             keeps: Whether to write them.
+            beside: Those of somebody else, to ask where these have nothing of a directory.
         """
+        self._beside = beside
         self._directory, self._files = directory, files
         self.keeps = keeps and directory is not None
         self._open: dict[str, Ledger] = {}
@@ -72,6 +81,8 @@ class Ledgers:
         """
         records = [self.of(each).directories.get(path) for each in interpreters]
         known = [record for record in records if record is not None]
+        if not known and self._beside is not None:
+            return self._beside.record(path, interpreters)
         keys = [each.key for each in interpreters]
         return next((record for record in known if record.pythons == keys), next(iter(known), None))
 
