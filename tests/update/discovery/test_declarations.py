@@ -273,7 +273,7 @@ class TestLocated:
         app.write("later/module/__init__.py")
         assert None is located(name, [str(app.path), str(app.path / "later")], FILES)
 
-    @pytest.mark.parametrize("name", ["json", "encodings", "xml.dom", "importlib.metadata"])
+    @pytest.mark.parametrize("name", ["json", "encodings", "xml.dom", "concurrent.futures"])
     def test_standard(self, name: str) -> None:
         """What lies beside the module os is the standard library's, on each version."""
         place = located(name, [STANDARD], FILES)
