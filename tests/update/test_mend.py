@@ -14,6 +14,7 @@ from dropin_cache.update.discovery.interpreters import interpreter_of
 from dropin_cache.update.mend import mend
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
+from dropin_cache.update.state.ledger import DirectoryRecord
 from reader_support import entry
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ def mended(tree: Tree, *seen: Path, package: str = "app.plugins") -> list[tuple[
     root = str(tree.path)
     target = Target(package, (), interpreter_of("/python", [root], []), (root,))
     with open_session(Request()) as session:
+        records = session.ledgers.of(target.interpreter).directories
+        record = DirectoryRecord("app", root, [], None, 0, 0, {})
+        records.update({str(tree.path / name): record for name in ("app", "app/plugins")})
         done = mend(session, [[target]], {str(path) for path in seen})
+        assert {each.path for each in done}.isdisjoint(records)
     return [(os.path.relpath(each.path, root), each.state) for each in done]
 
 
@@ -55,6 +60,10 @@ class TestMend:
         assert [(name, "removed") for name in sorted(gone)] == mended(app, app.path / "app/plugins")
         assert set(caches) - gone == {name for name, path in caches.items() if path.exists()}
         assert [] == mended(app, app.path / "app/plugins")
+
+    def test_nothing_there(self, app: Tree) -> None:
+        """Where there is no such package, or no cache, there is nothing to do."""
+        assert [] == mended(app, package="nowhere.app.plugins") == mended(app)
 
     def test_in_between(self, app: Tree, caches: dict[str, Path]) -> None:
         """Each package above is looked at."""
