@@ -35,7 +35,8 @@ MAX_GROWTH = 100
 A byte can stand for as much as half a name, since names are recalled by two bytes. Those of
 interfaces and modules have 30 characters, hardly ever 100."""
 
-_ALWAYS = 1 << 20  # characters that may be told whatever the size; nobody has to wait for those
+ALWAYS_TOLD = 1 << 20
+"""Characters that may be told whatever the size; nobody has to wait for those."""
 
 # A cache ends by pushing its checksum and popping it again, which readers of pickles pass over.
 SEAL_START = b"\x8c\x08"
@@ -119,7 +120,7 @@ def is_bounded(told: int, size: int) -> bool:
         told: Characters that it takes to tell all of its drop-ins, as `extent` has them.
         size: Bytes of the cache.
     """
-    return told <= min(MAX_SIZE, _ALWAYS + MAX_GROWTH * size)
+    return told <= min(MAX_SIZE, ALWAYS_TOLD + MAX_GROWTH * size)
 
 
 def extent(dropin: CachedDropin) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import pytest
 
 from command_line import no_process_left
 from conftest import Tree
+from dropin_cache import _decode
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._encode import encode
 from dropin_cache.update import desired
@@ -142,6 +143,30 @@ class TestTooLarge:
             assert ("app.plugins.large", True) == (broken.module, broken.news)
             assert "with it the cache would be larger than 0 MiB" == broken.error
             assert ["one", "three", "two"] == keys(app)
+
+    def test_long_names(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A drop-in that repeats long names is left out, and the others' cache is read."""
+        for module in (_decode, desired):
+            monkeypatch.setattr(module, "ALWAYS_TOLD", 0)
+        app.write(
+            "app/plugins/wordy.py",
+            """
+            from zope.interface import Interface, directlyProvides
+            from zope.interface.interface import InterfaceClass
+            from dropin_cache import IPlugin
+            ILong = InterfaceClass("I" * 5000, (Interface,), __module__="app.long")
+
+            class Plugin:
+                pass
+
+            for number in range(60):
+                globals()[f"plugin{number}"] = plugin = Plugin()
+                directlyProvides(plugin, IPlugin, ILong)
+            """,
+        )
+        (broken,) = run(app).report.directories[0].broken
+        assert ("app.plugins.wordy", "it repeats names that are too long") == broken[:2]
+        assert ["one", "three", "two"] == keys(app)
 
     def test_nothing_fits(self, app: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where nothing fits there is no cache."""

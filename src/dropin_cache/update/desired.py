@@ -6,7 +6,7 @@ import functools
 from typing import Callable, NamedTuple, Optional
 
 from dropin_cache._cachefile import CacheFile
-from dropin_cache._decode import MAX_GROWTH, MAX_SIZE, extent, is_bounded
+from dropin_cache._decode import ALWAYS_TOLD, MAX_GROWTH, MAX_SIZE, extent, is_bounded
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
 from dropin_cache._scan import Dropin
@@ -168,26 +168,27 @@ def _too_large(entries: dict[Dropin, CachedDropin]) -> dict[Dropin, Failure]:
     # A character takes four bytes at the most; the rest of an entry is some hundreds.
     if 4 * told + 1000 * (len(entries) + plugins) <= MAX_SIZE and is_bounded(told, least):
         return {}
-    left_out: dict[Dropin, Failure] = {}
-    repeated = {each: one[0] - MAX_GROWTH * one[1] for each, one in extents.items()}
-    for dropin in sorted(repeated, key=lambda each: (-repeated[each], each.module)):
-        if is_bounded(told, least) or repeated[dropin] <= 0:
-            break
-        left_out[dropin] = Failure("it repeats names that are too long")
-        told, least = told - extents[dropin][0], least - extents[dropin][1]
+    repeated = {each: told - MAX_GROWTH * least for each, (told, least) in extents.items()}
+    wordy = _worst(repeated, ALWAYS_TOLD, "it repeats names that are too long")
     sizes = {
         dropin: max(len(encode([entry])), extents[dropin][0])
         for dropin, entry in entries.items()
-        if dropin not in left_out
+        if dropin not in wordy
     }
-    total = sum(sizes.values())
-    for dropin, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0].module)):
-        if total <= MAX_SIZE:
+    reason = f"with it the cache would be larger than {MAX_SIZE >> 20} MiB"
+    return {**wordy, **_worst(sizes, MAX_SIZE, reason)}
+
+
+def _worst(costs: dict[Dropin, int], limit: int, reason: str) -> dict[Dropin, Failure]:
+    """Return the costliest of all, as many as it takes for the rest to be within a limit."""
+    worst: dict[Dropin, Failure] = {}
+    total = sum(costs.values())
+    for dropin, cost in sorted(costs.items(), key=lambda item: (-item[1], item[0].module)):
+        if total <= limit:
             break
-        reason = f"with it the cache would be larger than {MAX_SIZE >> 20} MiB"
-        left_out[dropin] = Failure(reason)
-        total -= size
-    return left_out
+        worst[dropin] = Failure(reason)
+        total -= cost
+    return worst
 
 
 def _entries(good: dict[Dropin, Known], on_disk: _OnDisk) -> dict[Dropin, CachedDropin]:
