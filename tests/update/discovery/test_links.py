@@ -7,13 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from dropin_cache.errors import UntrustedError
 from dropin_cache.update.discovery import links
 from dropin_cache.update.discovery.links import Links, gathered
 
 
-def targets(tree: Path, *, prefix: str = "") -> set[str]:
+def opened(path: str) -> int:
+    """Open a directory."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def reliable(_directory: int, _link: str | None) -> bool:
+    """Accept anything."""
+    return True
+
+
+def targets(tree: Path) -> set[str]:
     """Return what links in a tree lead to."""
-    return Links(lambda _directory, _link: True).targets(str(tree), prefix)
+    return Links(opened, reliable).targets(str(tree))
 
 
 class TestTargets:
@@ -41,11 +52,19 @@ class TestTargets:
         assert {expected} == targets(tmp_path)
 
     def test_relative(self, tmp_path: Path) -> None:
-        """A relative target starts where the link is; the prefix is no part of it."""
-        (tmp_path / "image/site/pack").mkdir(parents=True)
-        (tmp_path / "image/site/pack/a.py").symlink_to("../../store/b.py")
-        found = targets(tmp_path / "image/site", prefix=f"{tmp_path}/image")
-        assert {"/store/b.py"} == found
+        """A relative target starts where the link is, whatever stands for the root."""
+        (tmp_path / "site/pack").mkdir(parents=True)
+        (tmp_path / "site/pack/a.py").symlink_to("../../store/b.py")
+        look = Links(lambda path: opened(f"{tmp_path}{path}"), reliable)
+        assert {"/store/b.py"} == look.targets("/site")
+
+    def test_refused(self, tmp_path: Path) -> None:
+        """What is refused has no links in it."""
+
+        def refuse(path: str) -> int:
+            raise UntrustedError(path, path, "is bad")
+
+        assert set() == Links(refuse, reliable).targets(str(tmp_path))
 
     def test_inside(self, tmp_path: Path) -> None:
         """Links within the tree lead nowhere else; what is not Python's is not looked at."""
@@ -64,9 +83,9 @@ class TestTargets:
         """A tree that has been looked at, also as part of another, is not looked at again."""
         (tmp_path / "inner").mkdir()
         (tmp_path / "inner/link").symlink_to("/elsewhere")
-        look = Links(lambda _directory, _link: True)
-        assert {"/elsewhere"} == look.targets(str(tmp_path), "")
-        assert set() == look.targets(str(tmp_path / "inner"), "")
+        look = Links(opened, reliable)
+        assert {"/elsewhere"} == look.targets(str(tmp_path))
+        assert set() == look.targets(str(tmp_path / "inner"))
 
     def test_changes(self, tmp_path: Path) -> None:
         """What goes while it is looked at is passed over."""
@@ -80,7 +99,7 @@ class TestTargets:
                 os.rmdir("directory", dir_fd=directory)
             return True
 
-        assert {"/elsewhere"} == Links(is_reliable).targets(str(tmp_path), "")
+        assert {"/elsewhere"} == Links(opened, is_reliable).targets(str(tmp_path))
 
     def test_bounds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """No tree is too deep or too large."""

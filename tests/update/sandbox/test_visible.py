@@ -56,6 +56,10 @@ class Directory:
         found.stat()
         return str(found.resolve()).rstrip("/")
 
+    def directory(self, path: str) -> int:
+        """Open what is below the directory."""
+        return os.open(self.host_path(path), os.O_RDONLY | os.O_DIRECTORY)
+
     def accepts(self, directory: int, link: str | None = None) -> bool:
         """Refuse by the name."""
         return "bad" not in (link or os.readlink(f"/proc/self/fd/{directory}"))

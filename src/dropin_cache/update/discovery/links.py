@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import Callable
 
+from dropin_cache.errors import UntrustedError
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_DEPTH = 40  # one descriptor each
 _MAX_DIRECTORIES = 50_000  # of a run; large sites have some thousands
@@ -19,18 +21,21 @@ _MAX_DIRECTORIES = 50_000  # of a run; large sites have some thousands
 class Links:
     """One look at the links in trees; none is looked at twice."""
 
-    def __init__(self, is_reliable: Callable[[int, str | None], bool]) -> None:
+    def __init__(
+        self, opened: Callable[[str], int], is_reliable: Callable[[int, str | None], bool]
+    ) -> None:
         """Look at nothing yet.
 
         Args:
+            opened: Opens a directory.
             is_reliable: Tells of the descriptor of a directory, and of the name of a link in it if
                 one is given, whether nobody else can change it. What others can change is passed
                 over.
         """
-        self._is_reliable = is_reliable
+        self._opened, self._is_reliable = opened, is_reliable
         self._seen: set[tuple[int, int]] = set()
 
-    def targets(self, tree: str, prefix: str) -> set[str]:
+    def targets(self, tree: str) -> set[str]:
         """Find what the links in a tree lead to outside of it.
 
         Where a link and its target are called the same, and so are the directories above both, the
@@ -38,19 +43,16 @@ class Links:
         `/store/twisted/web/http.py`, stands for `/store/twisted`.
 
         Args:
-            tree: The canonical path of a directory on this machine; a file has no links in it.
-            prefix: The beginning of that which those do not have for whom the links are.
+            tree: The canonical path of a directory; a file has no links in it.
 
         Returns:
-            Absolute paths, without the prefix. They may not exist, and may be links themselves.
+            Absolute paths. They may not exist, and may be links themselves.
         """
         found = set()
-        with contextlib.suppress(OSError):
-            descriptor = os.open(tree, _DIRECTORY)
-            top = tree[len(prefix) :]
-            for inside, text in self._links(descriptor, "", 0):
-                path = os.path.normpath(os.path.join(top + os.path.dirname(inside), text))
-                if not f"{path}/".startswith(f"{top}/"):
+        with contextlib.suppress(OSError, UntrustedError):
+            for inside, text in self._links(self._opened(tree), "", 0):
+                path = os.path.normpath(os.path.join(tree + os.path.dirname(inside), text))
+                if not f"{path}/".startswith(f"{tree}/"):
                     found.add(_topmost(inside, path))
         return found
 

@@ -56,6 +56,9 @@ class HostPaths(Protocol):
     def host_path(self, path: str) -> str:
         """Return a canonical path on this machine."""
 
+    def directory(self, path: str) -> int:
+        """Open a directory and return its descriptor."""
+
     def accepts(self, directory: int, link: str | None = None) -> bool:
         """Tell whether only root can change a directory, or a symbolic link in it."""
 
@@ -199,21 +202,21 @@ class _Collector:
             host = self._add(path)
         if host is None:
             raise ImportRootError(path, "it is not shown to plugin modules as a whole")
-        self._trees.update([host] if host else [])
+        self._trees.update([host[len(self._prefix) :]] if host else [])
         return host or None
 
     def _add_tree(self, path: str) -> None:
         """Add a directory in which there may be links, or a file."""
         host = self._add_if_possible(path)
-        self._trees.update([host] if host else [])
+        self._trees.update([host[len(self._prefix) :]] if host else [])
 
     def _add_linked(self) -> None:
         """Add what links lead to, as far as it is not too much."""
-        links = Links(self._accepts)
+        links = Links(self._opened, self._accepts)
         linked: set[str] = set()
         for _ in range(_MAX_ROUNDS):
             trees, self._trees = self._trees, set()
-            found = {path for tree in sorted(trees) for path in links.targets(tree, self._prefix)}
+            found = {path for tree in sorted(trees) for path in links.targets(tree)}
             linked |= {each for path in found for each in self._hidden(path)}
             linked = gathered(linked, _MAX_LINKED, WITHHELD)
             for path in sorted(linked)[:_MAX_LINKED]:
@@ -227,6 +230,11 @@ class _Collector:
             for each in (path, self._resolve(path)):
                 if self._entries.keys().isdisjoint((each, *above(each))):
                     yield each
+
+    def _opened(self, path: str) -> int:
+        if self._files is not None:
+            return self._files.directory(path)
+        return os.open(self._prefix + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _accepts(self, directory: int, link: str | None) -> bool:
         return self._files is None or self._files.accepts(directory, link)
