@@ -188,8 +188,11 @@ class TestOfferOfNames:
         assert plugin.provided == []
         assert offers(plugin, interfaces.IGreeter)
 
-    def test_known_by_another_name(self, tree: Tree, unloaded: None) -> None:
+    def test_known_by_another_name(
+        self, tree: Tree, unloaded: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """An interface whose module has it under another name than its own is inherited too."""
+        monkeypatch.setattr(_conform, "adapter_hooks", [])
         tree.write(
             "app/outer.py",
             """
@@ -231,8 +234,9 @@ class TestOfferOfNames:
         monkeypatch.setattr(_conform, "adapter_hooks", [])
         assert not offers(cached(MARKER), IAsked)
 
-    def test_name_of_no_interface(self, unloaded: None) -> None:
+    def test_name_of_no_interface(self, unloaded: None, monkeypatch: pytest.MonkeyPatch) -> None:
         """A name that leads to something that is no interface counts for nothing."""
+        monkeypatch.setattr(_conform, "adapter_hooks", [])
         plugin = cached(InterfaceName("os", "system"), interfaces=("os.system", IAsked.__name__))
         assert not offers(plugin, IAsked)
 
