@@ -83,7 +83,11 @@ def compared(directory: PluginDirectory, session: Session, staleness: Staleness)
         state=state,
         found=state,
         modules=len(directory.dropins) - len(broken),
-        plugins=sum(len(entry.plugins) for entry in difference.entries.values()),
+        plugins=sum(
+            len(entry.plugins)
+            for module, entry in difference.entries.items()
+            if module in difference.files
+        ),
         broken=tuple(broken),
         warnings=tuple(_warnings(session, directory)),
         changes=tuple(stale.items()),
