@@ -21,6 +21,12 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         "no plugin package a.b for /p",
     ),
     (
+        errors.NotAPluginPackageError("a", "it contains a.b, which is one", "a.b"),
+        2,
+        {"package": "a", "reason": "it contains a.b, which is one", "meant": "a.b"},
+        "a is no plugin package: it contains a.b, which is one",
+    ),
+    (
         errors.PackageBrokenError("a.b", "E: e", "t"),
         5,
         {"package": "a.b", "reason": "E: e", "traceback": "t"},

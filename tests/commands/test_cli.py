@@ -66,7 +66,7 @@ positional arguments:
     check     tell whether caches are up to date
     list      show what is in the caches, without importing anything
     explain   tell the state of a plugin module, a plugin or a file, and the reason
-    clean     remove every cache that this program wrote
+    clean     remove the caches that this program wrote: those of what is selected, or all
     hook      turn automatic updates after pip on or off, or show whether they are on
     run       run an installer, then update the caches of what it changed
 
@@ -82,16 +82,18 @@ configured and declared ones)
 
 """
 ENVIRONMENT_USAGE = """\
-[-h] [--python EXE] [--path DIR] [--root DIR] [--sandbox {auto,namespace,landlock,none}]\
+[-h] [--python EXE|ENVIRONMENT] [--path DIR] [--root DIR] [--sandbox \
+{auto,namespace,landlock,user,none}]\
 """
 ENVIRONMENT = """\
 options:
   -h, --help            show this help message and exit
-  --python EXE          interpreter whose packages are meant (default: the one that runs \
-this command and, for root, the configured ones); repeatable
+  --python EXE|ENVIRONMENT
+                        interpreter, or directory of an environment, whose packages are meant \
+(default: the interpreter that runs this command and, for root, the configured ones); repeatable
   --path DIR            another directory to import from, before the others; repeatable
   --root DIR            work on the system below DIR, with its interpreters and its configuration
-  --sandbox {auto,namespace,landlock,none}
+  --sandbox {auto,namespace,landlock,user,none}
                         sandbox to import plugin modules in (default: auto, for root the best \
 that the configuration allows, for other users none)
 """
@@ -103,7 +105,7 @@ TIMEOUT = """\
 (default: the configured number, or 30)
 """
 LOCK_TIMEOUT = """\
-  --lock-timeout S      seconds to wait for another writer (default: the configured number, or 30)
+  --lock-timeout S      seconds to wait for another writer (default: the configured number, or 30){trigger}
 """
 QUIET = """\
   -q, --quiet           print errors only
@@ -117,7 +119,7 @@ usage: dropin-cache update {ENVIRONMENT_USAGE} [--json] [--timeout S] [--lock-ti
 
 Bring caches up to date.
 
-{PACKAGE}{ENVIRONMENT}{JSON}{TIMEOUT}{LOCK_TIMEOUT}\
+{PACKAGE}{ENVIRONMENT}{JSON}{TIMEOUT}{LOCK_TIMEOUT.format(trigger="; with --trigger 5")}\
   --force               import and write everything, even if nothing has changed
   --dry-run             only say what would be done
   --strict              exit with 3 if plugin modules are broken
@@ -157,9 +159,9 @@ positional arguments:
 HELP_CLEAN = f"""\
 usage: dropin-cache clean {ENVIRONMENT_USAGE} [--lock-timeout S] [-q]
 
-Remove every cache that this program wrote.
+Remove the caches that this program wrote: those of what is selected, or all.
 
-{ENVIRONMENT}{LOCK_TIMEOUT}{QUIET}
+{ENVIRONMENT}{LOCK_TIMEOUT.format(trigger="")}{QUIET}
 {EXIT_STATUS}"""
 HELP_HOOK = f"""\
 usage: dropin-cache hook [-h] {{enable,disable,status}}
@@ -175,19 +177,20 @@ options:
 
 {EXIT_STATUS}"""
 HELP_RUN = f"""\
-usage: dropin-cache run [-h] [--python EXE] [--path DIR] -- COMMAND [ARGUMENT ...]
+usage: dropin-cache run [-h] [--python EXE] [--path DIR] [--] COMMAND [ARGUMENT ...]
 
 Run an installer, then update the caches of what it changed.
 
 positional arguments:
-  COMMAND       the command and its arguments
+  COMMAND               the command; everything behind it is its own
 
 options:
-  -h, --help    show this help message and exit
-  --python EXE  interpreter of the environment that the command changes (default: the one that \
-runs this command, the environments that installers choose and, for root, the configured ones); \
-repeatable
-  --path DIR    another directory to import from, which the command may change; repeatable
+  -h, --help            show this help message and exit
+  --python EXE|ENVIRONMENT
+                        environment that the command changes, or its interpreter (default: the \
+one that runs this command, the environments that installers choose and, for root, the \
+configured ones); repeatable
+  --path DIR            another directory to import from, which the command may change; repeatable
 
 {EXIT_STATUS}"""
 CONFIGURATION = "/etc/dropin-cache/dropin-cache.conf"

@@ -24,6 +24,10 @@ CASES: list[tuple[DropinCacheError, str]] = [
         ),
     ),
     (
+        errors.NotAPluginPackageError("a", "it contains a.b, which is one", "a.b"),
+        "Name plugin packages only, here and in packages.d, such as a.b.",
+    ),
+    (
         errors.PackageBrokenError("a.b", "E: e", "t"),
         "The package itself fails: reinstall what owns a.b.",
     ),

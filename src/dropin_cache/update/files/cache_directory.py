@@ -261,8 +261,9 @@ def _attribute(directory: int) -> str:
 
 def _may_write(directory: int) -> bool:
     # By a path if there is one: what takes a descriptor or effective numbers is faccessat2(2),
-    # which many filters of containers deny.
-    with_path = os.access(f"/proc/self/fd/{directory}", os.W_OK)
+    # which many filters of containers deny. By a path, the real numbers count.
+    real = (os.geteuid(), os.getegid()) == (os.getuid(), os.getgid())
+    with_path = real and os.access(f"/proc/self/fd/{directory}", os.W_OK)
     return with_path or os.access(".", os.W_OK, dir_fd=directory, effective_ids=True)
 
 
