@@ -105,7 +105,8 @@ TIMEOUT = """\
 (default: the configured number, or 30)
 """
 LOCK_TIMEOUT = """\
-  --lock-timeout S      seconds to wait for another writer (default: the configured number, or 30){trigger}
+  --lock-timeout S      seconds to wait for another writer (default: the configured number, \
+or 30){trigger}
 """
 QUIET = """\
   -q, --quiet           print errors only
