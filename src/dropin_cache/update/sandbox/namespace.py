@@ -44,7 +44,7 @@ _UNSHARE = "/usr/bin/unshare"
 # one is the first of a process namespace, too, and all of it ends with the update.
 _AROUND = (
     *(SETPRIV, "--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--pdeathsig=KILL"),
-    *("--", _UNSHARE, "--pid", "--fork", "--kill-child=KILL", "--"),
+    *("--", _UNSHARE, "--pid", "--mount-proc", "--kill-child=KILL", "--"),
 )
 # Whoever is not called root keeps his capabilities when he becomes somebody else, and they are
 # needed until the file system is made; capabilities(7). They reach what belongs to those who are in
