@@ -207,3 +207,25 @@ def test_few_news(capsys: pytest.CaptureFixture[str]) -> None:
     assert 11 == len(lines)
     more = "dropin-cache: warning: 2 more modules left out of /a: dropin-cache check tells all"
     assert more == lines[-1]
+
+
+class TestForeign:
+    """What is not this user's to write."""
+
+    FOREIGN = DirectoryReport("/d", "app.plugins", "/p", "stale", "stale", foreign=True)
+
+    def test_named(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """It does not count, and is named if all is to be told."""
+        found = Report(None, (self.FOREIGN,))
+        assert [] == found.own
+        words.diagnostics(found, quiet=False, verbose=False)
+        assert "" == capsys.readouterr().err
+        words.diagnostics(found, quiet=False, verbose=True)
+        expected = "dropin-cache: info: /d is not this user's to write, and does not count\n"
+        assert expected == capsys.readouterr().err
+
+    def test_nothing_else(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where there is nothing else, that is the result."""
+        words.report(Report(None, (self.FOREIGN,)), conditional=False)
+        expected = "none of the caches here is this user's to write; with -v, they are named\n"
+        assert expected == capsys.readouterr().out
