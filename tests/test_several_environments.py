@@ -15,6 +15,7 @@ import command_line
 from conftest import Tree
 from dropin_cache.errors import ImportRootError, InterpreterError, PackageNotFoundError
 from dropin_cache.update.clean import clean
+from dropin_cache.update.files import locations
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
 from environments import Environment
@@ -156,13 +157,21 @@ class TestUpdate:
         assert {str(other.plugins): "unchanged"} == other.update()
         assert before == other.ledger.stat().st_mtime_ns
 
-    def test_nothing_left(self, sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_left(
+        self, sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Where an image is built, nothing is kept, and the caches are written all the same."""
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+        monkeypatch.setattr(
+            locations, "LOCK_DIRECTORIES", (str(tmp_path / "a"), str(tmp_path / "b"))
+        )
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "c"))
         one, _ = sites
         assert {str(one.plugins): "written"} == one.update("own.plugins")
         assert not list(one.ledger.parent.glob("*.ledger"))
         assert {str(one.plugins): "unchanged"} == one.update("own.plugins")
+        assert [] == list(tmp_path.iterdir())
+        assert [CACHE] == [name for name in os.listdir(one.plugins) if "cache" in name]
 
 
 class TestGone:

@@ -132,7 +132,7 @@ def open_session(request: Request) -> Iterator[Session]:
             ledgers=Ledgers(
                 None if root else locations.state_directory(),
                 files,
-                keeps=not os.environ.get("SOURCE_DATE_EPOCH"),
+                keeps=locations.keeps_state(),
                 # Of what root has written, root's knows what is broken. It is no secret.
                 beside=None
                 if root or privileged or request.write

@@ -17,6 +17,11 @@ CLOSED = (*LOCK_DIRECTORIES, STATE_DIRECTORY)
 """Where nobody but root may be able to write."""
 
 
+def keeps_state() -> bool:
+    """Tell whether anything but caches may stay; in what is to be reproducible nothing may."""
+    return not os.environ.get("SOURCE_DATE_EPOCH")
+
+
 def state_directory() -> str | None:
     """Return the directory of the effective user's state; None if this user has no place for it."""
     if os.geteuid() == 0:
@@ -29,8 +34,10 @@ def lock_directories() -> list[str]:
     """Return the directories that may hold the effective user's locks, the preferred one first.
 
     Raises:
-        FileNotFoundError: There is none: this user has no home directory.
+        FileNotFoundError: There is none: this user has no home directory, or an image is built.
     """
+    if not keeps_state():
+        raise FileNotFoundError(ENOENT, "no locks stay in an image", "SOURCE_DATE_EPOCH")
     if os.geteuid() == 0:
         return list(LOCK_DIRECTORIES)
     found = []
