@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from command_line import no_process_left, unprivileged
-from conftest import Tree
+from conftest import Tree, run_python
 from dropin_cache.update.discovery.differences import BY_TWISTED
 from reader_support import cache_of
 from updates import ROOT, own, run, tier_for
@@ -68,6 +68,64 @@ class TestAnotherUser:
             with unprivileged():
                 (seen,) = update(tree, write=False, sandbox="none").report.directories
             assert ("stale", ()) == (seen.state, seen.broken)
+
+
+class TestBroken:
+    """Plugin modules that an update found broken."""
+
+    def test_entry_of_former_file(self, app: Tree) -> None:
+        """If the cache still has an entry, of a former file, it is stale besides."""
+        run(app)
+        former = cache_of(app).read_bytes()
+        app.write("app/plugins/loud.py", "1/0")
+        run(app)
+        cache_of(app).write_bytes(former)
+        (directory,) = run(app, write=False).report.directories
+        why = "its file has changed since the cache was written"
+        assert ("stale", {"app.plugins.loud": why}) == (directory.state, dict(directory.changes))
+        assert ["app.plugins.loud"] == [each.module for each in directory.broken]
+
+    def test_works_for_others(self, app: Tree) -> None:
+        """What a reader has imported and written since is not broken for readers."""
+        app.write("app/plugins/loud.py", "import flag\n")
+        run(app)
+        assert ["app.plugins.loud"] == [
+            each.module for each in run(app, write=False).report.directories[0].broken
+        ]
+        app.write("flag.py")
+        reader = "import app.plugins, dropin_cache; dropin_cache.getCache(app.plugins)"
+        assert 0 == run_python(reader, path=[app.path]).returncode
+        (directory,) = run(app, write=False).report.directories
+        assert ("fresh", ()) == (directory.state, directory.broken)
+
+    @pytest.mark.skipif(not ROOT, reason="refusals are for root")
+    def test_refused(self, app: Tree, public_path: Path) -> None:
+        """A module that is a link to what others can change is told, and nothing is stale."""
+        elsewhere = public_path / "loud.py"
+        elsewhere.write_text("x = 1")
+        elsewhere.chmod(0o666)
+        (app.path / "app/plugins/loud.py").unlink()
+        (app.path / "app/plugins/loud.py").symlink_to(elsewhere)
+        run(app)
+        (directory,) = run(app, write=False).report.directories
+        assert ("fresh", ["app.plugins.loud"]) == (
+            directory.state,
+            [each.module for each in directory.broken],
+        )
+
+
+class TestRule:
+    """Where the directories of plugin packages are, without asking them."""
+
+    @pytest.mark.parametrize(("application", "expected"), [(True, ["missing"]), (False, [])])
+    def test_portions(self, app: Tree, application: bool, expected: list[str]) -> None:
+        """Without the application, whatever others have put into its place is nobody's."""
+        (app.path / "app/plugins/__init__.py").unlink()
+        if not application:
+            (app.path / "app/__init__.py").unlink()
+            (app.path / "app/plugins/dropin.cache").write_bytes(b"")
+        options = {"packages": ("app.plugins",), "write": False}
+        assert expected == list(run(app, **options).states.values())
 
 
 class TestMode:

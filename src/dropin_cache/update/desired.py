@@ -54,11 +54,14 @@ class DesiredCache(NamedTuple):
 
     def is_dated(self, file: CacheFile | None) -> bool:
         """Tell whether the times of a cache on disk are those of one that is written now."""
-        if file is None or self.newest is None:
-            return True
-        changed = max(dropin.ctime_ns for dropin in self.directory.dropins)
-        return changed < file.ctime_ns and cache_directory.is_dated_after(
-            file.mtime_ns, self.newest
+        changed = max((dropin.ctime_ns for dropin in self.directory.dropins), default=0)
+        return (
+            file is None
+            or self.newest is None
+            or (
+                changed < file.ctime_ns
+                and cache_directory.is_dated_after(file.mtime_ns, self.newest)
+            )
         )
 
 

@@ -191,8 +191,7 @@ class _Package:
             contextlib.suppress(NotWrittenError, LockTimeoutError, UntrustedError),
             self._session.locked(known.directory, waits=False) as directory,
         ):
-            if directory.is_same(known.handle):
-                directory.date(cache.data, cache.newest)
+            directory.date(cache.data, cache.newest)
 
     def _note(self, cache: DesiredCache) -> None:
         directory = cache.directory

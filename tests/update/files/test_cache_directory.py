@@ -358,6 +358,21 @@ class TestDate:
         assert status.st_mtime_ns - newest.mtime_ns <= 2 * 10**9
         assert cache_directory.is_dated_after(status.st_mtime_ns, newest)
 
+    def test_dated_again(self, directory: Path) -> None:
+        """A cache is dated again if it is what it should be, and otherwise left as it is."""
+        newest = write_one(directory)
+        right = (directory / CACHE).stat().st_mtime_ns
+        data = (directory / CACHE).read_bytes()
+        os.utime(directory / CACHE, (5, 5))
+        with cache_directory.open_locked(str(directory), 0) as target:
+            target.date(data + b"?", newest)
+            assert 5 * 10**9 == (directory / CACHE).stat().st_mtime_ns
+            target.date(data, newest)
+            assert right == (directory / CACHE).stat().st_mtime_ns
+            (directory / CACHE).unlink()
+            target.date(data, newest)
+        assert not (directory / CACHE).exists()
+
     def test_same_date_every_time(self, directory: Path) -> None:
         """The date does not depend on when the cache is written."""
         write_one(directory)
