@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import sys
 import time
 from collections.abc import Iterator
@@ -253,7 +254,18 @@ class TestInNamespace:
         """Facts that never come are not waited for."""
         monkeypatch.setattr(processes, "_PATIENCE", 0.1)
         reading, writing = os.pipe()
-        assert b"" == processes._read_all(reading)
+        processes._wait_for_facts(reading)
+        os.close(reading)
+        os.close(writing)
+
+    def test_pipe_kept_open(self) -> None:
+        """What has come is enough, though what is around bwrap keeps the pipe open."""
+        reading, writing = os.pipe()
+        os.write(writing, b'{\n    "child-pid": 7\n}\n')
+        waiting = threading.Thread(target=processes._wait_for_facts, args=(reading,), daemon=True)
+        waiting.start()
+        waiting.join(processes._PATIENCE / 2)
+        assert not waiting.is_alive()
         os.close(reading)
         os.close(writing)
 

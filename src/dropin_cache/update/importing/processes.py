@@ -90,7 +90,7 @@ class InNamespace:
 
     def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
         """Wait until bwrap has made the namespace, or has failed to and says so on its output."""
-        _read_all(facts)
+        _wait_for_facts(facts)
         with contextlib.suppress(IndexError, OSError):
             # Not what bwrap says: root's is in a namespace itself, where numbers are others.
             first = int(_children(process.pid).split()[0])
@@ -174,18 +174,16 @@ def _environment(process: int) -> bytes:
     return b""
 
 
-def _read_all(descriptor: int) -> bytes:
-    """Read until the end, but not for ever."""
+def _wait_for_facts(descriptor: int) -> None:
+    """Read until the end of what bwrap says, which is a JSON object, but not for ever."""
     deadline = time.monotonic() + _PATIENCE
-    text = b""
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while selector.select(max(0.0, deadline - time.monotonic())):
             chunk = os.read(descriptor, 4096)
-            text += chunk
-            if not chunk:
+            # What is around bwrap keeps the pipe open.
+            if not chunk or b"}" in chunk:
                 break
-    return text
 
 
 def _children(process: int) -> bytes:
