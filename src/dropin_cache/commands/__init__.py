@@ -90,9 +90,8 @@ def _main(argv: Sequence[str], directory: str) -> int:
         return EXIT_DONE if brief else EXIT_SIGNAL + signal.SIGPIPE
     except (OSError, MemoryError) as error:
         terminal.discard(sys.stdout)
-        if isinstance(error, MemoryError):
-            error = OSError(ENOMEM, os.strerror(ENOMEM))
-        words.failure(error)
+        no_memory = OSError(ENOMEM, os.strerror(ENOMEM))
+        words.failure(no_memory if isinstance(error, MemoryError) else error)
         return DropinCacheError.exit_code
 
 
