@@ -60,7 +60,7 @@ class Opened(NamedTuple):
 def environment(directory: Path) -> dict[str, str]:
     """Fill a directory, and return an environment that names what is in it.
 
-    TZ is not among it: the interpreter itself reads it. sudo passes names of time zones only.
+    Not among it is what the interpreter itself heeds, in spite of -I: see tests/test_caller.py.
     """
     fifo = directory / "fifo"
     os.mkfifo(fifo)

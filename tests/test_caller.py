@@ -13,7 +13,7 @@ import pytest
 from command_line import no_process_left
 from dropin_cache import _caller
 from dropin_cache.installers import pip_hook
-from hostile_callers import environment, opened_by_root, packaged, traced
+from hostile_callers import TREE, environment, opened_by_root, packaged, traced
 
 ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not ROOT, reason="others keep what they have from their caller")
@@ -210,3 +210,40 @@ class TestVariables:
         if not found["bare"]:
             pytest.skip("this C library has no such modules")
         assert [] == found["packaged"]
+
+    def test_another_library(self, tmp_path: Path) -> None:
+        """A variable that names an executable brings no other standard library, also with -I."""
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+        (tmp_path / "pyvenv.cfg").write_text(f"home = {tmp_path / 'home' / 'bin'}\n")
+        version = ".".join(map(str, sys.version_info[:2]))
+        library = tmp_path / "home" / "lib" / f"python{version}"
+        (library / "encodings").mkdir(parents=True)
+        (library / "os.py").write_text("")
+        (library / "encodings" / "__init__.py").write_text("this runs as root\n")
+        for name in ("PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"):
+            done = subprocess.run(
+                [str(packaged(tmp_path)), "--version"],
+                env={**os.environ, name: str(tmp_path / "bin" / "python3")},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (0, "") == (done.returncode, done.stderr), name
+
+    def test_time_zone(self, tmp_path: Path) -> None:
+        """The file of a time zone, which may be a FIFO, is not opened."""
+        os.mkfifo(tmp_path / "fifo")
+        subprocess.run(
+            [str(packaged(tmp_path)), "--version"],
+            env={**os.environ, "TZ": f":{tmp_path}/fifo"},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def test_first_line(self) -> None:
+        """Kernels before 5.1 read 127 bytes of a script's first line, and know no more of it."""
+        for name in ("dropin-cache", "update-dropin-cache"):
+            first = (TREE / "hooks" / "bin" / name).read_bytes().splitlines()[0]
+            assert len(first) < 127
