@@ -195,7 +195,7 @@ class Facts:
             done.update(self._importer.import_all(jobs, package_owners, progress, follow_up))
 
         # What takes locks takes as long to load as it takes to write a cache.
-        in_threads([import_all, lock.load], 2, stop=lambda: None)
+        in_threads([import_all, lock.load], 2, self._importer.stop)
         for job, imported in done.items():
             self._looked.update(
                 {(job.interpreter, each): imported.observed for each in job.modules}

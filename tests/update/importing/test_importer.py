@@ -468,9 +468,9 @@ with shared.importer_of(shared.ManyAtOnce) as importer:
 
             def stop_and_start(starter: Starter, interpreter: Interpreter) -> Any:
                 if stopped == "before":
-                    importer._stop()
+                    importer.stop()
                 session = start(starter, interpreter)
-                importer._stop()
+                importer.stop()
                 return session
 
             monkeypatch.setattr(Starter, "start", stop_and_start)

@@ -164,7 +164,7 @@ class Importer:
         # The longest first, so that no processor is without work at the end.
         tasks = [task_of(*each) for each in sorted(jobs, key=lambda each: -len(each[1].modules))]
         apart = self._confinement.chosen().apart
-        in_threads(tasks, len(os.sched_getaffinity(0)) if apart else 1, self._stop)
+        in_threads(tasks, len(os.sched_getaffinity(0)) if apart else 1, self.stop)
         return done
 
     def resolve(
@@ -206,6 +206,12 @@ class Importer:
         if session is not None:
             observed.append(self._end(session))
         return found, undecided, Observed.of_all(observed)
+
+    def stop(self) -> None:
+        """Have the threads come to their ends."""
+        self._stopped.set()
+        for session in list(self._running):
+            session.kill()
 
     def _import(
         self,
@@ -294,12 +300,6 @@ class Importer:
         self._running.discard(session)
         session.close()
         return session.observed
-
-    def _stop(self) -> None:
-        """Have the threads come to their ends."""
-        self._stopped.set()
-        for session in list(self._running):
-            session.kill()
 
 
 class _Counted:
