@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,41 @@ class TestKept:
         (home / ".conda").mkdir()
         (home / ".conda" / "environments.txt").write_text(f"{made}\n{home}/gone\n")
         assert [made] == kept()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
+    @pytest.mark.parametrize(
+        "place", [".local/share/pipx", ".virtualenvs", ".local/share/hatch", "", ".local/share"]
+    )
+    def test_of_another_user(self, home: Path, place: str) -> None:
+        """Root looks into no store of another user's, who may have left any number in it."""
+        for inside in ("pipx/venvs/app", "hatch/env/virtual/app/x1/app"):
+            make(home / ".local/share" / inside)
+        make(home / ".virtualenvs/app")
+        before = set(kept())
+        os.chown(home / place, 65534, 65534)
+        mine = {each for each in before if not each.startswith(str(home / place))}
+        assert (3, mine) == (len(before), set(kept()))
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
+    def test_link_of_another_user(self, home: Path) -> None:
+        """Nor does root follow the link that another user has left in the place of one."""
+        make(home / "elsewhere" / "app")
+        (home / ".virtualenvs").symlink_to(home / "elsewhere")
+        assert [str(home / ".virtualenvs" / "app")] == kept()
+        os.chown(home / ".virtualenvs", 65534, 65534, follow_symlinks=False)
+        assert [] == kept()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+    def test_conda_of_another_user(self, home: Path) -> None:
+        """Nor does root take another user's list of environments for its own."""
+        self.test_conda(home)
+        os.chown(home / ".conda" / "environments.txt", 65534, 65534)
+        assert [] == kept()
+
+    def test_conda_unreadable(self, home: Path) -> None:
+        """A list that is no file counts as none."""
+        (home / ".conda" / "environments.txt").mkdir(parents=True)
+        assert [] == kept()
 
     def test_no_environment(self, home: Path) -> None:
         """What has no interpreter is none."""

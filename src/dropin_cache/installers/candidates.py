@@ -12,6 +12,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 
+from dropin_cache.installers.sites import are_own
 from dropin_cache.update.files.reading import read_file
 
 _CHOSEN = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT")
@@ -74,11 +75,13 @@ def kept() -> list[str]:
     for variables, default, inside in _KEPT:
         named = next(filter(None, map(os.environ.get, variables)), None)
         place = os.path.expanduser(named or default.format(**homes))
-        if os.path.isabs(place):
+        # Another user may have left any number of them there; see `sites.is_own`.
+        if os.path.isabs(place) and are_own(place):
             found += glob.glob(os.path.join(glob.escape(place), inside))
-    with contextlib.suppress(OSError):
-        text = read_file(os.path.expanduser(_CONDA), _MAX_SIZE)
-        found += os.fsdecode(text).splitlines()
+    listed = os.path.expanduser(_CONDA)
+    if are_own(listed):
+        with contextlib.suppress(OSError):
+            found += os.fsdecode(read_file(listed, _MAX_SIZE)).splitlines()
     return _environments(found)
 
 

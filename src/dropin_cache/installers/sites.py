@@ -52,10 +52,14 @@ def is_own(prefix: str) -> bool:
     Root has rules for that, and whoever can change the environment is looked at. Of others only
     the owner is: it has to be this user, or root.
     """
+    # An interpreter is opened by its path, and that may lead elsewhere.
+    return are_own(prefix, os.path.join(prefix, "bin"))
+
+
+def are_own(*paths: str) -> bool:
+    """Tell whether all of these are there, and this user's by the rules of `is_own`."""
     with opening() as (files, _), contextlib.suppress(OSError, UntrustedError):
-        # An interpreter is opened by its path, and that may lead elsewhere.
-        places = [files.status(path) for path in (prefix, os.path.join(prefix, "bin"))]
-        return all(place.st_uid in {0, os.geteuid()} for place in places)
+        return all(files.status(path).st_uid in {0, os.geteuid()} for path in paths)
     return False
 
 
