@@ -87,6 +87,15 @@ class TestTargets:
         assert {"/elsewhere"} == look.targets(str(tmp_path))
         assert set() == look.targets(str(tmp_path / "inner"))
 
+    def test_depth(self, tmp_path: Path) -> None:
+        """A look that is not to go deep does not keep another from it."""
+        (tmp_path / "a/b").mkdir(parents=True)
+        (tmp_path / "a/link").symlink_to("/near")
+        (tmp_path / "a/b/link").symlink_to("/far")
+        look = Links(opened, reliable)
+        assert {"/near"} == look.targets(str(tmp_path), 1)
+        assert {"/near", "/far"} == look.targets(str(tmp_path))
+
     def test_changes(self, tmp_path: Path) -> None:
         """What goes while it is looked at is passed over."""
         for name in ("gone", "link"):

@@ -126,6 +126,28 @@ class TestNamed:
         expected = ("/srv/lib/p", "/srv/local")
         assert tuple(name[:10] for name in expected) == found(image, "/x/python3").named
 
+    @pytest.mark.parametrize(
+        ("text", "others"),
+        [
+            ("include-system-site-packages = false\n", False),
+            ("home = /opt/python/bin\nInclude-System-Site-Packages=no", False),
+            ("include-system-site-packages = True\n", True),
+            ("include-system-site-packages\n", True),
+            ("", True),
+        ],
+    )
+    @pytest.mark.parametrize("place", ["srv/venv", "srv/venv/bin"])
+    def test_others_packages(self, image: Path, place: str, text: str, others: bool) -> None:
+        """A virtual environment has those of its interpreter only if it says so."""
+        base, own = site(image), site(image, place)
+        (image / "srv/venv/bin").mkdir(exist_ok=True)
+        (image / "srv/venv/bin/python").symlink_to("/opt/python/bin/python3")
+        (image / place / "pyvenv.cfg").write_text(text)
+        sites = found(image, "/srv/venv/bin/python").sites
+        prefix = len(str(image))
+        assert others == (str(base)[prefix:] in sites)
+        assert place.endswith("bin") or str(own)[prefix:] in sites
+
     def test_large(self, image: Path) -> None:
         """Of a file without end only the beginning is read."""
         (site(image) / "a.pth").write_text("/srv/first\n" + "#" * (1 << 17) + "\n/srv/last\n")

@@ -14,7 +14,9 @@ from typing import Callable
 from dropin_cache.errors import UntrustedError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_MAX_DEPTH = 40  # one descriptor each
+MAX_DEPTH = 40
+"""How many directories deep links are looked for at most; each takes a descriptor."""
+
 _MAX_DIRECTORIES = 50_000  # of a run; large sites have some thousands
 
 
@@ -33,9 +35,10 @@ class Links:
                 over.
         """
         self._opened, self._is_reliable = opened, is_reliable
-        self._seen: set[tuple[int, int]] = set()
+        # By the identity of directories: how deep the look went in which they were seen.
+        self._seen: dict[tuple[int, int], int] = {}
 
-    def targets(self, tree: str) -> set[str]:
+    def targets(self, tree: str, depth: int = MAX_DEPTH) -> set[str]:
         """Find what the links in a tree lead to outside of it.
 
         Where a link and its target are called the same, and so are the directories above both, the
@@ -44,33 +47,38 @@ class Links:
 
         Args:
             tree: The canonical path of a directory; a file has no links in it.
+            depth: How many directories deep to look.
 
         Returns:
             Absolute paths. They may not exist, and may be links themselves.
         """
         found = set()
         with contextlib.suppress(OSError, UntrustedError):
-            for inside, text in self._links(self._opened(tree), "", 0):
+            for inside, text in self._links(self._opened(tree), "", depth, depth):
                 path = os.path.normpath(os.path.join(tree + os.path.dirname(inside), text))
                 if not f"{path}/".startswith(f"{tree}/"):
                     found.add(_topmost(inside, path))
         return found
 
-    def _links(self, descriptor: int, place: str, depth: int) -> Iterator[tuple[str, str]]:
+    def _links(
+        self, descriptor: int, place: str, depth: int, left: int
+    ) -> Iterator[tuple[str, str]]:
         """Yield the links in a directory and below it, and what they say; close the directory.
 
         Args:
             descriptor: Of the directory.
             place: Its path below the tree.
-            depth: How many directories are above it.
+            depth: How many directories deep the whole look goes.
+            left: How many are left of these.
         """
         try:
             status = os.fstat(descriptor)
             identity = status.st_dev, status.st_ino
-            full = depth > _MAX_DEPTH or len(self._seen) >= _MAX_DIRECTORIES
-            if full or identity in self._seen or not self._is_reliable(descriptor, None):
+            full = left < 0 or len(self._seen) >= _MAX_DIRECTORIES
+            seen = self._seen.get(identity, -1) >= depth
+            if full or seen or not self._is_reliable(descriptor, None):
                 return
-            self._seen.add(identity)
+            self._seen[identity] = depth
             links, directories = _listed(descriptor)
             for name in links:
                 with contextlib.suppress(OSError):  # it has just gone
@@ -79,7 +87,7 @@ class Links:
             for name in directories:
                 with contextlib.suppress(OSError):  # likewise, or it is closed to this user
                     inner = os.open(name, _DIRECTORY, dir_fd=descriptor)
-                    yield from self._links(inner, f"{place}/{name}", depth + 1)
+                    yield from self._links(inner, f"{place}/{name}", depth, left - 1)
         finally:
             os.close(descriptor)
 

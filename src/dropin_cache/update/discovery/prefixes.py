@@ -60,7 +60,11 @@ def belongings(python: str, prefix: str, resolve: Callable[[str], str]) -> Belon
         for directory in programs
         for name in ("lib", "lib64", "pyvenv.cfg")
     ]
-    found = [site for library in (*libraries, *_SYSTEM_SITES) for site in look.sites(library)]
+    alone = look.alone(os.path.dirname(python))
+    with_packages = (*libraries, *_SYSTEM_SITES)
+    if alone is not None:
+        with_packages = tuple(each for each in libraries if os.path.dirname(each) == alone)
+    found = [site for library in with_packages for site in look.sites(library)]
     sites = tuple(dict.fromkeys(found))
     named = dict.fromkeys(path for site in sites for path in look.named(site))
     return Belongings(tuple(programs), tuple(libraries), sites, tuple(named))
@@ -133,6 +137,18 @@ class _Look:
                 key, _, value = line.partition("=")
                 if key.strip() == "home" and value.strip().startswith("/"):
                     yield value.strip()
+
+    def alone(self, directory: str) -> str | None:
+        """Return the prefix of a virtual environment that has only its own packages.
+
+        The module site looks for the file in these two places, and takes "true" if it says nothing.
+        """
+        for place in (os.path.dirname(directory), directory):
+            for line in self._lines(os.path.join(place, "pyvenv.cfg")):
+                key, equals, value = line.partition("=")
+                if equals and key.strip().lower() == "include-system-site-packages":
+                    return None if value.strip().lower() == "true" else place
+        return None
 
     def sites(self, library: str) -> Iterator[str]:
         """Yield the directories below a library where distributions are installed."""

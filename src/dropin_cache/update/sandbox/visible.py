@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional, Protocol
 
 from dropin_cache.errors import ImportRootError, InterpreterError, UntrustedError
-from dropin_cache.update.discovery.links import Links, gathered
+from dropin_cache.update.discovery.links import MAX_DEPTH, Links, gathered
 from dropin_cache.update.discovery.prefixes import belongings, resolved
 from dropin_cache.update.files.failures import passing_over
 from dropin_cache.update.sandbox.policy import ETC, KERNEL, STORES, SYSTEM, TOP_LEVEL, WITHHELD
@@ -22,6 +22,7 @@ from dropin_cache.update.sandbox.policy import ETC, KERNEL, STORES, SYSTEM, TOP_
 # takes 9,000 arguments. A path this deep would take a descriptor for each of its components.
 _MAX_NAMED = 400  # with the directories above them
 _MAX_DEPTH = 64
+_LIBRARY_DEPTH = 2  # of links in the standard library, where those right in it stand for all
 _MAX_LINKED = 64  # directories that links lead to; each costs every child some time
 _MAX_ROUNDS = 8  # links that lead to trees with links in them
 
@@ -138,7 +139,8 @@ class _Collector:
         self._files = files
         self._entries: dict[str, str] = {}  # sources by destination
         self._left_out: list[str] = []
-        self._trees: set[str] = set()  # canonical paths of what may be full of links
+        # Canonical paths of what may be full of links, and how deep to look.
+        self._trees: dict[str, int] = {}
 
     def collect(self, python: str | None, roots: Sequence[str]) -> View:
         links = tuple(self._add_system())
@@ -185,7 +187,9 @@ class _Collector:
                     yield host
         # All of /usr is too much to look for links in.
         own = (path for path in found.libraries if not path.startswith(SYSTEM))
-        for tree in (*own, *found.sites):
+        for tree in own:
+            self._add_tree(tree, _LIBRARY_DEPTH)
+        for tree in found.sites:
             self._add_tree(tree)
         places: set[str] = set()
         for path in found.named:
@@ -202,21 +206,25 @@ class _Collector:
             host = self._add(path)
         if host is None:
             raise ImportRootError(path, "it is not shown to plugin modules as a whole")
-        self._trees.update([host[len(self._prefix) :]] if host else [])
+        if host:
+            self._trees[host[len(self._prefix) :]] = MAX_DEPTH
         return host or None
 
-    def _add_tree(self, path: str) -> None:
+    def _add_tree(self, path: str, depth: int = MAX_DEPTH) -> None:
         """Add a directory in which there may be links, or a file."""
         host = self._add_if_possible(path)
-        self._trees.update([host[len(self._prefix) :]] if host else [])
+        if host:
+            self._trees[host[len(self._prefix) :]] = depth
 
     def _add_linked(self) -> None:
         """Add what links lead to, as far as it is not too much."""
         links = Links(self._opened, self._accepts)
         linked: set[str] = set()
         for _ in range(_MAX_ROUNDS):
-            trees, self._trees = self._trees, set()
-            found = {path for tree in sorted(trees) for path in links.targets(tree)}
+            trees, self._trees = self._trees, {}
+            found = {
+                path for tree, depth in sorted(trees.items()) for path in links.targets(tree, depth)
+            }
             linked |= {each for path in found for each in self._hidden(path)}
             linked = gathered(linked, _MAX_LINKED, WITHHELD)
             for path in sorted(linked)[:_MAX_LINKED]:
