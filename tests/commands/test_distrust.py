@@ -44,6 +44,10 @@ class TestRemedy:
                 "can be written by others",
                 "Everybody can write there, and is meant to.",
             ),
+            ("/dev/null", "can be written by others", "Root uses files and directories only."),
+            ("/dev/zero", "can be written by others", "Root uses files and directories only."),
+            ("/dev/tty", "can be written by group 5 (x)", "Root uses files and directories only."),
+            ("/dev/ptmx", "can be written by others", "Root uses files and directories only."),
             (
                 "/srv/x",
                 "may be a hard link that others have made",

@@ -1,6 +1,6 @@
 """What to do about something that root does not rely on: right for the very case.
 
-Nothing of this makes a directory root's that is somebody's home, or closes one that is for all.
+Nothing of this makes a directory root's that is somebody's home, or closes what is for all.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ def remedy(problem: UntrustedError) -> str:
             "Root relies on nothing that others can change. Run this as that user: "
             f"sudo -u {user} dropin-cache ..., or let root have a copy of its own."
         )
+    mode = _mode(problem.component)
+    if mode and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # such as /dev/null
+        return f"Root uses files and directories only. Leave {problem.component} as it is."
     group = _GROUP.match(problem.problem)
     if group:
         return (
@@ -38,13 +41,13 @@ def remedy(problem: UntrustedError) -> str:
         )
     if "access control list" in problem.problem:
         return f"Only root may be able to write there: setfacl -b {problem.component}"
-    if "hard link" in problem.problem or _is_for_all(problem.component):
+    if "hard link" in problem.problem or mode & stat.S_ISVTX:  # as /tmp has it
         return "Everybody can write there, and is meant to. Use a directory that is root's alone."
     return f"Only root may be able to write there: chmod go-w {problem.component}"
 
 
-def _is_for_all(directory: str) -> bool:
-    """Tell whether a directory is one like /tmp."""
+def _mode(path: str) -> int:
+    """Return what kind of thing a path leads to, and who may use it; 0 if there is nothing."""
     with contextlib.suppress(OSError):
-        return bool(os.stat(directory).st_mode & stat.S_ISVTX)
-    return False
+        return os.stat(path).st_mode
+    return 0
