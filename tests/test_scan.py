@@ -579,6 +579,27 @@ class TestIsDescribed:
         ours = entry("app.plugins.one", fingerprint=fingerprint_of(Path(only(tree.path).path)))
         assert is_described(ours, only(tree.path), times())
 
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("from twisted import plugin\nmarker = plugin.IPlugin\n", True),
+            ("from twisted.plugin import IPlugin\n", True),
+            ("from twisted.plugin import IPlugin\nimport dropin_cache\n", False),
+            ("from app.markers import IPlugin\n", False),
+            ("from twisted.application.service import ServiceMaker\n", False),
+            ("", False),
+        ],
+    )
+    def test_nothing_found_by_twisted(self, tree: Tree, text: str, expected: bool) -> None:
+        """It is believed of source that names Twisted's marker, and not ours."""
+        path = tree.write("one.py", text, LONG_AGO)
+        made = entry("app.plugins.one")
+        assert expected is is_described(made, only(tree.path), times(1e12))
+        py_compile.compile(str(path), str(path.with_suffix(".pyc")), doraise=True)
+        path.unlink()
+        os.utime(path.with_suffix(".pyc"), ns=(LONG_AGO, LONG_AGO))
+        assert not is_described(made, only(tree.path), times(1e12))
+
     def test_unreadable(self, tree: Tree) -> None:
         """What cannot be read names nothing."""
         path = tree.write("one.py", "", LONG_AGO)
@@ -586,6 +607,7 @@ class TestIsDescribed:
         path.unlink()
         made = entry("app.plugins.one", ("p", None, (THEIRS,), ()))
         assert is_described(made, dropin, times(1e12))
+        assert not is_described(entry("app.plugins.one"), dropin, times(1e12))
 
 
 class TestMemory:

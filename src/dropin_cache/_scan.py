@@ -269,8 +269,8 @@ def is_described(entry: CachedDropin, dropin: Dropin, cache: CacheTimes) -> bool
     """Tell whether an entry says what is in a drop-in: it is fresh, and whole.
 
     Twisted leaves out plugins that are marked with our `IPlugin` alone. So what it says of a module
-    may not be all if it has found nothing there, or nothing that is marked so though the module
-    names this package.
+    may not be all if the module names this package. If it has found nothing at all, it is believed
+    of a module that names Twisted's marker, such as one that does without an optional library.
 
     Args:
         entry: The entry.
@@ -283,16 +283,22 @@ def is_described(entry: CachedDropin, dropin: Dropin, cache: CacheTimes) -> bool
         return True
     if any(MARKER in plugin.references for plugin in entry.plugins):
         return True
-    return bool(entry.plugins) and not _names_us(dropin.path)
+    text = _beginning(dropin.path)
+    if b"dropin_cache" in text:
+        return False
+    if entry.plugins:
+        return True
+    # Bytecode has the path of its source in it, which is below twisted/plugins as a rule.
+    return dropin.path.endswith(".py") and b"twisted" in text and b"IPlugin" in text
 
 
-def _names_us(path: str) -> bool:
-    """Tell whether a module, source or bytecode, names this package in its first megabyte."""
+def _beginning(path: str) -> bytes:
+    """Return the first megabyte of a module, source or bytecode; nothing if it is unreadable."""
     try:
         with open_regular(path) as file:
-            return b"dropin_cache" in file.read(_CHUNK)
+            return file.read(_CHUNK)
     except OSError:
-        return False
+        return b""
 
 
 def _looking(
