@@ -25,11 +25,10 @@ from dropin_cache.errors import (
 from dropin_cache.update import report as report_
 from dropin_cache.update import targets
 from dropin_cache.update.discovery.owners import Owners
-from dropin_cache.update.environments import Environments
+from dropin_cache.update.environments import BUILT_IN_PACKAGES, Environments
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.orchestrator import update
-from dropin_cache.update.plugin_packages import BUILT_IN_PACKAGES
 from dropin_cache.update.report import Report, Request
 from dropin_cache.update.session import Session, open_session
 from dropin_cache.update.settings.configuration import PackageLine
@@ -119,6 +118,39 @@ class TestWithoutTwisted:
         self.updated()
         assert [] == list(site.path.glob("twisted/**/dropin.cache"))
         assert 4 == len(list(site.path.glob("twisted/plugins/*.py")))
+
+
+class TestWithoutUs:
+    """Plugin modules for our own package that are installed without it."""
+
+    @pytest.mark.processes
+    @pytest.mark.parametrize("packages", [(), ("dropin_cache.plugins",)])
+    def test_nothing_to_do(self, public_path: Path, packages: tuple[str, ...]) -> None:
+        """Nobody can ask for their plugins either."""
+        python, path, _ = own_environment(public_path / "env")
+        shutil.rmtree(path / "dropin_cache")
+        Tree(path).write("dropin_cache/plugins/steel.py", "from dropin_cache import IPlugin\n")
+        for write in (True, False):
+            report = update(Request(pythons=(python,), packages=packages, write=write), nothing)
+            assert ((), ()) == (report.directories, report.problems)
+
+
+class TestNamespaces:
+    """Plugin packages without any `__init__.py`, the application's included."""
+
+    @pytest.mark.processes
+    def test_looked_at(self, tree: Tree) -> None:
+        """Who only looks finds the directories that an update then writes in."""
+        tree.write("one/nsapp/plugins/hello.py", "from dropin_cache import IPlugin\n")
+        tree.write("two/nsapp/plugins/world.py", "from dropin_cache import IPlugin\n")
+        paths = tuple(str(tree.path / name) for name in ("one", "two"))
+        request = Request(paths=paths, packages=("nsapp.plugins",))
+        expected = [f"{path}/nsapp/plugins" for path in paths]
+        for write, state in ((False, report_.MISSING), (True, report_.WRITTEN)):
+            found = update(request._replace(write=write), nothing).directories
+            assert [(path, state) for path in expected] == [
+                (each.path, each.state) for each in found
+            ]
 
 
 class TestFindTargets:

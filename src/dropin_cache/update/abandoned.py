@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update.clean import remove_cache
 from dropin_cache.update.discovery.differences import Difference
-from dropin_cache.update.plugin_packages import BUILT_IN_PACKAGES
+from dropin_cache.update.environments import BUILT_IN_PACKAGES
 from dropin_cache.update.report import DirectoryReport
 from dropin_cache.update.session import Session
 from dropin_cache.update.targets import directories

@@ -16,6 +16,9 @@ from dropin_cache.update.state.observations import Look, Observed
 from dropin_cache.update.state.recorded import Recorded
 from dropin_cache.update.text import is_dotted
 
+BUILT_IN_PACKAGES = ("twisted.plugins", "dropin_cache.plugins")
+"""Plugin packages that are looked after without anybody declaring them."""
+
 
 class Environments:
     """The interpreters of a run.
@@ -105,7 +108,9 @@ class Environments:
             return None
         roots = self.start(interpreter).path
         top, *parts = package.split(".")
-        if not any(self._is_regular(os.path.join(root, top)) for root in roots):
+        if package in BUILT_IN_PACKAGES and not any(
+            self._is_regular(os.path.join(root, top)) for root in roots
+        ):
             return None  # the application is not there, whatever others have put into its place
         places = [os.path.join(root, top, *parts) for root in roots]
         regular = [each for each in places if self._is_regular(each)]

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from dropin_cache.errors import DropinCacheError, NotAPluginPackageError
 from dropin_cache.update.discovery.declarations import is_standard, located, plugin_package_in
 from dropin_cache.update.discovery.interpreters import Interpreter
-from dropin_cache.update.environments import Environments
+from dropin_cache.update.environments import BUILT_IN_PACKAGES, Environments
 from dropin_cache.update.session import Session
-
-BUILT_IN_PACKAGES = ("twisted.plugins", "dropin_cache.plugins")
 
 
 def wanted_packages(

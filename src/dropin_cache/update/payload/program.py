@@ -76,7 +76,10 @@ _GARBAGE = 100_000  # new objects between two looks for garbage
 _MAX_ANSWER = 1 << 20  # bytes; the update takes no more
 # What asks for the plugins of a package into which others put modules without requiring it:
 # autobahn, txtorcon and TxSNI are used without Twisted as well. Then it is a namespace package.
-_APPLICATIONS = {"twisted.plugins": "twisted.plugin"}
+_APPLICATIONS = {
+    "twisted.plugins": "twisted.plugin",
+    "dropin_cache.plugins": "dropin_cache.errors",
+}
 _OF_THE_MOMENT = {
     errno.EAGAIN,
     errno.EDQUOT,
