@@ -32,6 +32,18 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "The package itself fails: reinstall what owns a.b.",
     ),
     (
+        errors.PackageBrokenError("a.b", "the sandbox does not show /s/a", ""),
+        "It and the directories above it have to be root's, and readable by everybody.",
+    ),
+    (
+        errors.NotWrittenError("/d/c", errno.EROFS),
+        "Update before it is made read-only, or mount it writable.",
+    ),
+    (
+        errors.NotWrittenError("/nowhere/c", errno.EACCES),
+        "Fix that, or run this as the owner of /nowhere/c.",
+    ),
+    (
         errors.InterpreterError("/p", "too old"),
         "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from errno import EAGAIN, EMFILE, ENOMEM
+from errno import EAGAIN, EMFILE, ENOMEM, EROFS
 from typing import TYPE_CHECKING
 
 from dropin_cache import errors
@@ -47,7 +47,6 @@ _ADVICE: dict[type, str] = {
         "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
         "To see what is in the caches: dropin-cache list. Archives (zip, egg, pyz) have none."
     ),
-    errors.NotWrittenError: "Fix that, or run this as the owner of {0.path}.",
     errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",
     errors.ForeignDirectoryError: (
         "If plugin modules belong there, allow it: plugin-directories = {0.path} in "
@@ -68,6 +67,7 @@ _ADVICE: dict[type, str] = {
     ),
     errors.UnstableError: "Try again when nothing is being installed or removed there.",
 }
+_HIDDEN = "the sandbox does not show "
 # What the system has no more of, and how to give it more: options of `ulimit`.
 _FAILED = "Fix that, and run the same command again."
 _LIMITS = {EMFILE: "-n 1024", EAGAIN: "-u 1024", ENOMEM: "-v unlimited -d unlimited"}
@@ -91,25 +91,9 @@ def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = Fal
         return
     if verbose:
         _print_traceback(getattr(problem, "traceback", ""))
-    cause = problem.__cause__
-    # What a package itself meets with are limits of the sandbox.
-    limit = "" if isinstance(problem, errors.PackageBrokenError) else _limit_in(str(problem))
-    if limit:
-        advice(limit)
-    elif isinstance(cause, OSError) and cause.errno and is_failure(cause):
-        advice(_FAILED)
-    elif isinstance(problem, errors.NotWrittenError) and "chattr" in problem.reason:
-        advice(f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}")
-    elif isinstance(problem, errors.NoSandboxError) and problem.reasons[0][0] == "none":
-        advice("Leave out --sandbox none: the best sandbox that works here is used then.")
-    elif isinstance(problem, errors.NoSandboxError) and "is not there" not in str(problem):
-        # Who cannot become another user cannot do so in that tier either.
-        no_help = "become another user" in str(problem) or "no limits" in str(problem)
-        advice(_FORBIDDEN + ("" if no_help else _BUILDER))
-    elif type(problem) is errors.UntrustedError:
-        advice(remedy(problem))
-    elif type(problem) in _ADVICE:
-        advice(_ADVICE[type(problem)].format(problem))
+    what_to_do = _what_to_do(problem)
+    if what_to_do:
+        advice(what_to_do)
 
 
 def interrupted() -> None:
@@ -126,6 +110,42 @@ def failure(problem: OSError) -> None:
     """
     message("error", f"cannot go on: {problem}")
     advice(f"No cache is half written. {_limit_in(str(problem)) or _FAILED}")
+
+
+def _what_to_do(problem: DropinCacheError) -> str:
+    """Return what can be done about an error, as somebody can follow it; nothing if that is all."""
+    cause = problem.__cause__
+    # What a package itself meets with are limits of the sandbox.
+    limit = "" if isinstance(problem, errors.PackageBrokenError) else _limit_in(str(problem))
+    if limit or (isinstance(cause, OSError) and cause.errno and is_failure(cause)):
+        return limit or _FAILED
+    if isinstance(problem, errors.NotWrittenError):
+        return _about_writing(problem)
+    if isinstance(problem, errors.NoSandboxError):
+        return _about_sandboxes(problem)
+    if isinstance(problem, errors.PackageBrokenError) and _HIDDEN in problem.reason:
+        return "It and the directories above it have to be root's, and readable by everybody."
+    if type(problem) is errors.UntrustedError:
+        return remedy(problem)
+    return _ADVICE.get(type(problem), "").format(problem)
+
+
+def _about_writing(problem: errors.NotWrittenError) -> str:
+    if "chattr" in problem.reason:
+        return f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}"
+    if problem.errno == EROFS:
+        return "Update before it is made read-only, or mount it writable."
+    return f"Fix that, or run this as the owner of {problem.path}."
+
+
+def _about_sandboxes(problem: errors.NoSandboxError) -> str:
+    if problem.reasons[0][0] == "none":
+        return "Leave out --sandbox none: the best sandbox that works here is used then."
+    if "is not there" in str(problem):
+        return _ADVICE[errors.NoSandboxError]
+    # Who cannot become another user cannot do so in that tier either.
+    no_help = "become another user" in str(problem) or "no limits" in str(problem)
+    return _FORBIDDEN + ("" if no_help else _BUILDER)
 
 
 def _limit_in(text: str) -> str:
