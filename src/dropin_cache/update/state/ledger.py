@@ -30,7 +30,9 @@ MAX_SIZE = 64 << 20
 """Bytes of the largest ledger that is read or written."""
 
 _VERSION = 5
-_LOCK_TIMEOUT = 10.0  # seconds; another run has written its ledger long before
+# Seconds. Another run has written its ledger by then; if it is stopped in that very moment, this one
+# does without, since a package manager may wait, and the next run finds out again.
+_LOCK_TIMEOUT = 2.0
 
 
 class DirectoryRecord(NamedTuple):
