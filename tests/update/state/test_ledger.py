@@ -195,16 +195,23 @@ class TestUpdate:
         assert good == cache.read_bytes()
 
     @pytest.mark.parametrize(
-        "change", [lambda cache: os.utime(cache, (0, 0)), lambda cache: cache.chmod(0o600)]
+        ("change", "state"),
+        [
+            (lambda cache: os.utime(cache, (0, 0)), "unchanged"),
+            (lambda cache: cache.chmod(0o600), "written"),
+        ],
+        ids=["date", "mode"],
     )
-    def test_only_the_outside_changed(self, app: Tree, change: Callable[[Path], object]) -> None:
+    def test_only_the_outside_changed(
+        self, app: Tree, change: Callable[[Path], object], state: str
+    ) -> None:
         """A wrong date or mode is put right without importing anything."""
         run(app)
         cache = app.path / "app" / "plugins" / "dropin.cache"
         before = cache.stat().st_mtime_ns, cache.stat().st_mode
         change(cache)
         done = run(app)
-        assert ([], ["written"]) == (done.imported, list(done.states.values()))
+        assert ([], [state]) == (done.imported, list(done.states.values()))
         assert before == (cache.stat().st_mtime_ns, cache.stat().st_mode)
 
     def test_interpreter_that_went(self, app: Tree) -> None:
