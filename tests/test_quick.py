@@ -30,9 +30,9 @@ def held(public_path: Path) -> Iterator[Path]:
     return public_path
 
 
-def keep(*paths: Path) -> None:
+def keep(*paths: Path, said: tuple[bytes, ...] = ()) -> None:
     """Make the list."""
-    lines = [_quick.line_of(os.fsencode(path)) for path in paths]
+    lines = [*said, *(_quick.line_of(os.fsencode(path)) for path in paths)]
     LIST.write_bytes(b"".join(b"%b\0" % line for line in (_quick.heading_of(len(lines)), *lines)))
     LIST.chmod(0o644)
 
@@ -88,7 +88,7 @@ class TestHold:
             lambda data: data[:-1],
             lambda data: data[: data.index(b"\0") + 1],
             lambda data: data + b"-\t/proc/nothing\0",
-            lambda data: data.replace(b"stamps 1", b"stamps 0"),
+            lambda data: data.replace(b"stamps 2", b"stamps 1"),
             lambda data: data.replace(sys.executable.encode(), b"/usr/bin/other"),
             lambda data: data.replace(sys.version[:4].encode(), b"3.0."),
             lambda data: data.replace(b"/there", b"/the\0re"),
@@ -148,6 +148,122 @@ class TestUsers:
         """Who is another user does not look at it."""
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
         assert not _quick.hold()
+
+
+class TestChecked:
+    """Whether a check would find everything fresh, and what it prints then."""
+
+    @pytest.fixture(autouse=True)
+    def _told(self, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        keep(held / "there", held / "missing", said=(b"=fresh: it", os.fsencode(held)))
+        monkeypatch.setenv("HOME", str(held))
+        for name in {*os.environ}:
+            if name.startswith("PYTHON") or name in {"VIRTUAL_ENV", "XDG_DATA_HOME"}:
+                monkeypatch.delenv(name)
+
+    def test_lines(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """What it prints is in the list."""
+        assert _quick.checked(quiet=False)
+        assert ("fresh: it\n", "") == capfd.readouterr()
+        assert _quick.checked(quiet=True)
+        assert ("", "") == capfd.readouterr()
+
+    def test_nothing_to_tell(self, held: Path) -> None:
+        """What an update alone knows of says nothing about checks."""
+        keep(held / "there")
+        assert _quick.hold()
+        assert not _quick.checked(quiet=True)
+
+    def test_change(self, held: Path) -> None:
+        """It does not hold when something has changed."""
+        (held / "missing").touch()
+        assert not _quick.checked(quiet=True)
+
+    def test_reproducible(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With another rule for times, something else may be told."""
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+        assert not _quick.checked(quiet=True)
+
+    def test_cannot_be_printed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the lines cannot be printed, it has not been told."""
+        with open("/dev/full", "wb") as full:
+            copy = os.dup(1)
+            os.dup2(full.fileno(), 1)
+            try:
+                assert not _quick.checked(quiet=False)
+            finally:
+                os.dup2(copy, 1)
+                os.close(copy)
+
+    def test_users(self, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Users get the same where directories are somebody else's and can be listed."""
+        monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+        monkeypatch.setattr(os, "access", lambda _, mode: mode == os.R_OK)
+        assert _quick.checked(quiet=True)
+        monkeypatch.setattr(os, "access", lambda _, mode: mode in {os.R_OK, os.W_OK})
+        assert not _quick.checked(quiet=True)
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        assert not _quick.checked(quiet=True)
+        monkeypatch.setenv("PYTHONPATH", "/opt")
+        assert not _quick.checked(quiet=True)
+
+
+class TestStartsPlainly:
+    """Whether nothing of a user has a say in how interpreters start."""
+
+    @pytest.fixture(autouse=True)
+    def _user(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for name in {*os.environ}:
+            if name.startswith("PYTHON") or name in {"VIRTUAL_ENV", "XDG_DATA_HOME"}:
+                monkeypatch.delenv(name)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("PYTHONPATH", "/opt", False),
+            ("PYTHONPATH", "", True),
+            ("PYTHONUSERBASE", "/opt", False),
+            ("PYTHON_LAZY_IMPORTS", "all", False),
+            ("PYTHONUNBUFFERED", "1", True),
+            ("VIRTUAL_ENV", "/opt", False),
+            ("XDG_DATA_HOME", "/opt", False),
+            ("HOME", "..", False),
+            ("HOME", "/proc/nothing", True),
+            ("HOME", "/proc/version", True),
+        ],
+    )
+    def test_variables(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: bool
+    ) -> None:
+        """Variables that Python and what it loads heed have one."""
+        monkeypatch.setenv(name, value)
+        assert expected == _quick.starts_plainly()
+
+    def test_user_site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So has what the user has installed, for whichever Python."""
+        (tmp_path / ".local/lib/node").mkdir(parents=True)
+        assert _quick.starts_plainly()
+        (tmp_path / ".local/lib/python3.9").mkdir()
+        assert not _quick.starts_plainly()
+
+    def test_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What cannot be listed may be found all the same, unless nothing in there can."""
+        monkeypatch.setattr(os, "listdir", _forbidden)
+        for found in (True, False):
+            monkeypatch.setattr(os, "access", lambda *_, found=found: found)
+            assert _quick.starts_plainly() is not found
+
+    def test_root(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Root's environment counts for nothing."""
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setenv("PYTHONPATH", "/opt")
+        assert _quick.starts_plainly()
+
+
+def _forbidden(path: str) -> list[str]:
+    raise PermissionError(path)
 
 
 @pytest.mark.processes

@@ -1,9 +1,10 @@
-"""Whether everything is as it was when the last update found nothing to do.
+"""Whether everything is as it was when root's last update had left nothing to do.
 
 Such an update leaves a list of all files and directories that it was about, with what stat(2) says
-of each; `update.state.quick_list` writes it. As long as that holds, another update would find
-nothing to do either, and what it takes to run one need not be loaded. For that reason this imports
-nothing that the interpreter has not loaded by itself.
+of each, and of what `check` would print; `update.state.quick_list` writes it. As long as that
+holds, another update would find nothing to do either, nor would `check` find anything else, whoever
+runs it. What it takes to run them need not be loaded. For that reason this imports nothing that the
+interpreter has not loaded by itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OTHERS_WRITE = 0o022
 
+SAID, USED = b"=", b"/"
+"""How entries begin that are no stamps: a line that `check` prints; a directory that readers list,
+and that `check` counts among what somebody else looks after unless its user can write there."""
+
+# Variables that have a say in what an interpreter imports, and of Python's own those that have not.
+_TOLD = ("VIRTUAL_ENV", "XDG_DATA_HOME")
+_HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+_USER_SITES = "~/.local/lib"  # as the module site has it; PYTHONUSERBASE is one of the variables
+
 
 def name_of(path: str, extension: str) -> str:
     """Return the name of the file that is about something, in the directory of the list.
@@ -44,16 +54,70 @@ def list_name() -> str:
 
 def hold() -> bool:
     """Tell whether an update of this system by this interpreter would find nothing to do."""
-    if os.geteuid() != 0:  # what users import depends on their environment, too
+    if os.geteuid() != 0:  # users update what is theirs
         return False
+    return _entries() is not None
+
+
+def checked(*, quiet: bool) -> bool:
+    """Print what `check` would, if nothing has changed since root's update found all of it fresh.
+
+    Args:
+        quiet: Whether to print nothing in that case.
+
+    Returns:
+        Whether that is so, and all of it is printed.
+    """
+    if os.environ.get("SOURCE_DATE_EPOCH") or not starts_plainly():
+        return False
+    entries = _entries() or []
+    lines = [entry[1:] + b"\n" for entry in entries if entry.startswith(SAID)]
+    directories = [entry for entry in entries if entry.startswith(USED)]
+    if not lines or not (os.geteuid() == 0 or all(map(_is_only_read, directories))):
+        return False
+    data = b"" if quiet else b"".join(lines)
+    try:
+        return not data or os.write(1, data) == len(data)
+    except OSError:  # the usual way says what there is to say about that
+        return False
+
+
+def starts_plainly() -> bool:
+    """Tell whether this user's interpreters start as root's do: nothing of the user has a say."""
+    if os.geteuid() == 0:
+        return True
+    for name, value in os.environ.items():
+        told = name in _TOLD or (name.startswith("PYTHON") and name not in _HARMLESS)
+        if told and value:
+            return False
+    sites = os.path.expanduser(_USER_SITES)
+    try:
+        return sites.startswith("/") and not any(map(_is_pythons, os.listdir(sites)))
+    except OSError:  # not there; or not to be listed, though what is in there may be found
+        return not os.access(sites, os.X_OK)
+
+
+def _is_pythons(name: str) -> bool:
+    return name.startswith("python")
+
+
+def _is_only_read(directory: bytes) -> bool:
+    return os.access(directory, os.R_OK) and not os.access(directory, os.W_OK)
+
+
+def _entries() -> list[bytes] | None:
+    """Return what is in the list, None if it does not hold."""
     try:
         *lines, end = _read().split(b"\0")
         heading, *entries = lines
-        if end or heading != heading_of(len(entries)):
-            return False
-        return all(entry == line_of(entry.partition(b"\t")[2]) for entry in entries)
+        whole = not end and heading == heading_of(len(entries))
+        return entries if whole and all(map(_holds, entries)) else None
     except (OSError, ValueError):
-        return False
+        return None
+
+
+def _holds(entry: bytes) -> bool:
+    return entry.startswith((SAID, USED)) or entry == line_of(entry.partition(b"\t")[2])
 
 
 def line_of(path: bytes) -> bytes:
@@ -77,7 +141,7 @@ def line_of(path: bytes) -> bytes:
 
 def heading_of(entries: int) -> bytes:
     """Return the list's first entry: for which interpreter it holds, and how many others follow."""
-    return os.fsencode(f"dropin-cache stamps 1 {entries} {sys.version} {sys.executable}")
+    return os.fsencode(f"dropin-cache stamps 2 {entries} {sys.version} {sys.executable}")
 
 
 def _read() -> bytes:

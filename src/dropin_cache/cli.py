@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "main_update"]
 
+_CHECKS = (["check"], ["check", "-q"], ["check", "--quiet"])
+
 # What a small site takes: options of ulimit, names of limits, and figures in units of ulimit.
 _LEAST = (
     ("-n", "RLIMIT_NOFILE", 32, 1),
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory = _caller.forget(command=arguments[:1] == ["run"])
     # Whether triggers are turned off is for those that follow to see, and to tell.
     if arguments == ["update", "--trigger"] and _quick.BYPASS not in os.environ and _quick.hold():
+        return 0
+    if arguments in _CHECKS and _quick.checked(quiet=len(arguments) > 1):
         return 0
     low = _too_low()
     if low:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import in_mount_namespace
+from command_line import in_mount_namespace, unprivileged
 from dropin_cache.errors import LockTimeoutError, NoSandboxError, RootError, UntrustedError
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.report import Request
@@ -27,6 +27,13 @@ class TestOpenSession:
             expected = (ROOT, 30.0, 30.0)
             assert expected == (session.privileged, session.timeout, session.patience.seconds)
             assert "/somewhere" == session.shown("/somewhere")
+
+    def test_others(self) -> None:
+        """Who only looks has root's ledgers besides; who writes, has what is his."""
+        for write in (True, False):
+            with unprivileged(), open_session(Request(write=write)) as session:
+                assert not session.privileged
+                assert write is (session.ledgers._beside is None)
 
     def test_asked_for(self) -> None:
         """What the request says comes first, also nothing."""

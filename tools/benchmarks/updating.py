@@ -97,8 +97,7 @@ def _real(sites: Sites) -> Iterator[Task]:
 def _commands(sites: Sites) -> Iterator[Task]:
     def run(environment: Environment, *command: str) -> Sample:
         program = [environment.python, "-I", str(environment.path / "bin" / command[0])]
-        user = _NOBODY if os.geteuid() == 0 else ()
-        return _wall(sites.runner.run([*user, *program, *command[1:]]))
+        return _wall(sites.runner.run([*_user(), *program, *command[1:]]))
 
     for name in ("twistd", "twist"):
         yield Task(
@@ -120,6 +119,13 @@ def _triggers(sites: Sites) -> Iterator[Task]:
         sites.runner.remember(sites.twisted.path.name)
         program = str(sites.twisted.path / "bin" / "dropin-cache")
         return sites.runner.run([program, *TRIGGER], silent=True).sample
+
+    def bare() -> Sample:
+        return sites.runner.run([*_user(), sites.stock.python, "-I", "-c", "pass"]).sample
+
+    def checked() -> Sample:
+        sites.runner.remember(sites.twisted.path.name)
+        return sites.runner.run([*_user(), sites.twisted.script, "check"]).sample
 
     work, against = "update --trigger, nothing changed, ", "`python3 -I -c pass`"
     yield Task(
@@ -148,6 +154,15 @@ def _triggers(sites: Sites) -> Iterator[Task]:
         lambda: sites.command(sites.depending, *TRIGGER, silent=True).sample,
         nothing,
         runs=15,
+    )
+    yield Task(
+        "check-nobody",
+        "check, nothing changed, Twisted's 18 drop-ins, by nobody",
+        "`python3 -I -c pass` by nobody",
+        *(COST, 2, "ms"),
+        checked,
+        bare,
+        runs=25,
     )
 
 
@@ -187,6 +202,11 @@ class _Updates:
         count = str(len(os.sched_getaffinity(0)))
         command = [self._theirs.python, "-I", "-B", "-c", _IMPORTS, count]
         return _wall(self._sites.runner.run(command, silent=True))
+
+
+def _user() -> tuple[str, ...]:
+    """Return what makes a command an ordinary user's."""
+    return _NOBODY if os.geteuid() == 0 else ()
 
 
 def _upgrade(environment: Environment) -> None:

@@ -102,7 +102,8 @@ def _update_once(arguments: argparse.Namespace) -> int:
     from dropin_cache.update.orchestrator import update
 
     with terminal.progress(quiet=arguments.quiet or arguments.trigger) as progress:
-        found = update(_request(arguments, write=not arguments.dry_run), progress)
+        request = _request(arguments, write=not arguments.dry_run)
+        found = update(request, progress, words.summary)
     if arguments.dry_run:
         found = _predicted(found, force=arguments.force)
     if arguments.trigger:

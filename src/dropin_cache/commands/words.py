@@ -195,14 +195,20 @@ def report(found: Report, *, conditional: bool) -> None:
         found: The report.
         conditional: Whether it is about what would be done.
     """
-    for directory in found.own:
-        result(_line(directory, conditional=conditional))
+    for line in summary(found, conditional=conditional):
+        result(line)
+
+
+def summary(found: Report, *, conditional: bool = False) -> list[str]:
+    """Return what a run did or found, in lines; as for `report`."""
+    lines = [_line(directory, conditional=conditional) for directory in found.own]
     if found.directories and not found.own:
-        result("none of the caches here is this user's to write; with -v, they are named")
+        lines.append("none of the caches here is this user's to write; with -v, they are named")
     elif not found.directories and not found.problems:
-        result("there are no plugin modules, so there are no caches")
+        lines.append("there are no plugin modules, so there are no caches")
     if found.own and found.sandbox not in (None, "none"):
-        result(f"plugin modules are imported in the sandbox {found.sandbox}")
+        lines.append(f"plugin modules are imported in the sandbox {found.sandbox}")
+    return lines
 
 
 def news(found: Report) -> None:

@@ -149,6 +149,14 @@ class Environments:
             )
         self._session.ledgers.save(sandbox)
 
+    def remembered(self, interpreters: Iterable[Interpreter]) -> dict[str, Recorded]:
+        """Return what the next run will know of interpreters, by key, after `save`."""
+        session, look = self._session, Look()
+        return {
+            each.key: Recorded(session.ledgers.of(each), each, look, session.began)
+            for each in interpreters
+        }
+
     def paths(self) -> Iterable[str]:
         """List the files and directories that tell whether all this still holds, there or not."""
         for recorded in self.recorded.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from dropin_cache.errors import DropinCacheError, UnreadableError, ZopeInterfaceMissingError
 from dropin_cache.update import report
@@ -16,22 +16,26 @@ from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.mend import mend
 from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request
+from dropin_cache.update.second_look import Summary, look_again
 from dropin_cache.update.session import Session, open_session
-from dropin_cache.update.settings import configuration
 from dropin_cache.update.staleness import Staleness
-from dropin_cache.update.state import quick_list
-from dropin_cache.update.targets import Targets, find_targets
+from dropin_cache.update.targets import find_targets
 
 _MAX_WARNINGS = 2
 _WITH_LOCK = frozenset([report.WRITTEN, report.REMOVED, report.FAILED])
 
 
-def update(request: Request, progress: Progress) -> Report:
+def _no_summary(_: Report) -> Sequence[str]:
+    return ()
+
+
+def update(request: Request, progress: Progress, summary: Summary = _no_summary) -> Report:
     """Bring caches up to date, or find out whether they are.
 
     Args:
         request: Which, how, and whether to write.
         progress: Called before each import with its number, their count and the module's name.
+        summary: Says in lines what `check` prints of a report; they are kept for the next `check`.
 
     Returns:
         What became of each directory; failures of single directories are in there.
@@ -75,7 +79,10 @@ def update(request: Request, progress: Progress) -> Report:
         sandbox = session.confinement.tier or session.ledgers.sandbox
         warnings = [*environments.warnings, *_warnings(importer), *_obstacles(directories)]
         result = Report(sandbox, tuple(directories), tuple(problems), tuple(warnings))
-        _keep_quick_list(session, environments, targets, result)
+        if session.privileged and session.ledgers.keeps and _is_about_everything(session):
+            remembered = environments.remembered(targets.interpreters)
+            anew = Staleness(remembered, owners, importer, force=False)
+            look_again(session, targets, anew, list(environments.paths()), result, summary)
         return result
 
 
@@ -93,6 +100,11 @@ def _without_zope(session: Session, error: ZopeInterfaceMissingError) -> Report:
     return Report(session.ledgers.sandbox, tuple(removed), session.settings.problems)
 
 
+def _is_about_everything(session: Session) -> bool:
+    # How long it may wait for others has no say in what there is to do.
+    return session.request._replace(lock_timeout=None) == Request()
+
+
 def _warnings(importer: Importer) -> tuple[str, ...]:
     """Say what children should have been able to see, and were not."""
     left_out = importer.left_out
@@ -103,23 +115,3 @@ def _warnings(importer: Importer) -> tuple[str, ...]:
     if len(left_out) > _MAX_WARNINGS:
         lines.append(f"so are {len(left_out) - _MAX_WARNINGS} more, as far as {left_out[-1]}")
     return tuple(lines)
-
-
-def _keep_quick_list(
-    session: Session, environments: Environments, targets: Targets, result: Report
-) -> None:
-    """Note what a run was about that was about everything, so that the next can be quick."""
-    # How long it may wait for others has no say in what there is to do.
-    if not session.privileged or session.request._replace(lock_timeout=None) != Request():
-        return
-    packages = [
-        (each.package, each.search_path or (), each.import_roots)
-        for package in targets.packages
-        for each in package
-    ]
-    paths = [
-        *configuration.paths(),
-        *environments.paths(),
-        *quick_list.paths_of(packages, result),
-    ]
-    quick_list.keep(session.files, session.ledgers, result, session.began, paths)

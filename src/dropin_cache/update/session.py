@@ -133,10 +133,7 @@ def open_session(request: Request) -> Iterator[Session]:
                 None if root else locations.state_directory(),
                 files,
                 keeps=locations.keeps_state(),
-                # Of what root has written, root's knows what is broken. It is no secret.
-                beside=None
-                if root or privileged or request.write
-                else Ledgers(locations.STATE_DIRECTORY, unchecked, keeps=False),
+                beside=None if root or privileged or request.write else _ledgers_of_root(stack),
             ),
             confinement=Confinement(
                 choose, tiers, settings.limits, locations.CLOSED if privileged else ()
@@ -144,6 +141,15 @@ def open_session(request: Request) -> Iterator[Session]:
             timeout=_first(request.timeout, settings.timeout),
             patience=Patience(_first(request.lock_timeout, settings.lock_timeout)),
         )
+
+
+def _ledgers_of_root(stack: contextlib.ExitStack) -> Ledgers:
+    """Return what root's updates saw: what is broken, and how interpreters start. It is no secret.
+
+    Who only looks believes it as root does, if nobody else can have written it.
+    """
+    files = stack.enter_context(Files(enforced=True))
+    return Ledgers(locations.STATE_DIRECTORY, files, keeps=False)
 
 
 def survey(session: Session) -> Survey:

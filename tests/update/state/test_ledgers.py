@@ -52,6 +52,27 @@ class TestOf:
         ledgers.of(interpreter_of(python, [], []))
         assert [str(tmp_path / name)] == list(ledgers.paths())
 
+    def test_roots(self, tmp_path: Path) -> None:
+        """Who knows nothing of an interpreter has root's, if that does."""
+        saved(tmp_path / "root", "/root/app", A)
+        known = opened(tmp_path / "root").of(A)
+        known.interpreters[A.key] = {"python": A.python}
+        beside = opened(tmp_path / "root", keeps=False)
+        beside.of(A).interpreters.update(known.interpreters)
+        for place in (tmp_path / "own", None):
+            own = Ledgers(place and str(place), Files(enforced=False), keeps=False, beside=beside)
+            assert beside.of(A) is own.of(A)
+            assert beside.of(B) is not own.of(B)
+            assert "/root/app" in own.written()
+
+    def test_own(self, tmp_path: Path) -> None:
+        """What a user has found out himself counts first."""
+        beside = opened(tmp_path / "root")
+        own = Ledgers(str(tmp_path / "own"), Files(enforced=False), keeps=True, beside=beside)
+        for each in (own, beside):
+            each.of(A).interpreters[A.key] = {"python": A.python}
+        assert beside.of(A) is not own.of(A)
+
     def test_long_name(self, tmp_path: Path) -> None:
         """What is too long for a name is told apart all the same."""
         ledgers = opened(tmp_path)

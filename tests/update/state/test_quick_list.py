@@ -190,3 +190,29 @@ class TestHere:
         run_update(Request(), lambda *_: None)
         expected = {ledger_file(site.python), list_of(site)}
         assert expected == set(STATE.iterdir())
+
+    def test_none(self, site: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is none where another run would say something, too, or might find another thing."""
+        monkeypatch.setattr(sys, "executable", site.python)
+        Path(configuration.PACKAGE_DIRECTORIES[0]).mkdir(parents=True, exist_ok=True)
+        plugins = site.site / "app/plugins"
+        plugins.chmod(0o777)
+        time.sleep(SETTLED)
+        assert run_update(Request(), lambda *_: None).directories[0].error is not None
+        assert not list_of(site).exists()
+        plugins.chmod(0o755)
+        Tree(site.site).write("app/plugins/slow.py", "raise MemoryError\n")
+        time.sleep(SETTLED)
+        assert run_update(Request(), lambda *_: None).directories[0].broken
+        assert not list_of(site).exists()
+
+
+class TestSaid:
+    """What a check is told to print."""
+
+    def test_lines(self, tmp_path: Path) -> None:
+        """Lines, and the directories that are there; nothing where the locale has a say."""
+        package = ("app.plugins", ["/missing", str(tmp_path)], ["", "/"])
+        expected = [b"=fresh: it", b"/", os.fsencode(tmp_path)]
+        assert expected == quick_list.said([package], ["fresh: it"])
+        assert [] == quick_list.said([package], ["fresh: \xe9"])

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from dropin_cache import _quick
 from dropin_cache.update.files.failures import is_failure
 from dropin_cache.update.files.reading import read_file
 
@@ -71,7 +72,7 @@ def interpreter_of(
 def key_of(python: str, paths: Sequence[str]) -> str:
     """Return what tells interpreters apart: for users, also what their environment says."""
     environment = {}
-    if os.geteuid() != 0:
+    if not _quick.starts_plainly():
         relevant = ("HOME", "XDG_DATA_HOME", "VIRTUAL_ENV")
         environment = {
             name: value

@@ -37,7 +37,7 @@ class Ledgers:
             directory: Where they lie; None for nowhere.
             files: How to open them.
             keeps: Whether to write them.
-            beside: Those of somebody else, to ask where these have nothing of a directory.
+            beside: Root's, to ask where these have nothing of an interpreter or a directory.
         """
         self._beside = beside
         self._directory, self._files = directory, files
@@ -50,10 +50,20 @@ class Ledgers:
         return next((each.sandbox for each in self._open.values() if each.sandbox), None)
 
     def of(self, interpreter: Interpreter) -> Ledger:
-        """Return the ledger of an interpreter's environment."""
-        if self._directory is None:
+        """Return the ledger of an interpreter's environment.
+
+        Of one that starts for this user as it does for root, root's knows everything; it has
+        another key where it does not.
+        """
+        if self._directory is None and self._beside is None:
             return self._opened("")
-        return self._opened(_name_of(environment_of(interpreter.python)))
+        name = _name_of(environment_of(interpreter.python))
+        ledger = self._opened(name)
+        if self._beside is not None and interpreter.key not in ledger.interpreters:
+            other = self._beside.of(interpreter)
+            if interpreter.key in other.interpreters:
+                self._open[name] = ledger = other
+        return ledger
 
     def open_all(self) -> None:
         """Open those of all environments."""

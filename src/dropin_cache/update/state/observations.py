@@ -239,8 +239,13 @@ def pack(noted: Sequence[Noted]) -> dict[str, Any]:
                 sorted(listed),
             ]
         )
-    lists = {name: [list(value) for value in table] for name, table in tables.items()}
+    # As JSON will have them: what is noted now is compared by this run, too.
+    lists = {name: [_as_list(value) for value in table] for name, table in tables.items()}
     return {**lists, "noted": packed}
+
+
+def _as_list(value: Iterable[Any]) -> list[Any]:
+    return [list(part) if isinstance(part, tuple) else part for part in value]
 
 
 def unpack(packed: dict[str, Any]) -> list[Noted]:

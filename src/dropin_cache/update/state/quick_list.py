@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from dropin_cache import _quick
 from dropin_cache._scan import CACHE_NAME
@@ -17,32 +18,98 @@ from dropin_cache.update.report import Report
 from dropin_cache.update.state.ledgers import Ledgers
 from dropin_cache.update.state.observations import TICK
 
+Package = tuple[str, Sequence[str], Sequence[str]]
+"""A plugin package: its dotted name, its `__path__`, and the import roots."""
+
 
 class _UnsettledError(Exception):
     """Something may have changed after the run had looked at it."""
 
 
-def keep(files: Files, ledgers: Ledgers, result: Report, began: int, paths: Iterable[str]) -> None:
-    """Write the list of everything that a run was about, if it found all as it should be.
+class Seen(NamedTuple):
+    """Paths, and when a run had not looked at them yet, nanoseconds since the epoch."""
+
+    since: int
+    paths: Sequence[str]
+
+
+def is_done(result: Report) -> bool:
+    """Tell whether a run has met with nothing that another would have to do with, too."""
+    return not result.problems and all(each.error is None for each in result.directories)
+
+
+def is_settled(result: Report, checked: Report) -> bool:
+    """Tell whether another run would do and say nothing.
+
+    Args:
+        result: What a run has done.
+        checked: What a comparison has found afterwards.
+    """
+    as_before = {
+        each.path
+        for each in result.directories
+        if each.state == report.UNCHANGED and not any(broken.news for broken in each.broken)
+    }
+    return all(
+        each.path in as_before
+        or (each.state == report.FRESH and not each.further and not each.remarks)
+        for each in checked.directories
+    )
+
+
+def is_silent(checked: Report) -> bool:
+    """Tell whether a check has nothing to say of what was found but that it is fresh."""
+    return (
+        not checked.problems
+        and not checked.warnings
+        and all(
+            each.state == report.FRESH and not (each.broken or each.warnings or each.remarks)
+            for each in checked.directories
+        )
+    )
+
+
+def said(packages: Iterable[Package], lines: Sequence[str]) -> list[bytes]:
+    """Return what tells a check what to print, and for whom.
+
+    Args:
+        packages: As for `paths_of`.
+        lines: What it prints; nothing if it has to find that out.
+    """
+    if not all(line.isascii() and line.isprintable() for line in lines):
+        return []  # how that is printed, depends on the locale
+    used = {path for _, *places in packages for path in (*places[0], *places[1])}
+    return [
+        *(_quick.SAID + line.encode() for line in lines),
+        *(
+            os.fsencode(path)
+            for path in sorted(used)
+            if os.path.isabs(path) and os.path.exists(path)
+        ),
+    ]
+
+
+def keep(files: Files, ledgers: Ledgers, once: Seen, again: Seen, entries: Sequence[bytes]) -> None:
+    """Write the list of everything that a run was about, if it has left nothing to do.
 
     Args:
         files: How to open the directory of the list.
         ledgers: The run's ledgers.
-        result: What it found.
-        began: When it had not looked at anything yet, nanoseconds since the epoch.
-        paths: What it was about.
+        once: What it was about.
+        again: What it has compared once more since it wrote; of paths in both, that counts.
+        entries: What else belongs into the list.
     """
-    if not (ledgers.keeps and _is_quiet(result)):
-        return
     with contextlib.suppress(_UnsettledError, OSError, UntrustedError):
         # With our own files, because another version may find something else to do.
         package = os.path.dirname(_quick.__file__)
         ours = [place for place, _, names in os.walk(package) if "__init__.py" in names]
-        every = sorted({os.fsencode(path) for path in (*ours, *paths)})
-        entries = [_settled(path, began - TICK) for path in every]
+        since = {**dict.fromkeys((*ours, *once.paths), once.since)}
+        since.update(dict.fromkeys(again.paths, again.since))
+        lines = [_settled(os.fsencode(path), since[path] - TICK) for path in sorted(since)]
         # This run may have written them, but they are nothing that the run was about.
-        entries += [_quick.line_of(os.fsencode(path)) for path in ledgers.paths()]
-        data = b"".join(b"%b\0" % line for line in (_quick.heading_of(len(entries)), *entries))
+        lines += [_quick.line_of(os.fsencode(path)) for path in ledgers.paths()]
+        lines = [*entries, *lines]
+        data = b"".join(b"%b\0" % line for line in (_quick.heading_of(len(lines)), *lines))
         if len(data) <= _quick.MAX_SIZE:
             descriptor = files.directory(_quick.STATE_DIRECTORY)
             try:
@@ -52,9 +119,7 @@ def keep(files: Files, ledgers: Ledgers, result: Report, began: int, paths: Iter
                 os.close(descriptor)
 
 
-def paths_of(
-    packages: Iterable[tuple[str, Sequence[str], Sequence[str]]], result: Report
-) -> Iterator[str]:
+def paths_of(packages: Iterable[Package], result: Report) -> Iterator[str]:
     """List what tells whether plugin directories are as a run has found them.
 
     Args:
@@ -69,14 +134,6 @@ def paths_of(
         yield from (directory, os.path.join(directory, CACHE_NAME))
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             yield from (os.path.join(directory, name) for name in possible_dropins(directory))
-
-
-def _is_quiet(result: Report) -> bool:
-    """Tell whether another run would say nothing, too."""
-    return not result.problems and all(
-        each.state == report.UNCHANGED and not any(broken.news for broken in each.broken)
-        for each in result.directories
-    )
 
 
 def _settled(path: bytes, began: int) -> bytes:
