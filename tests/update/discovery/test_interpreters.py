@@ -19,7 +19,8 @@ class TestDecisive:
 
     def names(self, root: Path) -> list[str]:
         """List them, below the root."""
-        return [os.path.relpath(file, root) for file in interpreters.decisive(str(root))]
+        found = filter(interpreters.is_decisive, interpreters.candidates(str(root)))
+        return [os.path.relpath(file, root) for file in found]
 
     def test_files(self, tree: Tree) -> None:
         """What the module site reads and runs, and what declares plugin packages."""

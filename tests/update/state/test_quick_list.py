@@ -88,6 +88,8 @@ class TestKeep:
             "dated": lambda: os.utime(plugins / "dropin.cache", (1, 1)),
             "installed": lambda: tree.write("other-1.dist-info/RECORD"),
             "declared": lambda: tree.write("app-1.dist-info/entry_points.txt", "[none]\n"),
+            "appears": lambda: tree.write("other-1.dist-info/entry_points.txt", "[none]\n"),
+            "changes": lambda: tree.write("other-1.dist-info/entry_points.txt", "[nothing]\n"),
             "leftover": lambda: tree.write("app/plugins/.dropin.cache.0123456789abcdef.new"),
             "another root": lambda: tree.write("twisted/plugins/nothing.txt"),
             "ledger": ledger_file(site.python).unlink,

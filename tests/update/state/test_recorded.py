@@ -22,7 +22,7 @@ from dropin_cache.update.state.ledger import Ledger
 from dropin_cache.update.state.observations import Look, Observed
 from dropin_cache.update.state.recorded import Recorded
 from environments import environment
-from updates import ROOT, SETTLED, affected, own, run
+from updates import ROOT, SETTLED, affected, ledger_file, own, run
 
 
 @pytest.fixture(autouse=True)
@@ -486,6 +486,50 @@ class TestPackages:
         assert run(app, **options).alone
 
 
+class TestDeclarations:
+    """Files of entry points that come, change and go where a distribution is already installed."""
+
+    @pytest.mark.parametrize(
+        ("metadata", "remembered"), [("app-1.dist-info", True), ("app.egg-info", False)]
+    )
+    def test_followed(self, app: Tree, metadata: str, remembered: bool) -> None:
+        """Each such change counts, and what may not be declared is told once."""
+        other = bare_environment(app.path / "environment")
+        file = app.declare("app.plugins")
+        declared = file.read_text()
+        file.unlink()
+        files = ("../app/__init__.py", "../app/plugins/__init__.py", "entry_points.txt")
+        (file.parent / "installed-files.txt").write_text("\n".join(files))
+        place = file.parent.rename(app.path / metadata)
+
+        def change(*texts: str | None) -> tuple[list[str], list[str]]:
+            file = place / "entry_points.txt"
+            for text in texts:
+                file.unlink() if text is None else file.write_text(text)
+            if not remembered:
+                ledger_file(other.python).unlink()
+            done = run(app, packages=(), pythons=(other.python,))
+            told = [line for line in done.report.warnings if "declares" in line]
+            return [each.state for each in done.report.directories], told
+
+        run(app, packages=(), pythons=(other.python,))
+        assert ([], []) == change()
+        assert (["written"], []) == change(declared)
+        assert (["unchanged"], []) == change()
+        # What is known is looked after, whoever declares it.
+        known = ["unchanged"] if remembered else []
+        assert (known, []) == change("[console_scripts]\n")
+        assert (["unchanged"], []) == change(declared)
+        assert (known, []) == change(None)
+        refused = ["json", "nothing", "zope.interface"]
+        lines = "".join(f"{name} = {name}\n" for name in refused)
+        told = [
+            f"app declares {name}, which is no package that it has installed" for name in refused
+        ]
+        assert (known, told) == change("[dropin_cache.packages]\n" + lines)
+        assert (known, [] if remembered else told) == change()
+
+
 class TestRecorded:
     """What the ledger has, by itself."""
 
@@ -531,6 +575,40 @@ class TestRecorded:
         (tmp_path / "more.pth").touch()
         fourth = self.recorded(ledger)
         assert (None, True, False) == (fourth.start, fourth.known, fourth.recent)
+
+    @pytest.mark.parametrize(
+        ("suffix", "before"),
+        [(".dist-info", None), (".egg-info", ""), (".dist-info", "[console_scripts]\n")],
+    )
+    def test_entry_points(
+        self, ledger: Ledger, tmp_path: Path, suffix: str, before: str | None
+    ) -> None:
+        """So does a file of entry points that declares something now, and no other."""
+        file = tmp_path / f"app-1{suffix}" / "entry_points.txt"
+        file.parent.mkdir()
+        if before is not None:
+            file.write_text(before)
+        first = self.learn(ledger, str(tmp_path))
+        first.keep([], [])
+        assert str(file) in first.paths()
+        file.write_text("[gui_scripts]\n")
+        other = self.recorded(ledger)
+        assert first.start == other.start
+        other.keep([], [])
+        (tmp_path / "more.dist-info").mkdir()
+        installed = self.recorded(ledger)
+        assert first.start == installed.start
+        installed.keep([], [])
+        again = self.recorded(ledger)
+        assert f"{tmp_path}/more.dist-info/entry_points.txt" in again.paths()
+        for place in (file, tmp_path / "more.dist-info/entry_points.txt"):
+            text = place.read_text() if place == file else None
+            place.write_text("[dropin_cache.packages]\nx = y\n")
+            assert None is self.recorded(ledger).start
+            place.unlink() if text is None else place.write_text(text)
+            assert first.start == self.recorded(ledger).start
+        file.unlink()
+        assert first.start == self.recorded(ledger).start
 
     def test_packages(self, ledger: Ledger, tmp_path: Path) -> None:
         """Where a plugin package is holds as long as its directories belong to it as before."""

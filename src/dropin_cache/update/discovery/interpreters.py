@@ -18,6 +18,7 @@ OLDEST_PYTHON = (3, 9)
 ENTRY_POINTS = "dropin_cache.packages"
 """The group of entry points by which distributions declare plugin packages."""
 
+_ENTRY_POINTS = "entry_points.txt"
 _VENV = "pyvenv.cfg"
 _PATHS = ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "HOME")
 _CUSTOM = {"sitecustomize", "usercustomize"}
@@ -134,12 +135,12 @@ def path_files(roots: Iterable[str]) -> list[str]:
     return found
 
 
-def decisive(root: str) -> Iterator[str]:
-    """List the files in an import root that decide what a child answers when it starts.
+def candidates(root: str) -> Iterator[str]:
+    """List the files in an import root that may decide what a child answers when it starts.
 
     These are what the module site reads and runs (`.pth`, PEP 829's `.start`, sitecustomize and
-    usercustomize), and the metadata of distributions that declare plugin packages. Whatever else
-    is installed or removed, the path and the plugin packages stay the same.
+    usercustomize), and the entry points of distributions, there or not. Whatever else is installed
+    or removed, the path and the plugin packages stay the same.
 
     Args:
         root: The directory; what is none has none of these files.
@@ -153,13 +154,16 @@ def decisive(root: str) -> Iterator[str]:
         if name.endswith((".pth", ".start")) or name.partition(".")[0] in _CUSTOM:
             yield path
         elif name.endswith((".dist-info", ".egg-info", "EGG-INFO")):
-            file = os.path.join(path, "entry_points.txt")
-            if _declares(file):
-                yield file
+            yield os.path.join(path, _ENTRY_POINTS)
 
 
-def _declares(file: str) -> bool:
-    """Tell whether a file may declare plugin packages; the child finds out whether it does."""
+def is_decisive(file: str) -> bool:
+    """Tell whether a candidate decides: of entry points, those that may declare a plugin package.
+
+    Whether they do is for `declarations` to find out.
+    """
+    if os.path.basename(file) != _ENTRY_POINTS:
+        return True
     try:
         return ENTRY_POINTS.encode() in read_file(file, _MAX_SIZE)
     except OSError as error:

@@ -9,8 +9,9 @@ from typing import Any
 from dropin_cache.update.discovery.interpreters import (
     Interpreter,
     Start,
+    candidates,
     chain,
-    decisive,
+    is_decisive,
     path_files,
 )
 from dropin_cache.update.state import observations
@@ -28,7 +29,7 @@ from dropin_cache.update.state.observations import (
 _NO_PACKAGE, _PORTION, _PACKAGE = range(3)  # what a directory of the plugin package's path is
 # Directories that are above everything; links on the way to an interpreter may lie right in one.
 _ABOVE = {"/", *("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var")}  # noqa: S108
-_PARTS = ("files", "roots", "decisive", "packages", "owners", "references")
+_PARTS = ("files", "roots", "decisive", "others", "packages", "owners", "references")
 
 
 class Recorded:
@@ -88,9 +89,10 @@ class Recorded:
         own = [*chain(self._interpreter.python), *path_files(start.path), *start.files]
         self._record["files"] = {file: self._settled(file) for file in dict.fromkeys(own)}
         self._record["roots"] = {root: self._settled(root) for root in start.path}
-        self._record["decisive"] = {
-            file: self._settled(file) for root in start.path for file in decisive(root)
-        }
+        self._record["decisive"], self._record["others"] = {}, {}
+        for file in {file for root in start.path for file in candidates(root)}:
+            stamp = self._settled(file)  # before it is read
+            self._record["decisive" if is_decisive(file) else "others"][file] = stamp
 
     def package(self, name: str) -> Any:
         """Return the search path of a plugin package, None if it is not there; `...` if unknown."""
@@ -173,7 +175,7 @@ class Recorded:
     def paths(self) -> Iterator[str]:
         """List the files and directories that tell whether all this still holds, there or not."""
         record = self._record
-        yield from (*record["files"], *record["roots"], *record["decisive"])
+        yield from (*record["files"], *record["roots"], *record["decisive"], *record["others"])
         for noted in self._noted.values():
             yield from (*noted.files, *noted.directories, *noted.listed)
         for package in record["packages"]:
@@ -218,18 +220,25 @@ class Recorded:
     def _starts_as_before(self) -> bool:
         """Tell whether the interpreter would answer the same when it starts."""
         look = self._look
-        roots, files = self._record["roots"], self._record["decisive"]
-        if look is None or look.hold(roots):
-            return look is not None and look.hold(files)
+        if look is None or not look.hold(self._record["decisive"]):
+            return False
+        roots, others = self._record["roots"], self._record["others"]
         changed = [root for root, stamp in roots.items() if look.stamp(root) != stamp]
         if not all(map(os.path.isdir, changed)):  # anything may be in an archive
             return False
-        there = {file for root in changed for file in decisive(root)}
-        return there <= files.keys() and look.hold(files)
+        there = {*others, *(file for root in changed for file in candidates(root))}
+        stamps = {file: look.stamp(file) for file in there - self._record["decisive"].keys()}
+        for file, stamp in stamps.items():
+            if (file not in others or others[file] != stamp) and is_decisive(file):
+                return False
+        self._record["others"] = {file: self._if_settled(stamp) for file, stamp in stamps.items()}
+        return True
 
     def _settled(self, path: str) -> Stamp:
         """Return the stamp of something that a child has read; a wrong one if it is too new."""
-        stamp = stamp_of(path)
+        return self._if_settled(stamp_of(path))
+
+    def _if_settled(self, stamp: Stamp) -> Stamp:
         if stamp is not None and max(stamp[1:3]) >= self._since - TICK:
             return UNSETTLED
         return stamp
