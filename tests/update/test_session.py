@@ -11,8 +11,11 @@ import pytest
 
 from command_line import in_mount_namespace, unprivileged
 from dropin_cache.errors import LockTimeoutError, NoSandboxError, RootError, UntrustedError
+from dropin_cache.update.discovery import rpm
+from dropin_cache.update.discovery.owners import Owner
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.report import Request
+from dropin_cache.update.sandbox import launch
 from dropin_cache.update.session import open_session
 
 ROOT = os.geteuid() == 0
@@ -112,6 +115,47 @@ class TestOpenSession:
         request = Request(root=str(public_path))
         with pytest.raises(UntrustedError), open_session(request):
             pass
+
+
+@pytest.mark.processes
+class TestOwners:
+    """Who asks rpm about an image."""
+
+    @pytest.fixture
+    def image(self, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """An image, and a tool that names its user, and what it can write, as the package."""
+        (public_path / "image/var/lib/rpm").mkdir(parents=True)
+        (public_path / "image/var/lib/rpm/rpmdb.sqlite").touch()
+        tool = public_path / "rpm"
+        tool.write_text(
+            '#!/bin/sh\n: >> "$2/rpmdb.sqlite" && : > "$2/.rpm.lock" &&\n'
+            "printf 'u%s.%s\\t/a.py\\n' $(id -u) $(id -G)\n"
+        )
+        tool.chmod(0o755)
+        monkeypatch.setattr(rpm, "_RPM", str(tool))
+        return public_path / "image"
+
+    def asked(self, image: Path) -> Owner | None:
+        """Return whose a file of the image is."""
+        with open_session(Request(root=str(image))) as session:
+            return session.owners().owner_of("/a.py")
+
+    def test_not_root(self, image: Path) -> None:
+        """It is never root, and has a copy that it can write."""
+        account = launch.child_account()
+        user, group = account.uid, account.gid
+        if os.geteuid() != 0:
+            user, group = os.geteuid(), os.getegid()
+        assert Owner(f"u{user}.{group}", "rpm") == self.asked(image)
+        with unprivileged(), open_session(Request()) as session:
+            expected = rpm.Reader((), os.geteuid(), os.getegid())
+            assert expected == session.owners()._reader
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="others have no other user")
+    def test_nobody(self, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where root cannot be given up, rpm is not asked."""
+        monkeypatch.setattr(launch, "SETPRIV", str(image / "setpriv"))
+        assert None is self.asked(image)
 
 
 class TestLocked:

@@ -11,7 +11,6 @@ from dropin_cache._decode import is_sealed
 from dropin_cache.errors import DropinCacheError, LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
-from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
@@ -178,7 +177,7 @@ def _present(session: Session) -> dict[str, tuple[str, str]]:
         ) as importer,
         survey(session) as found,
     ):
-        owners = Owners(session.request.root, session.files)
+        owners = session.owners()
         targets = find_targets(session, Environments(session, importer, owners))
         return {
             each.directory: (each.package, each.import_root)

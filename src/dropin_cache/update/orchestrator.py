@@ -9,7 +9,6 @@ from dropin_cache.update import report
 from dropin_cache.update.abandoned import abandoned
 from dropin_cache.update.clean import forget
 from dropin_cache.update.comparison import compare
-from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import lock
 from dropin_cache.update.importing.importer import Importer, Progress
@@ -52,7 +51,7 @@ def update(request: Request, progress: Progress, summary: Summary = _no_summary)
         ) as importer,
     ):
         problems += session.settings.problems
-        owners = Owners(session.request.root, session.files)
+        owners = session.owners()
         environments = Environments(session, importer, owners)
         staleness = Staleness(environments.recorded, owners, importer, force=request.force)
         try:

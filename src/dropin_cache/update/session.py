@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from dropin_cache.errors import LockTimeoutError, NoProcError, RootError
 from dropin_cache.update.discovery.directories import Survey
+from dropin_cache.update.discovery.owners import Owners
+from dropin_cache.update.discovery.rpm import Reader
 from dropin_cache.update.files import cache_directory, locations
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import Request
-from dropin_cache.update.sandbox import choice
+from dropin_cache.update.sandbox import choice, launch
 from dropin_cache.update.sandbox.choice import Confinement
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.settings.configuration import Settings
@@ -84,6 +86,17 @@ class Session(NamedTuple):
             if waits:
                 self.patience.seconds = 0.0
             raise
+
+    def owners(self) -> Owners:
+        """Return whose files are; of an image, root has another user ask rpm, or nobody."""
+        reader = None
+        if not self.privileged:
+            reader = Reader((), os.geteuid(), os.getegid())
+        elif self.request.root is not None and not launch.unusable(launch.SETPRIV, privileged=True):
+            account = launch.child_account()
+            command = tuple(launch.without_privilege(account))
+            reader = Reader(command, account.uid, account.gid)
+        return Owners(self.request.root, self.files, reader)
 
     def shown(self, path: str) -> str:
         """Return a path as this system has it, for people."""

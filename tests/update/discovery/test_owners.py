@@ -18,7 +18,9 @@ import pytest
 
 from conftest import missing
 from dropin_cache.update.discovery.owners import Owner, Owners, key_of, name_in
+from dropin_cache.update.discovery.rpm import Reader
 from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.sandbox.launch import child_account, without_privilege
 
 
 def needs_root_for_devices() -> None:
@@ -27,6 +29,8 @@ def needs_root_for_devices() -> None:
         pytest.skip("needs root")
 
 
+ACCOUNT = child_account()
+READER = Reader(tuple(without_privilege(ACCOUNT)), ACCOUNT.uid, ACCOUNT.gid)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="rpm --root is root's")
 
 
@@ -343,7 +347,7 @@ class TestRpm:
         }
         before = everything_in(image)
 
-        assert expected == Owners(str(image)).owners_of(expected)
+        assert expected == Owners(str(image), reader=READER).owners_of(expected)
         assert before == everything_in(image)
 
     def test_dpkg_knows_better(self, image: Path, packages: Packages) -> None:
@@ -355,7 +359,7 @@ class TestRpm:
             "/opt/app/gone.py": Owner("dropin-app", "rpm"),
         }
 
-        assert expected == Owners(str(packages.path)).owners_of(expected)
+        assert expected == Owners(str(packages.path), reader=READER).owners_of(expected)
 
     @pytest.mark.parametrize("component", ["var", "var/lib", "var/lib/rpm"])
     @pytest.mark.parametrize("link", ["absolute", "relative"])
@@ -398,7 +402,7 @@ class TestRpm:
             "/opt/app/other.py": Owner("pip_app", "pip", "/opt/app/pip_app-1.dist-info"),
         }
 
-        assert expected == Owners(str(image)).owners_of(expected, ["/opt/app"])
+        assert expected == Owners(str(image), reader=READER).owners_of(expected, ["/opt/app"])
 
 
 def build_wheel(directory: Path) -> Path:

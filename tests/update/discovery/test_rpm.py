@@ -34,7 +34,8 @@ def system(tmp_path: Path) -> Path:
 def ask(system: Path, *paths: str, image: bool = False) -> dict[str, str]:
     """Ask who has files."""
     with Files(enforced=False, root=str(system)) as files:
-        return rpm.owners(paths, files, image=image)
+        reader = rpm.Reader((), os.geteuid(), os.getegid())
+        return rpm.owners(paths, files, image=image, reader=reader)
 
 
 class TestTool:

@@ -610,6 +610,15 @@ class TestRecorded:
         file.unlink()
         assert first.start == self.recorded(ledger).start
 
+    def test_archive(self, ledger: Ledger, tmp_path: Path) -> None:
+        """So does an archive on the path that changes, whatever is in it."""
+        (tmp_path / "archive.zip").touch()
+        first = self.learn(ledger, str(tmp_path / "archive.zip"))
+        first.keep([], [])
+        assert first.start == self.recorded(ledger).start
+        (tmp_path / "archive.zip").write_text("more")
+        assert None is self.recorded(ledger).start
+
     def test_packages(self, ledger: Ledger, tmp_path: Path) -> None:
         """Where a plugin package is holds as long as its directories belong to it as before."""
         place = tmp_path / "app" / "plugins"

@@ -62,13 +62,20 @@ def name_in(key: str) -> str | None:
 class Owners:
     """Who owns which file. What has been found out once is remembered."""
 
-    def __init__(self, root: str | None = None, files: Files | None = None) -> None:
+    def __init__(
+        self,
+        root: str | None = None,
+        files: Files | None = None,
+        reader: rpm.Reader | None = None,
+    ) -> None:
         """Ask nobody yet.
 
         Args:
             root: Directory of the system that is asked about; paths are inside it.
             files: How to open what pip left, inside that; without, as the user may.
+            reader: Who asks rpm about such a system; without, it is not asked.
         """
+        self._reader = reader
         self._files = files or Files(enforced=False, root=root)
         self._root = "" if root is None else os.path.abspath(root).rstrip("/")
         self._known: dict[tuple[str, tuple[str, ...]], Owner | None] = {}
@@ -107,6 +114,7 @@ class Owners:
             [name for path in unknown for name in names[path]] if self.in_image else unknown,
             self._files,
             image=self.in_image,
+            reader=self._reader,
         )
         found = {
             path: Owner(packages[name], kind)

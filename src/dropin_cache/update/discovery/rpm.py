@@ -1,7 +1,8 @@
 """Which package RPM says has a file.
 
 Its database has several formats, so rpm(8) is asked. It writes where it only reads: as root, a lock
-and what goes with SQLite's. So of an image it gets a copy, without what the image says to rpm.
+and what goes with SQLite's. So of an image it gets a copy, without what the image says to rpm. What
+is in there may have been made to break rpm, so that is started as somebody who is not root.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import os
 import re
 from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 from dropin_cache.errors import UntrustedError
 from dropin_cache.update.files.copies import copied
@@ -27,13 +29,30 @@ _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 
 
-def owners(paths: Sequence[str], files: Files, *, image: bool) -> dict[str, str]:
+class Reader(NamedTuple):
+    """Who asks rpm about an image.
+
+    Attributes:
+        command: The start of a command line that makes a process that user's; may be empty.
+        uid: The number of the user.
+        gid: The number of its group.
+    """
+
+    command: tuple[str, ...]
+    uid: int
+    gid: int
+
+
+def owners(
+    paths: Sequence[str], files: Files, *, image: bool, reader: Reader | None = None
+) -> dict[str, str]:
     """Find the packages that have files.
 
     Args:
         paths: The files, as a package may have them.
         files: How to find the database, and to open it if it is an image's.
         image: Whether that is not this machine's.
+        reader: Who asks about an image; without, rpm is not asked about it.
 
     Returns:
         The package of each path that has one; of several, all of them, separated by commas.
@@ -45,12 +64,14 @@ def owners(paths: Sequence[str], files: Files, *, image: bool) -> dict[str, str]
         if not set(_FILES).isdisjoint(names):
             if not image:
                 return _of_machine(paths, directory)
+            if reader is None:
+                return {}
             here = [name for name in (*_FILES, *_MORE) if name in names]
             with (
                 contextlib.suppress(OSError, UntrustedError),
-                copied(files, directory, here) as copy,
+                copied(files, directory, here, (reader.uid, reader.gid)) as copy,
             ):
-                return _of_image(paths, copy)
+                return _of_image(paths, copy, reader)
             return {}
     return {}
 
@@ -74,12 +95,12 @@ def _of_machine(paths: Sequence[str], database: str) -> dict[str, str]:
     }
 
 
-def _of_image(paths: Sequence[str], database: str) -> dict[str, str]:
+def _of_image(paths: Sequence[str], database: str, reader: Reader) -> dict[str, str]:
     """Have all files listed: rpm, asked about one, looks at its directories on this machine."""
-    command = [_RPM, "--dbpath", database, "-q", "--all", "--qf", "[%{=NAME}\\t%{FILENAMES}\\n]"]
+    query = ["--dbpath", database, "-q", "--all", "--qf", "[%{=NAME}\\t%{FILENAMES}\\n]"]
     wanted = set(paths)
     found: dict[str, set[str]] = {}
-    for line in _run(command).split("\n"):
+    for line in _run([*reader.command, _RPM, *query]).split("\n"):
         name, _, path = line.partition("\t")
         if path in wanted and _NAME.fullmatch(name):
             found.setdefault(path, set()).add(name)

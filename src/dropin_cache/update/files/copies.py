@@ -19,13 +19,16 @@ _ABOVE = "/var/tmp"  # noqa: S108
 
 
 @contextlib.contextmanager
-def copied(files: Files, directory: str, names: Sequence[str]) -> Iterator[str]:
-    """Copy files of a directory to one that nobody else can enter.
+def copied(
+    files: Files, directory: str, names: Sequence[str], owner: tuple[int, int]
+) -> Iterator[str]:
+    """Copy files of a directory to one that nobody but its owner, and root, can enter.
 
     Args:
         files: How to open them.
         directory: Where they are.
         names: Their names.
+        owner: Numbers of the user and the group that get the copies.
 
     Yields:
         The path of the new directory.
@@ -40,13 +43,14 @@ def copied(files: Files, directory: str, names: Sequence[str]) -> Iterator[str]:
         try:
             left = MAX_SIZE
             for name in names:
-                left -= _copy(files.entry(source, name), os.path.join(copy, name), left)
+                left -= _copy(files.entry(source, name), os.path.join(copy, name), left, owner)
         finally:
             os.close(source)
+        os.chown(copy, *owner)  # the last: from now on its owner can change what is in there
         yield copy
 
 
-def _copy(descriptor: int, path: str, limit: int) -> int:
+def _copy(descriptor: int, path: str, limit: int, owner: tuple[int, int]) -> int:
     """Copy an open file, which is closed, and return its size."""
     size = 0
     with open(descriptor, "rb", buffering=0) as source, open(path, "xb", buffering=0) as target:
@@ -55,4 +59,5 @@ def _copy(descriptor: int, path: str, limit: int) -> int:
             if size > limit:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             target.write(chunk)
+        os.fchown(target.fileno(), *owner)
     return size
