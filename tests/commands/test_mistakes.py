@@ -259,13 +259,22 @@ class TestPaths:
         told(outcome, 2, message, "--path takes an existing")
 
 
+AGAIN = "Fix that, and run the same command again"
+
+
 class TestPlaces:
     """Directories that cannot be written."""
 
-    def failed(self, outcome: Outcome, plugins: Path, reason: str) -> None:
+    def failed(
+        self,
+        outcome: Outcome,
+        plugins: Path,
+        reason: str,
+        advice: str = "Fix that, or run this as the owner",
+    ) -> None:
         """Compare what is said of a directory that could not be written."""
         message = f"cannot write {re.escape(str(plugins / CACHE))}: {reason}"
-        told(outcome, 5, message, "Fix that, or run this as the owner")
+        told(outcome, 5, message, advice)
         assert re.fullmatch(
             rf"failed: {plugins} \(app.plugins: .*\)\n(plugin modules are .*\n)?", outcome.out
         )
@@ -310,7 +319,7 @@ class TestPlaces:
         outcome = command_line.in_mount_namespace(
             script, sys.executable, app.path, app.path.parent, env={"PYTHONDONTWRITEBYTECODE": "1"}
         )
-        self.failed(outcome, Path("/mnt/tree/app/plugins"), "No space left on device")
+        self.failed(outcome, Path("/mnt/tree/app/plugins"), "No space left on device", AGAIN)
 
     def test_full_place_for_locks(self, app: Tree) -> None:
         """A place for locks that is read-only: there is another."""

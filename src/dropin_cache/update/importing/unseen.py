@@ -80,6 +80,8 @@ class Sight:
             return False
         with contextlib.suppress(UntrustedError, ValueError), passing_over():
             host = self._files.host_path(path)
+            if host.startswith(KERNEL):
+                return False
             top = self._view.source_above(host)
             if top is None or not self._view.covered([path]):
                 return True
