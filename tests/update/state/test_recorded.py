@@ -135,7 +135,13 @@ class TestNothing:
 class TestDropins:
     """Drop-ins that change."""
 
-    @pytest.mark.parametrize("change", [edit, replace, os.utime])
+    def test_another_date(self, app: Tree) -> None:
+        """One that has only another date is as it was."""
+        run(app)
+        os.utime(app.path / "app" / "plugins" / "one.py", (1, 1))
+        assert ([], {}) == (run(app).imported, run(app).reasons)
+
+    @pytest.mark.parametrize("change", [edit, replace])
     def test_one_of_many(self, tree: Tree, change: Callable[[Path], object]) -> None:
         """Only the one that changed is imported."""
         tree.application()
@@ -732,7 +738,9 @@ class TestRecorded:
         python.symlink_to("python")
         self.learn(ledger, python=str(python)).keep([], [])
         (record,) = ledger.interpreters.values()
-        assert {str(python), str(tmp_path.parent / "pyvenv.cfg")} == set(record["files"])
+        places = (tmp_path, tmp_path.parent)
+        expected = {str(python), *(str(place / "pyvenv.cfg") for place in places)}
+        assert expected == set(record["files"])
 
     def test_prefixes(self, ledger: Ledger, tmp_path: Path) -> None:
         """What counts is below import roots and the prefixes of each link on the way."""
