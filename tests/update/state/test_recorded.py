@@ -138,7 +138,7 @@ class TestDropins:
     def test_another_date(self, app: Tree) -> None:
         """One that has only another date is as it was."""
         run(app)
-        os.utime(app.path / "app" / "plugins" / "one.py", (1, 1))
+        os.utime(app.path / "app" / "plugins" / "other.py", (1, 1))
         assert ([], {}) == (run(app).imported, run(app).reasons)
 
     @pytest.mark.parametrize("change", [edit, replace])
