@@ -89,6 +89,9 @@ def environment(directory: Path) -> dict[str, str]:
         "IFS": "/",
         "COLUMNS": "x",
         "SOURCE_DATE_EPOCH": "1700000000",
+        # What measures the tests starts before us, and with all of the above.
+        "COVERAGE_PROCESS_START": "",
+        "COVERAGE_PROCESS_CONFIG": "",
     }
     return found
 

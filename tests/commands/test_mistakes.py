@@ -301,7 +301,12 @@ class TestPlaces:
             exit $status
             """
         outcome = command_line.in_mount_namespace(script, sys.executable, app.path)
-        self.failed(outcome, Path("/mnt/tree/app/plugins"), "Read-only file system")
+        self.failed(
+            outcome,
+            Path("/mnt/tree/app/plugins"),
+            "Read-only file system",
+            "Update before it is made read-only",
+        )
 
     def test_full_file_system(self, app: Tree) -> None:
         """A file system that is full."""

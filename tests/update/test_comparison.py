@@ -117,9 +117,11 @@ class TestBroken:
 class TestRule:
     """Where the directories of plugin packages are, without asking them."""
 
-    @pytest.mark.parametrize(("application", "expected"), [(True, ["missing"]), (False, [])])
+    @pytest.mark.parametrize(
+        ("application", "expected"), [(True, ["missing"]), (False, ["corrupt"])]
+    )
     def test_portions(self, app: Tree, application: bool, expected: list[str]) -> None:
-        """Without the application, whatever others have put into its place is nobody's."""
+        """The plugin package is a namespace, as Twisted's is; so may the application be."""
         (app.path / "app/plugins/__init__.py").unlink()
         if not application:
             (app.path / "app/__init__.py").unlink()

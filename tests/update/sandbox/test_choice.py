@@ -52,7 +52,7 @@ class TestUnconfined:
         monkeypatch.chdir(give_away(public_path / "home"))
         with unprivileged():
             launch = Unconfined().launch("/usr/bin/python3")
-        assert ["/usr/bin/python3", "-B"] == launch.arguments
+        assert ["/usr/bin/python3", "-B", "-X", "utf8"] == launch.arguments
         assert dict(os.environ) == launch.environment
 
     def test_no_working_directory(self, monkeypatch: pytest.MonkeyPatch, public_path: Path) -> None:
