@@ -12,7 +12,7 @@ import pytest
 
 from command_line import bare_environment, no_process_left, run
 from conftest import Tree
-from dropin_cache.commands.explain import Explanation, explain
+from dropin_cache.commands.explain import Explanation, _is_same, explain
 from dropin_cache.errors import UnknownNameError
 from dropin_cache.update.discovery.owners import Owner
 from dropin_cache.update.orchestrator import update
@@ -416,3 +416,8 @@ app.plugins: stale
             "To see what is in the caches: dropin-cache list. Archives (zip, egg, pyz) have none.\n"
         )
         assert (2, "", message) == outcome
+
+
+def test_outside_of_an_image() -> None:
+    """What is not in an image is nothing in it."""
+    assert not _is_same("/elsewhere", "/image/x", "/image")

@@ -180,3 +180,10 @@ class TestEmpty:
         assert 2 == left.value.code
         message = f"argument {option}: it is empty; is a variable not set?\n"
         assert capsys.readouterr().err.endswith(message)
+
+
+def test_run_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two dashes alone are no command."""
+    with pytest.raises(SystemExit):
+        build_parser("run").parse_args(["run", "--"])
+    assert "the following arguments are required: COMMAND" in capsys.readouterr().err

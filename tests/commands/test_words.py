@@ -241,3 +241,15 @@ class TestForeign:
         words.report(Report(None, (self.FOREIGN,)), conditional=False)
         expected = "none of the caches here is this user's to write; with -v, they are named\n"
         assert expected == capsys.readouterr().out
+
+
+def test_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a package that is broken, there is a traceback for who wants it."""
+    words.error(errors.PackageBrokenError("a.b", "E: e", "line 1\nline 2"), verbose=True)
+    assert ["  line 1", "  line 2"] == capsys.readouterr().err.splitlines()[1:3]
+
+
+def test_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no cache has any plugins, that is said."""
+    words.rows([])
+    assert capsys.readouterr().err.startswith("dropin-cache: warning: no such plugins")

@@ -482,3 +482,30 @@ for path in sorted(glob.glob(%r)):
     for line in open(path, encoding="utf-8-sig"):
         pkgutil.resolve_name(line.strip())()
 """
+
+
+def test_environment_of_a_user(monkeypatch):
+    """Users' updates have their environment; root's have little of it."""
+    monkeypatch.setenv("SOME_VARIABLE", "x")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "x" == pip_hook._environment()["SOME_VARIABLE"]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "SOME_VARIABLE" not in pip_hook._environment()
+
+
+def test_package_that_is_gone(tmp_path):
+    """With the package go its start-up files, whichever are there."""
+    (tmp_path / PTH).write_text("")
+    (tmp_path / "other.pth").write_text("")
+    pip_hook._remove(str(tmp_path))
+    assert ["other.pth"] == os.listdir(tmp_path)
+
+
+def test_hook_in_this_process(tmp_path, monkeypatch):
+    """Disabling removes what is there, and nothing else; twice is no mistake."""
+    monkeypatch.setattr(startup_file, "_site", lambda: str(tmp_path))
+    for name in (*pip_hook.NAMES, "other.pth"):
+        (tmp_path / name).write_text("")
+    startup_file.disable()
+    startup_file.disable()
+    assert ["other.pth"] == os.listdir(tmp_path)

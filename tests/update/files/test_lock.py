@@ -592,3 +592,21 @@ class TestObstacles:
         place.touch()
         with unprivileged():
             assert [] == list(lock.obstacles())
+
+
+def test_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock on a file that has gone meanwhile is none."""
+    flock = fcntl.flock
+
+    def replacing(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        (tmp_path / "name").unlink()
+        (tmp_path / "name").touch()
+
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(fcntl, "flock", replacing)
+            assert lock._locked_inside(directory, "name") is None
+    finally:
+        os.close(directory)

@@ -250,6 +250,18 @@ class TestInNamespace:
         facts = json.dumps({"child-pid": os.getpid()}).encode()
         assert -signal.SIGKILL == self.started(facts, process).kill(process)
 
+    def test_another_parent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A number that is somebody else's by now is left alone."""
+        monkeypatch.setattr(processes, "_parent", lambda _: 0)
+        script = ["sh", "-c", "sleep 999 & echo; wait"]
+        process = subprocess.Popen(script, stdout=subprocess.PIPE, start_new_session=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        offspring = self.started(b"{}", process)
+        process.stdout.close()
+        assert offspring._first is None
+        assert -signal.SIGKILL == offspring.kill(process)
+
     def test_no_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Facts that never come are not waited for."""
         monkeypatch.setattr(processes, "_PATIENCE", 0.1)

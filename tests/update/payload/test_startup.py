@@ -39,7 +39,9 @@ class TestLooking:
         os.mkfifo(tmp_path / "fifo")
         (tmp_path / "large").write_text("x" * (startup._MAX_TEXT + 1))
         (tmp_path / "small").write_text("x")
-        found = [startup._text_of(str(tmp_path / name)) for name in ("fifo", "large", "no", "small")]
+        found = [
+            startup._text_of(str(tmp_path / name)) for name in ("fifo", "large", "no", "small")
+        ]
         assert ["", "", "", "x"] == found
 
     def test_names(self, tmp_path: Path) -> None:
@@ -52,4 +54,6 @@ class TestLooking:
         """Of very much that is not there, some is told."""
         monkeypatch.setattr(startup, "_looked_for", lambda path: path)
         monkeypatch.setattr(startup, "_MAX_MISSING", 20)
-        assert ["/no/such/a"] == startup._not_there(["/no/such/a", "/", "/no/such/a", "/no/such/bc"])
+        assert ["/no/such/a"] == startup._not_there(
+            ["/no/such/a", "/", "/no/such/a", "/no/such/bc"]
+        )
