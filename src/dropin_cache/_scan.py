@@ -171,12 +171,12 @@ def scan(
 
 def content_digest(path: str) -> str | None:
     """Return the SHA-256 of a file's content, or None where it cannot be read."""
-    digest = _sha256()
     try:
+        digest = _sha256()
         with open_regular(path) as file:
             for chunk in iter(lambda: file.read(_CHUNK), b""):
                 digest.update(chunk)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ImportError):  # a path to import from may fail, too
         return None
     return str(digest.hexdigest())
 

@@ -132,8 +132,10 @@ class TestAsTwistedSees:
         """A plugin package with drop-ins that nobody may import."""
         tree.write("app/__init__.py")
         tree.write("app/plugins/__init__.py")
+        # One in which Twisted has found nothing is believed if it can have nothing for us.
+        text = "raise SystemExit  # twisted IPlugin"
         for key in _KEYS:
-            tree.write(f"app/plugins/{key}.py", "raise SystemExit", LONG_AGO)
+            tree.write(f"app/plugins/{key}.py", text, LONG_AGO)
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
         monkeypatch.syspath_prepend(str(tree.path))
         return importlib.import_module("app.plugins")

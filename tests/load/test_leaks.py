@@ -65,15 +65,15 @@ from dropin_cache import _plugins
 import os
 
 kept = []
-read = _plugins.read_cache_file
-def flawed(directory):
+look = _plugins._dropins_of
+def flawed(bucket, snapshot):
     kept.append(LOSS)
-    return read(directory)
-_plugins.read_cache_file = flawed
+    return look(bucket, snapshot)
+_plugins._dropins_of = flawed
 """
 _FLAWS = {
-    "memory": _FLAWED.replace("LOSS", "read(directory)"),
-    "descriptors": _FLAWED.replace("LOSS", "os.open(directory, os.O_RDONLY)"),
+    "memory": _FLAWED.replace("LOSS", "[bytearray(100) for _ in range(100)]"),
+    "descriptors": _FLAWED.replace("LOSS", "os.open(bucket.directory, os.O_RDONLY)"),
 }
 
 

@@ -162,6 +162,7 @@ PTH = "/usr/local/lib/python3.11/dist-packages/rpm.pth"
 _STUBS = {
     "bash": "/bin/sh",
     "bubblewrap": "bwrap",
+    "coreutils": "/usr/bin/env",
     "grep": "/usr/bin/grep",
     "python3": "python(abi) = 3.11, /usr/bin/python3",
     "systemd": "systemd-sysusers",

@@ -148,6 +148,7 @@ class TestContent:
         } == {line for line in library if not line.startswith(("rpmlib(", "config("))}
         assert {
             "/bin/sh",
+            "/usr/bin/env",
             "/usr/bin/python3",
             "bubblewrap",
             "grep",
