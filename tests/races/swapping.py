@@ -225,7 +225,10 @@ def _look(path: str, skipped: set[str]) -> tuple[os.stat_result, Any, list[str]]
         inside = [name for name in names if name not in skipped]
         return status, inside, inside
     if stat.S_ISLNK(status.st_mode):
-        return status, os.readlink(path), []
+        try:
+            return status, os.readlink(path), []
+        except OSError:  # the attack goes on, and it is no link any more
+            return status, None, []
     if stat.S_ISREG(status.st_mode):
         return status, hashlib.sha256(Path(path).read_bytes()).hexdigest(), []
     return status, None, []
