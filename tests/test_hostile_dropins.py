@@ -961,6 +961,7 @@ class TestCorpus:
         """What became of the run."""
         return world.result(hangs=hangs)
 
+    @pytest.mark.long  # a module that closes its answers is waited for until its time is up
     def test_corpus_has_no_success(self, world: World, result: Result) -> None:
         """No attack does what it wants to do, and each is told of, or cached, as it should be."""
         happened = set(result.happened)
