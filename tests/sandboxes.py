@@ -10,18 +10,10 @@ from typing import Any
 
 from conftest import missing
 from dropin_cache.errors import NoSandboxError
-from dropin_cache.update.sandbox import user_namespaces
 from dropin_cache.update.sandbox.choice import choose
-from dropin_cache.update.sandbox.launch import (
-    FILTER,
-    INFO,
-    LIFELINE,
-    USER_NAMESPACE,
-    Launch,
-    Sandbox,
-    readable,
-)
+from dropin_cache.update.sandbox.launch import Launch, Sandbox
 from dropin_cache.update.sandbox.limits import Limits
+from dropin_cache.update.sandbox.start import start
 from dropin_cache.update.sandbox.visible import View
 
 ROOT = os.geteuid() == 0
@@ -39,27 +31,23 @@ def sandbox(tier: str, limits: Limits | None = None) -> Sandbox:
 
 def run(launch: Launch, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run code in a sandbox, or as root where there is none."""
-    lifeline, facts = os.pipe(), os.pipe()
-    filtering = readable(launch.filter)
-    numbers = {LIFELINE: str(lifeline[0]), INFO: str(facts[1]), FILTER: str(filtering)}
-    handed_over = [lifeline[0], facts[1], filtering]
-    if USER_NAMESPACE in launch.arguments:
-        handed_over.append(user_namespaces.make(launch.users))
-        numbers[USER_NAMESPACE] = str(handed_over[-1])
+    lifeline, other_end = os.pipe()
+    pipe = subprocess.PIPE
     try:
-        return subprocess.run(
-            [*(numbers.get(part, part) for part in launch.arguments), "-c", code, *arguments],
-            pass_fds=handed_over,
-            env=launch.environment,
-            cwd=launch.directory,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=60,
+        process, namespaces = start(
+            launch, ["-c", code, *arguments], lifeline, stdout=pipe, stderr=pipe, text=True
         )
+        with process:
+            try:
+                output, errors = process.communicate(timeout=60)
+            finally:
+                if namespaces is not None:
+                    namespaces.end()
+                process.kill()
     finally:
-        for descriptor in {*lifeline, *facts, *handed_over}:
-            os.close(descriptor)
+        os.close(lifeline)
+        os.close(other_end)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def says(launch: Launch, code: str, *arguments: str) -> str:

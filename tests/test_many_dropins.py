@@ -116,7 +116,6 @@ def modules(tree: Tree, expected: dict[str, str]) -> Path:
 class TestManyDropins:
     """An update that has to live with what is installed."""
 
-    @pytest.mark.long  # a module that closes its answers is waited for until its time is up
     def test_all_good_ones_are_cached(
         self, tree: Tree, expected: dict[str, str], modules: Path
     ) -> None:

@@ -1083,7 +1083,7 @@ class TestSandbox:
             self.compare(Outcome(done.returncode, done.stdout, done.stderr), "landlock")
         else:
             assert (5, "") == (done.returncode, done.stdout)
-            assert "namespace: no user namespace can be made here: " in done.stderr
+            assert "namespace: no user namespace can be made here (" in done.stderr
 
     @pytest.mark.parametrize("tier", ["none", "namespace", "landlock"])
     def test_user(self, public: Path, user: Account, tier: str) -> None:

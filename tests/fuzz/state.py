@@ -136,10 +136,7 @@ def _noted(ledger: Ledger, start: Start, observed: Observed) -> None:
 def ledger_seeds(directory: str) -> list[bytes]:
     """Make ledgers as they are written: an empty one, and one that remembers something."""
     made = []
-    record = DirectoryRecord(
-        *("a.b", "/a", ["key"], "0" * 64, 1, 1),
-        {"a.b.c": [None, [1, 2, "d"], "pip x", ["a.i"], None, "", "", []]},
-    )
+    dropins = {"a.b.c": [None, [1, 2, "d"], "pip x", ["a.i"], None, "", "", []]}
     for full in (False, True):
         with Files(enforced=False) as files:
             ledger = Ledger(os.path.join(directory, "ledger"), files)
@@ -147,6 +144,10 @@ def ledger_seeds(directory: str) -> list[bytes]:
                 _noted(ledger, START, OBSERVED)
                 for key, value in ledger.interpreters.items():
                     ledger.note_interpreter(key, {**value, "python": "/"})
+                # An interpreter is kept for as long as it has written something.
+                record = DirectoryRecord(
+                    "a.b", "/a", [*ledger.interpreters], "0" * 64, 1, 1, dropins
+                )
                 ledger.directories["/a/b"] = record
             ledger.save()
         with open(os.path.join(directory, "ledger"), "rb") as file:

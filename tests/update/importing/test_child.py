@@ -16,9 +16,9 @@ from command_line import no_process_left, wait_for
 from conftest import missing
 from dropin_cache.update.importing import child
 from dropin_cache.update.importing.child import Child, ChildError
-from dropin_cache.update.importing.processes import Marked
+from dropin_cache.update.sandbox import start as sandbox_start
 from dropin_cache.update.sandbox import user_namespaces
-from dropin_cache.update.sandbox.launch import USER_NAMESPACE, Launch
+from dropin_cache.update.sandbox.launch import Launch
 from sandboxes import ROOT, confined
 
 needs_root = pytest.mark.skipif(not ROOT, reason="only root's children have one")
@@ -129,7 +129,7 @@ class TestChild:
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(Marked, "started", interrupted)
+        monkeypatch.setattr(Child, "_send", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Child(LAUNCH)
 
@@ -169,13 +169,13 @@ class TestUserNamespace:
     def test_gone(self, monkeypatch: pytest.MonkeyPatch, tier: str) -> None:
         """A child that would be counted with others, or would be root, is not started."""
 
-        def none(_: object) -> int:
+        def none(_: object) -> None:
             raise PermissionError
 
         launch = confined(tier)
-        if USER_NAMESPACE not in launch.arguments:
+        if not launch.users:
             missing("user namespaces")
-        monkeypatch.setattr(child, "make", none)
+        monkeypatch.setattr(sandbox_start, "Namespaces", none)
         with pytest.raises(PermissionError):
             Child(launch)
 

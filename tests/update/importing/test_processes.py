@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +17,9 @@ import pytest
 from command_line import no_process_left
 from dropin_cache.update.importing import processes
 from dropin_cache.update.importing.child import Child, ChildError
-from dropin_cache.update.importing.processes import InNamespace, Supervised, offspring_of
+from dropin_cache.update.importing.processes import Supervised, offspring_of
 from dropin_cache.update.sandbox.launch import Launch
+from dropin_cache.update.sandbox.start import Started
 from sandboxes import PYTHON, confined
 
 # Becomes a daemon in the classical way, without its mark, and tells that it lives. It fails at once
@@ -121,6 +120,7 @@ class TestDaemons:
         code = f"""
 from dropin_cache.update.importing.child import Child
 from dropin_cache.update.sandbox.launch import Launch
+from dropin_cache.update.sandbox.start import Started
 child = Child(Launch(*{tuple(launch)!r}))
 for request in ({start(modules)!r}, {{"do": "package", "name": "bad"}}):
     child.ask(request, 600)
@@ -225,63 +225,6 @@ class TestDescriptors:
         assert error == f"ValueError: {['pipe'] * 6}"
 
 
-class TestInNamespace:
-    """Knowing the first process of a namespace."""
-
-    def started(self, facts: bytes, process: subprocess.Popen[bytes]) -> InNamespace:
-        """Tell what bwrap says about a process."""
-        reading, writing = os.pipe()
-        os.write(writing, facts)
-        os.close(writing)
-        offspring = InNamespace()
-        offspring.started(process, reading)
-        os.close(reading)
-        return offspring
-
-    @pytest.mark.parametrize("facts", [b"", b"{", b"{}", b"[]", b'{"child-pid": 999999999}'])
-    def test_no_facts(self, facts: bytes) -> None:
-        """Without facts, the process is ended all the same."""
-        process = subprocess.Popen(["sleep", "999"], start_new_session=True)
-        assert -signal.SIGKILL == self.started(facts, process).kill(process)
-
-    def test_somebody_else(self) -> None:
-        """A process that is not bwrap's is never touched."""
-        process = subprocess.Popen(["sleep", "999"], start_new_session=True)
-        facts = json.dumps({"child-pid": os.getpid()}).encode()
-        assert -signal.SIGKILL == self.started(facts, process).kill(process)
-
-    def test_another_parent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A number that is somebody else's by now is left alone."""
-        monkeypatch.setattr(processes, "_parent", lambda _: 0)
-        script = ["sh", "-c", "sleep 999 & echo; wait"]
-        process = subprocess.Popen(script, stdout=subprocess.PIPE, start_new_session=True)
-        assert process.stdout is not None
-        process.stdout.readline()
-        offspring = self.started(b"{}", process)
-        process.stdout.close()
-        assert offspring._first is None
-        assert -signal.SIGKILL == offspring.kill(process)
-
-    def test_no_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Facts that never come are not waited for."""
-        monkeypatch.setattr(processes, "_PATIENCE", 0.1)
-        reading, writing = os.pipe()
-        processes._wait_for_facts(reading)
-        os.close(reading)
-        os.close(writing)
-
-    def test_pipe_kept_open(self) -> None:
-        """What has come is enough, though what is around bwrap keeps the pipe open."""
-        reading, writing = os.pipe()
-        os.write(writing, b'{\n    "child-pid": 7\n}\n')
-        waiting = threading.Thread(target=processes._wait_for_facts, args=(reading,), daemon=True)
-        waiting.start()
-        waiting.join(processes._PATIENCE / 2)
-        assert not waiting.is_alive()
-        os.close(reading)
-        os.close(writing)
-
-
 class TestSupervised:
     """Processes below a supervisor."""
 
@@ -291,7 +234,7 @@ class TestSupervised:
         script = ["sh", "-c", "trap '' TERM; echo; exec sleep 999"]
         with subprocess.Popen(script, stdout=subprocess.PIPE) as process:
             process.stdout.readline()
-            assert -signal.SIGKILL == Supervised().kill(process)
+            assert -signal.SIGKILL == Supervised().kill(Started(process, None))
 
 
 def test_tiers() -> None:

@@ -221,11 +221,11 @@ class TestEnter:
     def namespace(self) -> Iterator[int]:
         """A namespace of a user and root."""
         try:
-            made = user_namespaces.make([(0, 0), (4711, 4711)])
+            made = user_namespaces.Namespaces([(0, 0), (4711, 4711)])
         except OSError:
             missing("user namespaces")
-        yield made
-        os.close(made)
+        yield made.users
+        made.end()
 
     def inside(self, namespace: int, place: Path, then: Callable[[], Any]) -> int:
         """Enter in a process forked for it, and do something; return its exit status."""

@@ -33,6 +33,14 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
+def namespaces(users: list[tuple[int, int]]) -> user_namespaces.Namespaces:
+    """Make them, or skip the test where there can be none."""
+    try:
+        return user_namespaces.Namespaces(users)
+    except OSError:
+        missing("user namespaces")
+
+
 class TestCountedApart:
     """Whether processes in them are counted by themselves."""
 
@@ -51,38 +59,68 @@ class TestCountedApart:
         assert expected is user_namespaces.counted_apart()
 
 
-class TestMake:
-    """Making one."""
+class TestNamespaces:
+    """Making them, and what is in there."""
 
     @needs_root
     def test_users(self) -> None:
-        """It is another than ours, and holds the users that it should, and all groups."""
+        """The user namespace holds the users that it should, and all groups."""
+        made = namespaces([(4711, 4711), (99, 0)])
         try:
-            made = user_namespaces.make([(4711, 4711), (99, 0)])
-        except OSError:
-            missing("user namespaces")
-        try:
-            assert os.stat("/proc/self/ns/user").st_ino != os.fstat(made).st_ino
-            assert not os.get_inheritable(made)
-            inside = ["nsenter", f"--user=/proc/self/fd/{made}", "--preserve-credentials", "cat"]
+            inside = ["nsenter", f"--user=/proc/self/fd/{made.users}", "--preserve-credentials"]
             maps = [
-                subprocess.check_output([*inside, f"/proc/self/{name}"], pass_fds=[made])
+                subprocess.check_output(
+                    [*inside, "cat", f"/proc/self/{name}"], pass_fds=[made.users]
+                )
                 for name in ("uid_map", "gid_map")
             ]
         finally:
-            os.close(made)
+            made.end()
         users, groups = ([line.split() for line in each.splitlines()] for each in maps)
         assert [[b"4711", b"4711", b"1"], [b"99", b"0", b"1"]] == users
         here = [line.split() for line in Path("/proc/self/gid_map").read_bytes().splitlines()]
         assert [[first, first, count] for first, _, count in here] == groups
 
+    def test_own_user(self) -> None:
+        """Whoever is not root can put himself into one."""
+        made = namespaces([(os.geteuid(), os.geteuid())])
+        try:
+            for kind, descriptor in (("user", made.users), ("pid", made.processes)):
+                there = os.fstat(descriptor).st_ino
+                assert os.stat(f"/proc/self/ns/{kind}").st_ino != there
+                assert not os.get_inheritable(descriptor)
+        finally:
+            made.end()
+
+    def test_end(self) -> None:
+        """All that has entered the process namespace ends with it, wherever it has hidden."""
+        made = namespaces([(os.geteuid(), os.geteuid())])
+        hides = "trap '' TERM HUP; setsid sleep 997 & echo; wait"
+        enters = [
+            "nsenter",
+            *(
+                f"--{kind}=/proc/self/fd/{number}"
+                for kind, number in (
+                    ("user", made.users),
+                    ("pid", made.processes),
+                )
+            ),
+            "--preserve-credentials",
+            "sh",
+            "-c",
+            hides,
+        ]
+        with subprocess.Popen(
+            enters, pass_fds=[made.users, made.processes], stdout=subprocess.PIPE
+        ) as inside:
+            assert b"\n" == inside.stdout.readline()  # type: ignore[union-attr]
+            made.end()
+            assert 0 != inside.wait(60)
+
     @needs_root
     def test_own_count(self) -> None:
         """Its processes are counted by themselves, whatever else its user runs."""
-        try:
-            made = user_namespaces.make([(0, 0), (64111, 64111)])
-        except OSError:
-            missing("user namespaces")
+        made = namespaces([(0, 0), (64111, 64111)])
         who = ["setpriv", "--reuid=64111", "--regid=64111", "--clear-groups"]
         forks = [*who, "prlimit", "--nproc=3", "/bin/sh", "-c", "/bin/true; echo forked"]
         others = [subprocess.Popen([*who, "sleep", "999"]) for _ in range(4)]
@@ -91,10 +129,10 @@ class TestMake:
                 while b"64111" not in Path(f"/proc/{process.pid}/status").read_bytes():
                     assert process.poll() is None
             outside = subprocess.run(forks, capture_output=True, check=False)
-            inside = ["nsenter", f"--user=/proc/self/fd/{made}", *forks]
-            within = subprocess.run(inside, pass_fds=[made], capture_output=True, check=False)
+            inside = ["nsenter", f"--user=/proc/self/fd/{made.users}", *forks]
+            within = subprocess.run(inside, pass_fds=[made.users], capture_output=True, check=False)
         finally:
-            os.close(made)
+            made.end()
             for process in others:
                 process.kill()
                 process.wait()
@@ -108,19 +146,19 @@ class TestMake:
         """Where none can be made, that is an error of the system's."""
         monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", text))
         with pytest.raises(PermissionError):
-            user_namespaces.make([(0, 0)])
+            user_namespaces.Namespaces([(0, 0)])
 
     def test_no_program(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """So it is without the program."""
         monkeypatch.setattr(user_namespaces, "_UNSHARE", "/nonexistent/unshare")
         with pytest.raises(FileNotFoundError):
-            user_namespaces.make([(0, 0)])
+            user_namespaces.Namespaces([(0, 0)])
 
     def test_not_mapped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """So it is where the users cannot be put into it; here there is no namespace at all."""
         monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", "exec cat"))
         with pytest.raises(OSError, match=r"\[Errno"):
-            user_namespaces.make([(0, 0), (1, 1)])
+            user_namespaces.Namespaces([(0, 0), (1, 1)])
 
 
 class TestImpossible:
@@ -129,10 +167,7 @@ class TestImpossible:
     @needs_root
     def test_possible(self) -> None:
         """Where one can be made, nothing is in the way."""
-        try:
-            os.close(user_namespaces.make([(0, 0)]))
-        except OSError:
-            missing("user namespaces")
+        namespaces([(0, 0)]).end()
         assert user_namespaces.impossible(((0, 0),)) is None
 
     def test_impossible(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,4 +176,4 @@ class TestImpossible:
         user_namespaces.impossible.cache_clear()
         reason = user_namespaces.impossible(((0, 0),))
         user_namespaces.impossible.cache_clear()
-        assert "no user namespace can be made here: the system does not allow it" == reason
+        assert "no user namespace can be made here (the system does not allow it)" == reason

@@ -15,17 +15,9 @@ from typing import Any, NamedTuple
 
 from dropin_cache.update.importing import answers, bootstrap
 from dropin_cache.update.importing.answers import ChildError
-from dropin_cache.update.importing.bootstrap import Program
 from dropin_cache.update.importing.processes import offspring_of
-from dropin_cache.update.sandbox.launch import (
-    FILTER,
-    INFO,
-    LIFELINE,
-    USER_NAMESPACE,
-    Launch,
-    readable,
-)
-from dropin_cache.update.sandbox.user_namespaces import make
+from dropin_cache.update.sandbox.launch import Launch
+from dropin_cache.update.sandbox.start import Started, start
 
 MAX_ANSWER = 1 << 20
 """Bytes of an answer: parsing takes up to thirty times as much."""
@@ -62,49 +54,36 @@ class Child:
         self._processor = 0.0
         self._ended = False
         self._reaping = threading.Lock()
-        self._answers, self._output, self._lifeline, facts = _pipe(), _pipe(), _pipe(), _pipe()
+        self._answers, self._output, self._lifeline = _pipe(), _pipe(), _pipe()
         try:
             program = bootstrap.program(self._answers.write, self._lifeline.read)
-            self._process = self._started(launch, program, facts.write)
+            self._started = self._start(launch, program.arguments)
         except BaseException:
-            _close(self._answers.read, self._output.read, self._lifeline.write, facts.read)
+            _close(self._answers.read, self._output.read, self._lifeline.write)
             raise
         finally:
-            _close(self._answers.write, self._output.write, self._lifeline.read, facts.write)
+            _close(self._answers.write, self._output.write, self._lifeline.read)
+        self._process = self._started.process
         os.set_blocking(self._output.read, False)
         try:
-            self._offspring.started(self._process, facts.read)
             os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # a pipe
             self._send(program.text, time.monotonic() + _START_TIMEOUT)
         except BaseException:  # Ctrl-C: nobody else knows of the child yet
             self.close()
             raise
-        finally:
-            _close(facts.read)
 
-    def _started(self, launch: Launch, program: Program, facts: int) -> subprocess.Popen[bytes]:
-        """Start the process, with the descriptors that its command line speaks of."""
-        made: dict[str, int] = {}
-        try:
-            if USER_NAMESPACE in launch.arguments:
-                made[USER_NAMESPACE] = make(launch.users)
-            if FILTER in launch.arguments:
-                made[FILTER] = readable(launch.filter)
-            wanted = {INFO: facts, LIFELINE: self._lifeline.read, **made}
-            handed_over = [wanted[argument] for argument in launch.arguments if argument in wanted]
-            command = [str(wanted.get(argument, argument)) for argument in launch.arguments]
-            return subprocess.Popen(  # noqa: S603 - the interpreter was asked for
-                [*command, *program.arguments],
-                stdin=subprocess.PIPE,
-                stdout=self._output.write,
-                stderr=self._output.write,
-                pass_fds=[self._answers.write, self._lifeline.read, *handed_over],
-                env={**launch.environment, **self._offspring.environment},
-                cwd=launch.directory,
-                start_new_session=True,  # a group of its own, so that it can be killed as one
-            )
-        finally:
-            _close(*made.values())
+    def _start(self, launch: Launch, arguments: list[str]) -> Started:
+        environment = {**launch.environment, **self._offspring.environment}
+        return start(
+            launch._replace(environment=environment),
+            arguments,
+            self._lifeline.read,
+            self._answers.write,
+            stdin=subprocess.PIPE,
+            stdout=self._output.write,
+            stderr=self._output.write,
+            start_new_session=True,  # a group of its own, so that it can be killed as one
+        )
 
     def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Send a request and return the answer to it; the errors are those of `receive`.
@@ -151,7 +130,7 @@ class Child:
         """Have the child end soon; another thread is about to find that out, and to clean up."""
         with self._reaping:  # a child that has been waited for may have left its number to others
             if self._process.returncode is None:
-                self._offspring.interrupt(self._process)
+                self._offspring.interrupt(self._started)
 
     def close(self) -> None:
         """Let the child end, and kill it and its offspring if they do not."""
@@ -228,7 +207,7 @@ class Child:
             time.sleep(_POLL / 20)
         alone = self._is_dead()
         with self._reaping:
-            status = self._offspring.kill(self._process)
+            status = self._offspring.kill(self._started)
         printed = self.output()
         _close(self._answers.read, self._output.read, self._lifeline.write)
         if reason is None and alone:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import subprocess
-import time
 from typing import Protocol
 
 from dropin_cache.errors import EXIT_SIGNAL
+from dropin_cache.update.sandbox.start import Started
+from dropin_cache.update.sandbox.user_namespaces import Namespaces
 
 _PATIENCE = 10.0  # seconds for the kernel, or the supervisor, to end what was killed
 _SWEEPS = 10  # what is being killed may start something else
@@ -28,18 +28,10 @@ class Offspring(Protocol):
     environment: dict[str, str]
     confined: bool
 
-    def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
-        """Take note of a child that has just been started.
-
-        Args:
-            process: The child.
-            facts: Descriptor from which to read what its sandbox says about it.
-        """
-
-    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+    def interrupt(self, started: Started) -> None:
         """Have the child end soon, without waiting; it may be dead, but is not reaped."""
 
-    def kill(self, process: subprocess.Popen[bytes]) -> int:
+    def kill(self, started: Started) -> int:
         """End the child, which may be dead but not reaped, and the others; return its status."""
 
 
@@ -61,65 +53,38 @@ class Marked:
         """Draw the mark."""
         self.environment = {_MARK: os.urandom(16).hex()}
 
-    def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
-        """Do nothing: the mark is enough."""
-
-    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+    def interrupt(self, started: Started) -> None:
         """Kill the group."""
-        # It may outlive the child. It still has its number, since nobody has reaped it.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill_group(started.process)
 
-    def kill(self, process: subprocess.Popen[bytes]) -> int:
+    def kill(self, started: Started) -> int:
         """Kill the group, then what has left it."""
-        self.interrupt(process)
-        status = process.wait()
+        _kill_group(started.process)
+        status = started.process.wait()
         _sweep("=".join(*self.environment.items()))
         return status
 
 
 class InNamespace:
-    """Processes in a namespace of their own, which the kernel ends with the first of them."""
+    """Processes in a namespace of their own; see `sandbox.user_namespaces`."""
 
     confined = True
 
     def __init__(self) -> None:
-        """Know of no process yet."""
+        """Nothing is needed to find them."""
         self.environment: dict[str, str] = {}
-        self._first: int | None = None  # pidfd
 
-    def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
-        """Wait until bwrap has made the namespace, or has failed to and says so on its output."""
-        _wait_for_facts(facts)
-        with contextlib.suppress(IndexError, OSError):
-            # Not what bwrap says: root's is in a namespace itself, where numbers are others.
-            first = int(_children(process.pid).split()[0])
-            descriptor = os.pidfd_open(first)
-            # Between the two lines it may have died, and its number be somebody else's.
-            if _parent(first) == process.pid:
-                self._first = descriptor
-            else:
-                os.close(descriptor)
+    def interrupt(self, started: Started) -> None:
+        """End the namespace."""
+        _namespaces_of(started).kill()
 
-    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill bwrap, and with it the first process of the namespace."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-    def kill(self, process: subprocess.Popen[bytes]) -> int:
-        """Kill bwrap, and wait until the namespace is empty."""
-        # Its outer process dies first where the child has ended by itself, and does not wait.
-        self.interrupt(process)
-        status = process.wait()
-        if self._first is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                signal.pidfd_send_signal(self._first, signal.SIGKILL)
-            with selectors.DefaultSelector() as selector:
-                # Ready when it is gone; the kernel ends all others in the namespace before.
-                selector.register(self._first, selectors.EVENT_READ)
-                selector.select(_PATIENCE)
-            os.close(self._first)
-            self._first = None
+    def kill(self, started: Started) -> int:
+        """End the namespace, then bwrap if it has not entered that yet."""
+        # Not the other way round: bwrap reaps what is in there. Where it is gone, that falls to the
+        # first process of the system, which in containers may be one that reaps nothing.
+        _namespaces_of(started).end()
+        _kill_group(started.process)
+        status = started.process.wait()
         # bwrap tells the signal that ended the child as shells do, since it cannot do otherwise.
         number = status - EXIT_SIGNAL
         return -number if 0 < number < signal.NSIG else status
@@ -134,20 +99,32 @@ class Supervised:
         """Nothing is needed to find them."""
         self.environment: dict[str, str] = {}
 
-    def started(self, process: subprocess.Popen[bytes], facts: int) -> None:
-        """Do nothing: the supervisor is the child."""
-
-    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+    def interrupt(self, started: Started) -> None:
         """Ask the supervisor to end them."""
-        process.terminate()
+        started.process.terminate()
 
-    def kill(self, process: subprocess.Popen[bytes]) -> int:
+    def kill(self, started: Started) -> int:
         """Have the supervisor end them; its status is that of the child."""
-        self.interrupt(process)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(_PATIENCE)
-        process.kill()
-        return process.wait()
+        self.interrupt(started)
+        try:
+            status = started.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            started.process.kill()
+            status = started.process.wait()
+        if started.namespaces is not None:
+            started.namespaces.end()
+        return status
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    # It may outlive the child. It still has its number, since nobody has reaped it.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _namespaces_of(started: Started) -> Namespaces:
+    assert started.namespaces is not None  # noqa: S101 - each child of that tier has some
+    return started.namespaces
 
 
 def _sweep(mark: str) -> None:
@@ -172,25 +149,3 @@ def _environment(process: int) -> bytes:
     with contextlib.suppress(OSError), open(f"/proc/{process}/environ", "rb") as file:
         return file.read()
     return b""
-
-
-def _wait_for_facts(descriptor: int) -> None:
-    """Read until the end of what bwrap says, which is a JSON object, but not for ever."""
-    deadline = time.monotonic() + _PATIENCE
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
-            chunk = os.read(descriptor, 4096)
-            # What is around bwrap keeps the pipe open.
-            if not chunk or b"}" in chunk:
-                break
-
-
-def _children(process: int) -> bytes:
-    with open(f"/proc/{process}/task/{process}/children", "rb") as file:
-        return file.read()
-
-
-def _parent(process: int) -> int:
-    with open(f"/proc/{process}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[1])

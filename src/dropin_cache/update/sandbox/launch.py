@@ -25,10 +25,10 @@ SETPRIV = "/usr/bin/setpriv"
 PRLIMIT = "/usr/bin/prlimit"
 
 # Arguments that stand for the number of a descriptor, which is known when the child starts.
-INFO = "<descriptor for bwrap's facts>"
 FILTER = "<descriptor of the filter of system calls>"
 LIFELINE = "<descriptor of the lifeline>"
 USER_NAMESPACE = "<descriptor of a user namespace of its own>"
+PROCESS_NAMESPACE = "<descriptor of the process namespace that belongs to it>"
 
 _MAX_SIGNALS = 128
 _CAP_SETPCAP = 8
@@ -43,7 +43,7 @@ class Launch(NamedTuple):
 
     Attributes:
         arguments: The command line, without what the child itself is given; it may contain
-            `INFO`, `FILTER`, `LIFELINE` and `USER_NAMESPACE`.
+            `FILTER`, `LIFELINE`, `USER_NAMESPACE` and `PROCESS_NAMESPACE`.
         environment: The environment, whole.
         directory: The working directory; None for that of this process.
         tier: The sandbox that this makes; it decides how the child is ended.

@@ -20,8 +20,8 @@ from dropin_cache.update.sandbox import user_namespaces
 from dropin_cache.update.sandbox.filter import call_filter, machine
 from dropin_cache.update.sandbox.launch import (
     FILTER,
-    INFO,
     PRLIMIT,
+    PROCESS_NAMESPACE,
     SCRUBBED,
     SETPRIV,
     USER_NAMESPACE,
@@ -38,14 +38,8 @@ from dropin_cache.update.sandbox.visible import View, above
 _BWRAP = "/usr/bin/bwrap"
 _CHOOM = "/usr/bin/choom"
 _FIRST_TO_GO = [_CHOOM, "-n", "1000", "--"]  # where memory runs out; choom(1)
-_UNSHARE = "/usr/bin/unshare"
-# What bubblewrap leaves as it finds it. And its first process is root without capabilities, whose
-# death the kernel does not pass on to another user's processes, prctl(2), PR_SET_PDEATHSIG. So that
-# one is the first of a process namespace, too, and all of it ends with the update.
-_AROUND = (
-    *(SETPRIV, "--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--pdeathsig=KILL"),
-    *("--", _UNSHARE, "--pid", "--mount-proc", "--kill-child=KILL", "--"),
-)
+# What bubblewrap leaves as it finds it.
+_KEEP_NOTHING = (SETPRIV, "--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--")
 # Whoever is not called root keeps his capabilities when he becomes somebody else, and they are
 # needed until the file system is made; capabilities(7). They reach what belongs to those who are in
 # the user namespace. Root is, by a number that nobody has: what is shown may be below directories
@@ -74,12 +68,9 @@ class Namespace:
         """Look for the filter and the tools."""
         if not self._filter:
             return "there is no filter of system calls for this machine"
-        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV, _UNSHARE] if self._account else [])]
+        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if self._account else [])]
         reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
-        reason = next((reason for reason in reasons if reason is not None), None)
-        if reason is None and self._account is not None:
-            return user_namespaces.impossible(self._users())
-        return reason
+        return next((reason for reason in reasons if reason is not None), None)
 
     def works(self) -> str | None:
         """Run a program that does nothing, exactly as a child would be run."""
@@ -108,12 +99,12 @@ class Namespace:
 
     def _users(self) -> tuple[tuple[int, int], ...]:
         if self._account is None:
-            return ()
+            return ((os.geteuid(), os.geteuid()),)
         return ((self._account.uid, self._account.uid), (_ROOT_INSIDE, 0))
 
     def _command(self, program: list[str], view: View) -> list[str]:
-        around = () if self._account is None else _AROUND
-        bwrap = [*_FIRST_TO_GO, *around, _BWRAP, "--info-fd", INFO, "--seccomp", FILTER]
+        keep_nothing = () if self._account is None else _KEEP_NOTHING
+        bwrap = [*_FIRST_TO_GO, *keep_nothing, _BWRAP, "--seccomp", FILTER]
         bwrap += [*self._isolation(_home_in(view)), *self._file_system(view)]
         return [*self._limiting, *bwrap, "--", *program]
 
@@ -125,15 +116,13 @@ class Namespace:
         return within(self._limits, self._account.uid, apart=user_namespaces.counted_apart())
 
     def _isolation(self, home: str) -> Iterator[str]:
-        yield from ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")
+        yield from ("--unshare-ipc", "--unshare-net", "--unshare-uts")
         yield from ("--unshare-cgroup-try", "--hostname", "dropin-cache")
         # With the update, the child goes, too; and it has no terminal to push input into.
         yield from ("--die-with-parent", "--new-session")
         yield from ("--cap-drop", "ALL")
-        if self._account is None:
-            yield "--unshare-user"
-        else:
-            yield from ("--userns", USER_NAMESPACE)
+        yield from ("--userns", USER_NAMESPACE, "--pidns", PROCESS_NAMESPACE)
+        if self._account is not None:
             yield from ("--uid", str(self._account.uid), "--gid", str(self._account.gid))
         yield "--clearenv"
         for name, value in {**SCRUBBED, "HOME": home, "TMPDIR": home}.items():

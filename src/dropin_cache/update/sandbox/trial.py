@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 
-from dropin_cache.update.sandbox.launch import (
-    FILTER,
-    INFO,
-    LIFELINE,
-    USER_NAMESPACE,
-    Launch,
-    readable,
-)
-from dropin_cache.update.sandbox.user_namespaces import make
+from dropin_cache.update.sandbox.launch import Launch
+from dropin_cache.update.sandbox.start import start
 from dropin_cache.update.text import one_line
 
 NOTHING = "/usr/bin/true"
@@ -36,38 +28,33 @@ def trial(launch: Launch) -> str | None:
     Args:
         launch: How `NOTHING` is started.
     """
-    with contextlib.ExitStack() as cleanup:
-        lifeline = os.pipe()  # the other end stays open: it is not to end because of that
-        for end in lifeline:
-            cleanup.callback(os.close, end)
-        made = {LIFELINE: lifeline[0]}
-        if FILTER in launch.arguments:
-            made[FILTER] = readable(launch.filter)
-            cleanup.callback(os.close, made[FILTER])
-        if USER_NAMESPACE in launch.arguments:
-            made[USER_NAMESPACE] = make(launch.users)
-            cleanup.callback(os.close, made[USER_NAMESPACE])
-        numbers = {INFO: 1, **made}  # facts go to the output, which nobody reads
+    lifeline, other_end = os.pipe()  # the other end stays open: it is not to end because of that
+    try:
+        return _tried(launch, lifeline)
+    finally:
+        os.close(lifeline)
+        os.close(other_end)
+
+
+def _tried(launch: Launch, lifeline: int) -> str | None:
+    pipe = subprocess.PIPE
+    process, namespaces = start(launch, (), lifeline, stdin=pipe, stdout=pipe, stderr=pipe)
+    with process:
         try:
-            done = subprocess.run(  # noqa: S603 - absolute paths only
-                [str(numbers.get(argument, argument)) for argument in launch.arguments],
-                pass_fds=list(made.values()),
-                env=launch.environment,
-                cwd=launch.directory,
-                input=b"",
-                capture_output=True,
-                check=False,
-                timeout=_PATIENCE,
-            )
+            said = process.communicate(b"", _PATIENCE)[1]
         except subprocess.TimeoutExpired:
             return f"no end after {_PATIENCE} s"
-    return None if done.returncode == 0 else _reason(done)
+        finally:
+            if namespaces is not None:
+                namespaces.end()
+            process.kill()
+    return None if process.returncode == 0 else _reason(process.returncode, said)
 
 
-def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+def _reason(status: int, output: bytes) -> str:
+    lines = output.decode("utf-8", "replace").strip().splitlines()
     if not lines:
-        return f"exit status {done.returncode}"
+        return f"exit status {status}"
     said = one_line(lines[-1])
     tool = said.partition(":")[0]
     return f"{_MEANINGS[tool]} ({said})" if tool in _MEANINGS else said

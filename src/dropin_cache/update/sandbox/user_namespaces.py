@@ -1,4 +1,4 @@
-"""User namespaces, in which processes are counted apart; user_namespaces(7), setrlimit(2).
+"""User namespaces and what ends with them; user_namespaces(7), pid_namespaces(7), setrlimit(2).
 
 The limit of processes is one for all processes of a user in a user namespace. A sandbox that has
 one to itself is neither starved by what else runs as its user, nor does it starve that. And a
@@ -13,9 +13,11 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
+from errno import EPERM
 
 _UNSHARE, _CAT = "/usr/bin/unshare", "/usr/bin/cat"
 _COUNTED_APART_SINCE = (5, 14)
+_PATIENCE = 10.0  # seconds for the kernel to end what is in there
 
 
 def counted_apart() -> bool:
@@ -26,47 +28,90 @@ def counted_apart() -> bool:
 
 @functools.cache
 def impossible(users: tuple[tuple[int, int], ...]) -> str | None:
-    """Say why none can be made here; None if one can. The arguments are those of `make`."""
+    """Say why none can be made here; None if one can. The argument is that of `Namespaces`."""
     try:
-        os.close(make(users))
+        Namespaces(users).end()
     except OSError as error:
-        return f"no user namespace can be made here: {error.strerror or error}"
+        return error.strerror or str(error)
     return None
 
 
-def make(users: Sequence[tuple[int, int]]) -> int:
-    """Make a user namespace.
+class Namespaces:
+    """A user namespace, and a process namespace in it, which last as long as this process.
 
-    Args:
-        users: The users it holds: pairs of the number that one has in there, and outside. All
-            groups are in it, each as itself.
-
-    Returns:
-        Its descriptor, which is the caller's to close.
-
-    Raises:
-        OSError: There can be none here.
+    Attributes:
+        users: A descriptor of the user namespace.
+        processes: A descriptor of the process namespace.
     """
-    # It holds the namespace until there is a descriptor of it, and says when it is in there.
-    holder = subprocess.Popen(  # noqa: S603 - absolute paths only
-        [_UNSHARE, "--user", _CAT],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={},
-        bufsize=0,
-    )
-    with contextlib.suppress(BrokenPipeError), holder:
-        assert holder.stdin is not None  # noqa: S101 - for the type checker: these are pipes
-        assert holder.stdout is not None  # noqa: S101
-        holder.stdin.write(b".")
-        if holder.stdout.read(1):
-            uids = "".join(f"{inside} {outside} 1\n" for inside, outside in users)
-            for name, lines in (("uid_map", uids), ("gid_map", _all_groups())):
-                with open(f"/proc/{holder.pid}/{name}", "w", encoding="ascii") as file:
-                    file.write(lines)
-            return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    raise PermissionError("the system does not allow it")
+
+    def __init__(self, users: Sequence[tuple[int, int]]) -> None:
+        """Make them.
+
+        Args:
+            users: The users it holds: pairs of the number that one has in there, and outside. All
+                groups are in it, each as itself; only root's own if somebody else makes it.
+
+        Raises:
+            OSError: There can be none here.
+        """
+        # The first process of the namespace, which says when it is in there. It ends when its input
+        # does, with this process at the latest, and everything else in there ends with it.
+        self._first = subprocess.Popen(  # noqa: S603 - absolute paths only
+            [_UNSHARE, "--user", "--pid", "--fork", _CAT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            bufsize=0,
+            start_new_session=True,  # what a terminal sends to a group is not for it
+        )
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self._end_first)
+            try:
+                self._fill(users)
+            except OSError as error:
+                reason = f"no user namespace can be made here ({error.strerror})"
+                raise OSError(error.errno, reason) from error
+            self.users = self._open("user")
+            cleanup.callback(os.close, self.users)
+            self.processes = self._open("pid_for_children")
+            cleanup.callback(os.close, self.processes)
+            self._cleanup = cleanup.pop_all()
+
+    def kill(self) -> None:
+        """End all processes in there, without waiting."""
+        self._first.stdin.close()  # type: ignore[union-attr]  # a pipe
+
+    def end(self) -> None:
+        """End all processes in there, and wait for that."""
+        self._cleanup.close()
+
+    def _fill(self, users: Sequence[tuple[int, int]]) -> None:
+        assert self._first.stdin is not None  # noqa: S101 - for the type checker: these are pipes
+        assert self._first.stdout is not None  # noqa: S101
+        with contextlib.suppress(BrokenPipeError):
+            self._first.stdin.write(b".")
+        if not self._first.stdout.read(1):
+            raise PermissionError(EPERM, "the system does not allow it")
+        self._write("uid_map", "".join(f"{inside} {outside} 1\n" for inside, outside in users))
+        if os.geteuid() == 0:
+            self._write("gid_map", _all_groups())
+        else:
+            self._write("setgroups", "deny")
+            self._write("gid_map", f"{os.getegid()} {os.getegid()} 1\n")
+
+    def _write(self, name: str, text: str) -> None:
+        with open(f"/proc/{self._first.pid}/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+    def _open(self, kind: str) -> int:
+        return os.open(f"/proc/{self._first.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _end_first(self) -> None:
+        self.kill()
+        self._first.stdout.close()  # type: ignore[union-attr]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._first.wait(_PATIENCE)
 
 
 def _all_groups() -> str:
