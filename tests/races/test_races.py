@@ -124,8 +124,7 @@ class TestTheHarness:
             ("unguarded", "follows_links", "victims"),
             ("unguarded", "names_predictably", "victims"),
             ("lent", "imports_with_privilege", "marks"),
-            # The flaw is to be written anew for the way that things are opened now.
-            pytest.param("guarded", "trusts_by_path", "victims", marks=pytest.mark.long),
+            ("guarded", "trusts_by_path", "victims"),
         ],
     )
     def test_flaws(self, area: Area, name: str, flaw: str, place: str) -> None:
