@@ -304,6 +304,17 @@ class TestMain:
         error = in_thread(runpy.run_path, confinement.__file__, None, "__main__")
         assert ("/program", ["/program"]) == error.args
 
+    def test_files_stay(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a list of what can be read, files are not restricted; calls are."""
+
+        def leave(*_: Any) -> None:
+            raise Stopped(os.listdir("/"), ctypes.CDLL(None).socket(1, 1, 0))
+
+        monkeypatch.setattr(os, "execv", leave)
+        rules = f'{{"read": null, "write": [], "filter": "{call_filter(machine()).hex()}"}}'
+        error = in_thread(confinement.main, ["-c", rules, "", "/program"])
+        assert (os.listdir("/"), -1) == error.args
+
     def test_enters(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before it gives anything up, it enters the namespace."""
 

@@ -78,10 +78,10 @@ def _wait(lifeline: int, woken: int, child: int) -> None:
     events = select.poll()  # without a pidfd, which containers may deny
     for descriptor in (lifeline, woken):
         events.register(descriptor, select.POLLIN)
-    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+    wanted = True
+    while wanted and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         ready = [descriptor for descriptor, _ in events.poll()]
-        if lifeline in ready or signal.SIGTERM in os.read(woken, 4096):
-            return
+        wanted = lifeline not in ready and signal.SIGTERM not in os.read(woken, 4096)
 
 
 def _run(command: list[str]) -> bool:
