@@ -19,7 +19,7 @@ from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing import answers
 from dropin_cache.update.importing.answers import AnswerError, Started
 from dropin_cache.update.importing.records import Description, Failure
-from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
+from dropin_cache.update.state.ledger import DirectoryRecord, Ledger, packed
 from dropin_cache.update.state.observations import Look, Observed
 from dropin_cache.update.state.recorded import Recorded
 from watch import KEEPING, READING, watched
@@ -146,7 +146,7 @@ def ledger_seeds(directory: str) -> list[bytes]:
                     ledger.note_interpreter(key, {**value, "python": "/"})
                 # An interpreter is kept for as long as it has written something.
                 record = DirectoryRecord(
-                    "a.b", "/a", [*ledger.interpreters], "0" * 64, 1, 1, dropins
+                    "a.b", "/a", [*ledger.interpreters], "0" * 64, 1, 1, dropins, packed(b"cache")
                 )
                 ledger.directories["/a/b"] = record
             ledger.save()

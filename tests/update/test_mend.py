@@ -27,7 +27,7 @@ def mended(tree: Tree, *seen: Path, package: str = "app.plugins") -> list[tuple[
     target = Target(package, (), interpreter_of("/python", [root], []), (root,))
     with open_session(Request()) as session:
         records = session.ledgers.of(target.interpreter).directories
-        record = DirectoryRecord("app", root, [], None, 0, 0, {})
+        record = DirectoryRecord("app", root, [], None, 0, 0, {}, "")
         records.update({str(tree.path / name): record for name in ("app", "app/plugins")})
         done = mend(session, [[target]], {str(path) for path in seen})
         assert {each.path for each in done}.isdisjoint(records)

@@ -21,10 +21,10 @@ from dropin_cache.update.files.atomic import FILE_MODE
 from dropin_cache.update.importing.records import Failure
 from dropin_cache.update.report import Broken, DirectoryReport
 from dropin_cache.update.state.cached import Cached
-from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest
+from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest, packed
 
-# Decodes the cache on disk, if nobody has yet.
-_OnDisk = Callable[[], Optional["dict[str, CachedDropin]"]]
+# Decodes a cache, if nobody has yet.
+_Decoded = Callable[[], Optional["dict[str, CachedDropin]"]]
 
 
 class DesiredCache(NamedTuple):
@@ -84,8 +84,7 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
     cached = facts.cached(directory)
     known = [(dropin, facts.of(directory, dropin, cached)) for dropin in directory.dropins]
     good = {each: one for each, one in known if one is not None and one.failure is None}
-    on_disk: _OnDisk = functools.lru_cache(functools.partial(facts.decoded, cached.file))
-    encoded = _encoded(good, cached, on_disk)
+    encoded = _encoded(good, cached, functools.partial(facts.decoded, cached.written))
     for dropin in encoded.too_large:
         del good[dropin]
     broken = [
@@ -93,11 +92,12 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
         for dropin, one in known
         if dropin not in good
     ]
+    written = None if encoded.data is None else digest(encoded.data)
     record = DirectoryRecord(
         package=directory.package,
         import_root=directory.import_root,
         pythons=[each.key for each in directory.interpreters],
-        cache=None if encoded.data is None else digest(encoded.data),
+        cache=written,
         modules=len(good),
         plugins=encoded.plugins,
         # What was left out for its size is tried again by the next run.
@@ -106,6 +106,7 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
             for dropin, one in known
             if one is not None and dropin not in encoded.too_large
         },
+        copy=_copy(encoded.data, written, cached),
     )
     cache = DesiredCache(
         directory,
@@ -130,11 +131,20 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
             changes=tuple(_changes(known, cached)),
         ),
     )
-    found = _compare(cache, cached.file, on_disk)
+    found = _compare(cache, cached.file, functools.partial(facts.decoded, cached.file))
     return cache._replace(report=cache.report._replace(found=found))
 
 
-def _compare(cache: DesiredCache, file: CacheFile | None, on_disk: _OnDisk) -> str:
+def _copy(data: bytes | None, written: str | None, cached: Cached) -> str:
+    """Return a cache as the ledger keeps it."""
+    if data is None:
+        return ""
+    if cached.record is not None and cached.record.cache == written:
+        return cached.record.copy
+    return packed(data)
+
+
+def _compare(cache: DesiredCache, file: CacheFile | None, on_disk: _Decoded) -> str:
     """Say what the cache on disk is, measured by what it should be."""
     if cache.is_on_disk(file):
         return report.FRESH
@@ -145,15 +155,15 @@ def _compare(cache: DesiredCache, file: CacheFile | None, on_disk: _OnDisk) -> s
     return report.CORRUPT if on_disk() is None else report.STALE
 
 
-def _encoded(good: dict[Dropin, Known], cached: Cached, on_disk: _OnDisk) -> _Encoded:
+def _encoded(good: dict[Dropin, Known], cached: Cached, decoded: _Decoded) -> _Encoded:
     """Encode a cache."""
     unchanged = all(one.entry is None for one in good.values())
-    if unchanged and cached.record is not None and cached.file is not None:
+    if unchanged and cached.record is not None and cached.written is not None:
         records = {name: DropinRecord(*each) for name, each in cached.record.dropins.items()}
         written = {name: each.fingerprint for name, each in records.items() if not each.error}
         if written == {dropin.module: list(one.fingerprint) for dropin, one in good.items()}:
-            return _Encoded(cached.file.data, cached.record.plugins, {})
-    entries = _entries(good, on_disk)
+            return _Encoded(cached.written.data, cached.record.plugins, {})
+    entries = _entries(good, decoded)
     too_large = _too_large(entries)
     for dropin in too_large:
         del entries[dropin]
@@ -194,11 +204,11 @@ def _worst(costs: dict[Dropin, int], limit: int, reason: str) -> dict[Dropin, Fa
     return worst
 
 
-def _entries(good: dict[Dropin, Known], on_disk: _OnDisk) -> dict[Dropin, CachedDropin]:
-    """Return the entries of modules; what is in the cache on disk is taken from there."""
+def _entries(good: dict[Dropin, Known], decoded: _Decoded) -> dict[Dropin, CachedDropin]:
+    """Return the entries of modules; what is in the cache that was written is taken from there."""
     entries = {}
     for dropin, one in good.items():
-        entries[dropin] = one.entry or (on_disk() or {})[dropin.key]
+        entries[dropin] = one.entry or (decoded() or {})[dropin.key]
         if one.entry is None:  # the file may have another date
             entries[dropin].fingerprint = one.fingerprint
     return entries

@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple
 
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint
 from dropin_cache.update.importing.records import Description, Failure, Outcome
+from dropin_cache.update.state.cached import is_less
 
 _MAX_TOLD = 3  # paths in a message
 
@@ -61,10 +62,10 @@ def judged(
             return Judged(None, failure, "", warnings, may_change=False)
         # Also if only one of several interpreters could not tell.
         return Judged(entry, None, passing[0].error, warnings, may_change=False)
-    if not failures and not _is_less(entry, kept):
+    if not failures and not is_less(entry, kept):
         return Judged(entry, None, "", warnings, may_change=False)
     hidden = unseen()
-    if hidden and _is_less(entry, kept):
+    if hidden and is_less(entry, kept):
         what = failures[0].error if failures else "less is found in it now"
         warnings = (f"{module} keeps what its cache says: {what}; {_told(hidden)}",)
         return Judged(kept, None, "", warnings, may_change=True)
@@ -112,21 +113,6 @@ def _add_plugins(entry: CachedDropin, description: Description) -> None:
         same = known[plugin.name]
         same.references = tuple(dict.fromkeys([*same.references, *plugin.references]))
         same.interfaces = tuple(sorted({*(same.interfaces or ()), *plugin.interfaces}))
-
-
-def _is_less(entry: CachedDropin | None, before: CachedDropin | None) -> bool:
-    """Tell whether an entry, or none, lacks something that an earlier one of the same file has."""
-    return before is not None and not _facts(before) <= _facts(entry)
-
-
-def _facts(entry: CachedDropin | None) -> set[tuple[str, ...]]:
-    """Return what an entry says: that it is there, its plugins, and what these provide."""
-    if entry is None:
-        return set()
-    named = {(plugin.name,) for plugin in entry.plugins}
-    return {(), *named} | {
-        (plugin.name, *reference) for plugin in entry.plugins for reference in plugin.references
-    }
 
 
 def _told(unseen: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ from dropin_cache.update.state.ledger import DirectoryRecord, Ledger, digest
 from updates import ledger_file, run
 
 ROOT = os.geteuid() == 0
-RECORD = DirectoryRecord("app.plugins", "/root", ["key"], None, 0, 0, {})
+RECORD = DirectoryRecord("app.plugins", "/root", ["key"], None, 0, 0, {}, "")
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +99,7 @@ class TestUpdate:
             lambda file: file.write_bytes(file.read_bytes()[:-100]),
             lambda file: file.write_bytes(file.read_bytes() + b"\n"),
             lambda file: file.write_bytes(file.read_bytes().replace(b"one", b"two", 1)),
-            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 6 ", b"ledger 5 ")),
+            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 7 ", b"ledger 6 ")),
             lambda file: file.write_bytes(b"\xff" * 1000),
             lambda file: os.truncate(file, ledger_module.MAX_SIZE + 100),
             lambda file: (file.unlink(), file.mkdir()),

@@ -12,7 +12,7 @@ from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state.ledger import DirectoryRecord
 from dropin_cache.update.state.ledgers import Ledgers
 
-RECORD = DirectoryRecord("app.plugins", "/root", ["key"], None, 0, 0, {})
+RECORD = DirectoryRecord("app.plugins", "/root", ["key"], None, 0, 0, {}, "")
 A, B = (interpreter_of(f"/envs/{name}/bin/python", [], []) for name in "ab")
 
 

@@ -1,13 +1,14 @@
 """What earlier runs saw and wrote: so that what has not changed need not be imported again.
 
 A ledger is about one environment. It is a cache. Without it, or where it says something else than
-the files do, drop-ins are imported; nothing is ever written because of what it says, except that
-`clean` and removal look for caches where it has them. Its first line has a version and a checksum
-of the rest, as JSON.
+the files do, drop-ins are imported. Only two things are done because of what it says: `clean` and
+removal look for caches where it has them, and a cache is written again where Twisted has replaced
+it. Its first line has a version and a checksum of the rest, as JSON.
 """
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import hashlib
 import json
@@ -29,7 +30,7 @@ from dropin_cache.update.files.trusted import Files
 MAX_SIZE = 64 << 20
 """Bytes of the largest ledger that is read or written."""
 
-_VERSION = 6
+_VERSION = 7
 # Seconds. Another run has written its ledger by then; if it is stopped in that moment, this one
 # does without, since a package manager may wait, and the next run finds out again.
 _LOCK_TIMEOUT = 2.0
@@ -46,6 +47,7 @@ class DirectoryRecord(NamedTuple):
         modules: How many drop-ins the cache holds.
         plugins: How many plugins.
         dropins: For each module, what was seen of it; see `DropinRecord`.
+        copy: The cache itself, packed; empty where there was nothing to cache.
     """
 
     package: str
@@ -55,6 +57,13 @@ class DirectoryRecord(NamedTuple):
     modules: int
     plugins: int
     dropins: dict[str, list[Any]]
+    copy: str
+
+    def written(self) -> bytes | None:
+        """Return the cache that was written; None where there was nothing to cache."""
+        import zlib  # noqa: PLC0415 - for what seldom happens
+
+        return zlib.decompress(binascii.a2b_base64(self.copy)) if self.copy else None
 
 
 class DropinRecord(NamedTuple):
@@ -182,6 +191,13 @@ class Ledger:
 def digest(data: bytes) -> str:
     """Return the SHA-256 of data, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def packed(data: bytes) -> str:
+    """Return a cache as `DirectoryRecord.copy` has it."""
+    import zlib  # noqa: PLC0415 - most runs write nothing
+
+    return binascii.b2a_base64(zlib.compress(data), newline=False).decode("ascii")
 
 
 def _heading(body: bytes) -> bytes:
