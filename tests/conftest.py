@@ -91,6 +91,18 @@ def missing(what: str) -> NoReturn:
     pytest.skip(f"{what} is missing")
 
 
+@pytest.fixture
+def same_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give the process of the tests back what root's command changes in its own."""
+    monkeypatch.chdir(os.getcwd())
+    environment = dict(os.environ)
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    os.umask(mask)
+    os.environ.update(environment)
+
+
 class Tree:
     """A directory of import roots with plugin packages in them.
 

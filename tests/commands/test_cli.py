@@ -212,18 +212,6 @@ def plugins(app: Tree) -> Path:
 
 
 @pytest.fixture
-def same_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give the process of the tests back what root's command changes in its own."""
-    monkeypatch.chdir(os.getcwd())
-    environment = dict(os.environ)
-    mask = os.umask(0o022)
-    os.umask(mask)
-    yield
-    os.umask(mask)
-    os.environ.update(environment)
-
-
-@pytest.fixture
 def bad(app: Tree) -> Path:
     """A broken drop-in besides."""
     return app.write("app/plugins/bad.py", "1/0")

@@ -15,7 +15,10 @@ class TestMemory:
     """Memory that runs out later."""
 
     def test_line(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self,
+        same_process: None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         """It is told as any failure of the system."""
 
