@@ -220,17 +220,51 @@ class TestEditable:
         assert ["hello 0"] == plugins(tree)
 
 
-def test_stow(tree: Tree, public_path: Path) -> None:
-    """What GNU Stow makes works, too."""
-    if shutil.which("stow") is None:
-        missing("stow")
-    package = public_path / "stow" / "app-1" / "lib" / "site"
-    package.parent.mkdir(parents=True)
-    tree.path.rename(package)
-    target = public_path / "local"
-    target.mkdir()
-    command = ["stow", "-d", str(public_path / "stow"), "-t", str(target), "app-1"]
-    subprocess.run(command, check=True, capture_output=True)
-    stowed = Tree(target / "lib" / "site")
-    run(stowed)
-    assert ["hello 1", "loud 1"] == plugins(stowed)
+class TestStow:
+    """GNU Stow, which links whole directories for as long as they are of one package."""
+
+    @pytest.fixture
+    def stow(self, tree: Tree, public_path: Path) -> Callable[..., None]:
+        """A command that stows one package with the application, and one with a plugin module."""
+        if shutil.which("stow") is None:
+            missing("stow")
+        target = public_path / "local"
+        for name in ("app-1/lib", "more-1/lib/site/app/plugins"):
+            (public_path / "stow" / name).mkdir(parents=True)
+        tree.dropin("more")
+        more = public_path / "stow/more-1/lib/site/app/plugins/more.py"
+        (tree.path / "app/plugins/more.py").rename(more)
+        tree.path.rename(public_path / "stow/app-1/lib/site")
+        target.mkdir()
+        tree.path = target / "lib/site"
+
+        def stow(*arguments: str) -> None:
+            command = ["stow", "-d", str(public_path / "stow"), "-t", str(target)]
+            # A cache that was written into a package would be in Stow's way later.
+            command += [r"--ignore=dropin\.cache"]
+            subprocess.run([*command, *arguments], check=True, capture_output=True)
+
+        return stow
+
+    def test_stowed(self, tree: Tree, stow: Callable[..., None]) -> None:
+        """What it makes works as anything else does."""
+        stow("app-1")
+        run(tree)
+        assert ["hello 1", "loud 1"] == plugins(tree)
+
+    def test_life(self, tree: Tree, stow: Callable[..., None], public_path: Path) -> None:
+        """Another package makes a directory of links; whatever goes, nothing is in its way."""
+        stow("app-1")
+        run(tree)
+        stow("more-1")
+        run(tree)
+        assert ["hello 1", "loud 1", "more 1"] == plugins(tree)
+        stow("-R", "app-1", "more-1")
+        assert ["unchanged"] == list(run(tree).states.values())
+        stow("-D", "more-1")
+        run(tree)
+        assert ["hello 1", "loud 1"] == plugins(tree)
+        stow("-D", "app-1")
+        if (public_path / "local/lib/site").exists():  # for the cache that is there
+            run(tree)
+        assert not (public_path / "local/lib/site/app/plugins").exists()
