@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_line import no_process_left
 from conftest import missing
 from dropin_cache.errors import ImportRootError, InterpreterError
-from dropin_cache.update.sandbox import namespace, trial
+from dropin_cache.update.sandbox import namespace, trial, user_namespaces
 from dropin_cache.update.sandbox.launch import Launch
 from dropin_cache.update.sandbox.limits import Limits
 from dropin_cache.update.sandbox.namespace import Namespace
@@ -51,10 +52,18 @@ class TestWorks:
         reason = Namespace(Limits(), privileged=False).works()
         assert "there is no filter of system calls for this machine" == reason
 
-    @pytest.mark.parametrize("tool", ["_BWRAP", "PRLIMIT"])
-    def test_no_tool(self, monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
+    @pytest.mark.parametrize(
+        ("module", "tool"),
+        [
+            (namespace, "_BWRAP"),
+            (namespace, "PRLIMIT"),
+            (user_namespaces, "_UNSHARE"),
+            (user_namespaces, "_CAT"),
+        ],
+    )
+    def test_no_tool(self, monkeypatch: pytest.MonkeyPatch, module: Any, tool: str) -> None:
         """A missing tool is named; it is not looked for in PATH."""
-        monkeypatch.setattr(namespace, tool, "/nonexistent/true")
+        monkeypatch.setattr(module, tool, "/nonexistent/true")
         reason = Namespace(Limits(), privileged=False).works()
         assert "/nonexistent/true is not there" == reason
 
@@ -204,6 +213,21 @@ class TestLaunch:
         code = "import os; print(len([name for name in os.listdir('/proc') if name.isdigit()]))"
         assert int(says(open_launch(), code)) > 2
         assert "2" == says(confined("namespace"), code)
+
+    @pytest.mark.parametrize("privileged", [*{False, ROOT}])
+    def test_first_process(self, privileged: bool) -> None:
+        """What ends it cannot be looked at: that has all files, the network, and its user's rights.
+
+        Landlock would keep a child of the same user from that; it is not there yet here.
+        """
+        outside = Namespace(Limits(), privileged=privileged)
+        if outside.works() is not None:
+            missing("user namespaces")
+        code = "import os; print(os.listdir('/proc/1'))"
+        assert "[]" == says(outside.launch(PYTHON), code)
+        for what in ("root", "fd/0", "net/unix", "mountinfo"):
+            reach = f"import os; os.stat('/proc/1/{what}')"
+            assert "FileNotFoundError" == says(outside.launch(PYTHON), reach)
 
     def test_host_name(self) -> None:
         """The machine's name is hidden."""

@@ -170,10 +170,25 @@ class TestImpossible:
         namespaces([(0, 0)]).end()
         assert user_namespaces.impossible(((0, 0),)) is None
 
-    def test_impossible(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reason(self, monkeypatch: pytest.MonkeyPatch, unshare: str) -> str | None:
+        """Ask while another program takes the place of unshare(1)."""
+        monkeypatch.setattr(user_namespaces, "_UNSHARE", unshare)
+        user_namespaces.impossible.cache_clear()
+        try:
+            return user_namespaces.impossible(((0, 0),))
+        finally:
+            user_namespaces.impossible.cache_clear()
+
+    def test_impossible(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where none can, the reason is told."""
-        monkeypatch.setattr(user_namespaces, "_UNSHARE", program(tmp_path / "unshare", "exit 1"))
-        user_namespaces.impossible.cache_clear()
-        reason = user_namespaces.impossible(((0, 0),))
-        user_namespaces.impossible.cache_clear()
-        assert "no user namespace can be made here (the system does not allow it)" == reason
+        expected = "no user namespace can be made here (the system does not allow it)"
+        assert expected == self.reason(monkeypatch, "/bin/false")
+
+    @needs_root
+    def test_program_of_somebody(self, public_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Root does not run what others can change to find that out."""
+        unshare = program(public_path / "unshare", f"touch {public_path}/ran")
+        os.chown(unshare, 65534, 65534)
+        expected = f"{unshare} is not only root's to change, because of {unshare}"
+        assert expected == self.reason(monkeypatch, unshare)
+        assert not (public_path / "ran").exists()

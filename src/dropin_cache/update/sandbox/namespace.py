@@ -45,6 +45,7 @@ _KEEP_NOTHING = (SETPRIV, "--clear-groups", "--inh-caps=-all", "--ambient-caps=-
 # the user namespace. Root is, by a number that nobody has: what is shown may be below directories
 # that nobody else can enter.
 _ROOT_INSIDE = (1 << 32) - 2
+_FIRST = "/proc/1"  # see `user_namespaces`
 
 
 class Namespace:
@@ -68,9 +69,11 @@ class Namespace:
         """Look for the filter and the tools."""
         if not self._filter:
             return "there is no filter of system calls for this machine"
-        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if self._account else [])]
-        reasons = (unusable(tool, privileged=self._account is not None) for tool in tools)
-        return next((reason for reason in reasons if reason is not None), None)
+        privileged = self._account is not None
+        tools = [_BWRAP, _CHOOM, PRLIMIT, *([SETPRIV] if privileged else [])]
+        reasons = (unusable(tool, privileged=privileged) for tool in tools)
+        reason = next((reason for reason in reasons if reason is not None), None)
+        return reason or user_namespaces.lacks(privileged=privileged)
 
     def works(self) -> str | None:
         """Run a program that does nothing, exactly as a child would be run."""
@@ -146,9 +149,14 @@ class Namespace:
         for link in view.links:
             yield from ("--symlink", *link)
         yield from ("--proc", "/proc", "--dev", "/dev")
+        # The first process is outside of all this but for its number. By what /proc has of it, the
+        # network and the mounts of the machine could be looked at; and by a child that has its
+        # user, where there is no Landlock, all files of his be read and written.
+        yield from ("--perms", "0555", "--tmpfs", _FIRST)
         # A user that is not changed owns /dev and /. In /proc, a process could take back that it is
         # the first to be killed where memory runs out, or write into others.
-        yield from ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
+        for place in (_FIRST, "/proc", "/dev", "/"):
+            yield from ("--remount-ro", place)
         yield from ("--chdir", "/")
 
 

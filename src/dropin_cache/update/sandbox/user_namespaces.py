@@ -15,7 +15,9 @@ import subprocess
 from collections.abc import Sequence
 from errno import EPERM
 
-_UNSHARE, _CAT = "/usr/bin/unshare", "/usr/bin/cat"
+from dropin_cache.update.sandbox.launch import unusable
+
+_UNSHARE, _CAT = "/usr/bin/unshare", "/bin/cat"
 _COUNTED_APART_SINCE = (5, 14)
 _PATIENCE = 10.0  # seconds for the kernel to end what is in there
 
@@ -26,9 +28,18 @@ def counted_apart() -> bool:
     return version is not None and tuple(map(int, version.groups())) >= _COUNTED_APART_SINCE
 
 
+def lacks(*, privileged: bool) -> str | None:
+    """Say which of the programs that make them must not or cannot be run; None if all can."""
+    reasons = (unusable(tool, privileged=privileged) for tool in (_UNSHARE, _CAT))
+    return next((reason for reason in reasons if reason is not None), None)
+
+
 @functools.cache
 def impossible(users: tuple[tuple[int, int], ...]) -> str | None:
-    """Say why none can be made here; None if one can. The argument is that of `Namespaces`."""
+    """Say why root can make none here; None if one can. The argument is that of `Namespaces`."""
+    reason = lacks(privileged=True)
+    if reason is not None:
+        return reason
     try:
         Namespaces(users).end()
     except OSError as error:
