@@ -431,6 +431,19 @@ class TestLimits:
             """
             assert "as if" == says(confined(tier, public_path), code)
 
+    def test_record_locks(self, tier: str, public_path: Path) -> None:
+        """Nor is a part of one, as rpm and SQLite have it; no right to write is needed for that."""
+        shown = public_path / "shown"
+        shown.touch()
+        with shown.open("w") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            code = f"""
+            import fcntl
+            fcntl.lockf(open({str(shown)!r}), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            print("as if")
+            """
+            assert "as if" == says(confined(tier, public_path), code)
+
     def test_file_size(self) -> None:
         """A file, and the place where files are possible at all, have a size."""
         code = """

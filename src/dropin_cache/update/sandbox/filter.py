@@ -2,8 +2,9 @@
 
 It denies what brings code near the kernel's depths, what fills memory past all limits, what reaches
 other processes of the same user, and what neither a read-only mount nor Landlock keeps apart:
-sockets, attributes of files, watches on directories. The numbers of calls differ between machines,
-so there is a filter for a few machines only; calls of another machine's interface are denied.
+sockets, attributes of files, locks, watches on directories. The numbers of calls differ between
+machines, so there is a filter for a few machines only; calls of another machine's interface are
+denied.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ _CLONE_NEW = 0x7E020000  # all flags of clone(2) that make a namespace
 _ARGUMENTS = 16  # where they begin in struct seccomp_data, eight bytes each, little-endian
 _ALLOWED = (_RETURN, 0, 0, _ALLOW)
 _DENIED = (_RETURN, 0, 0, _ERRNO | _EACCES)
+_DONE = (_RETURN, 0, 0, _ERRNO)  # without having been done
 _SOCK_STREAM = 1
 # FS_IOC_SETFLAGS, its 32-bit form, and FS_IOC_FSSETXATTR of linux/fs.h; TIOCSTI, TIOCLINUX.
-_IOCTLS = [0x40086602, 0x40046602, 0x401C5820, 0x5412, 0x541C]
+_IOCTLS = dict.fromkeys((0x40086602, 0x40046602, 0x401C5820, 0x5412, 0x541C), _DENIED)
+# F_SETLK, F_SETLKW and their kind for open files; F_SETLEASE and F_NOTIFY: linux/fcntl.h.
+_FCNTLS = {**dict.fromkeys((6, 7, 37, 38), _DONE), 1024: _DENIED, 1026: _DENIED}
 
 # linux/audit.h, by e_machine of elf(5): what a program is, whatever uname(2) is told to say.
 _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64"}
@@ -35,7 +39,7 @@ class _Calls(NamedTuple):
 
     Attributes:
         audit: What linux/audit.h calls the machine.
-        clone, flock, ioctl, prlimit, socketpair: prlimit is prlimit64.
+        clone, fcntl, flock, ioctl, prlimit, socketpair: prlimit is prlimit64.
         kernel: ptrace process_vm_readv process_vm_writev pidfd_getfd io_uring_setup bpf
             perf_event_open userfaultfd add_key request_key keyctl unshare setns mount open_tree
             move_mount fsopen mount_setattr
@@ -53,6 +57,7 @@ class _Calls(NamedTuple):
 
     audit: int
     clone: int
+    fcntl: int
     flock: int
     ioctl: int
     prlimit: int
@@ -68,6 +73,7 @@ class _Calls(NamedTuple):
 _X86_64 = _Calls(
     audit=0xC000003E,
     clone=56,
+    fcntl=72,
     flock=73,
     ioctl=16,
     prlimit=302,
@@ -82,6 +88,7 @@ _X86_64 = _Calls(
 _AARCH64 = _Calls(
     audit=0xC00000B7,
     clone=220,
+    fcntl=25,
     flock=32,
     ioctl=29,
     prlimit=261,
@@ -125,11 +132,12 @@ def call_filter(machine: str | None) -> bytes:
     code += [(test, len(tests) - index, 0, number) for index, (test, number) in enumerate(tests)]
     code += [(_JUMP, 0, 0, 1), _DENIED]
     # Locking needs no right to write. Files of its own a child has for itself, and needs no lock.
-    code += [(_EQUAL, 0, 1, calls.flock), (_RETURN, 0, 0, _ERRNO)]
+    code += [(_EQUAL, 0, 1, calls.flock), _DONE]
+    code += _by_value(calls.fcntl, 1, _FCNTLS)
     # Datagrams could be sent to anybody from one end of a pair.
     code += _only(calls.socketpair, 1, [_SOCK_STREAM], mask=0xF)
     code += _only(calls.prlimit, 0, [0])  # this process; any other number is another's
-    code += _never(calls.ioctl, 1, _IOCTLS)
+    code += _by_value(calls.ioctl, 1, _IOCTLS)
     code += [
         # The flags of clone3 are out of sight; without it, clone is used.
         (_EQUAL, 5, 0, _CLONE3),
@@ -153,9 +161,12 @@ def _only(
     return [(_EQUAL, 0, len(code), call), *code]
 
 
-def _never(call: int, argument: int, values: list[int]) -> list[tuple[int, int, int, int]]:
-    """Return instructions that deny a call if an argument is one of some values."""
+def _by_value(
+    call: int, argument: int, results: dict[int, tuple[int, int, int, int]]
+) -> list[tuple[int, int, int, int]]:
+    """Return instructions that allow a call but for some values of an argument."""
     code = [(_LOAD, 0, 0, _ARGUMENTS + 8 * argument)]
-    code += [(_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
-    code += [_ALLOWED, _DENIED]
+    for value, result in results.items():
+        code += [(_EQUAL, 0, 1, value), result]
+    code.append(_ALLOWED)
     return [(_EQUAL, 0, len(code), call), *code]
