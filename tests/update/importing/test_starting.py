@@ -22,6 +22,7 @@ from dropin_cache.errors import (
     ZopeInterfaceMissingError,
 )
 from dropin_cache.update.discovery.interpreters import Interpreter, Start, interpreter_of
+from dropin_cache.update.files.failures import exit_code_of
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing import bootstrap, child, starting
 from dropin_cache.update.importing.answers import ChildError
@@ -181,6 +182,18 @@ class TestAsk:
         with pytest.raises(InterpreterError) as caught:
             asked(this(python=str(python)))
         assert f"it did not start as a Python interpreter: {reason}" == caught.value.reason
+
+    @pytest.mark.parametrize(
+        ("program", "blamed"), [("exit 9", True), ("kill -KILL $$", False)], ids=["ends", "killed"]
+    )
+    def test_blame(self, tmp_path: Path, program: str, blamed: bool) -> None:
+        """One that is killed, as where memory runs out, may start the next time."""
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\n{program}\n")
+        python.chmod(0o755)
+        with pytest.raises(InterpreterError) as caught:
+            asked(this(python=str(python)))
+        assert (2 if blamed else 5) == exit_code_of(caught.value)
 
     def test_does_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """So is one that does not read its program."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from errno import EACCES, EINVAL, ENOSYS, EPERM
+from errno import EACCES, EINTR, EINVAL, ENOSYS, EPERM
 from typing import Any, Callable
 
 from dropin_cache.errors import (
@@ -218,7 +218,8 @@ class Starter:
                 with self._lock:
                     another = _says_no(error) and self._confinement.doubted(sandbox)
                 if not another:
-                    raise InterpreterError(interpreter.python, _reason_of(error)) from error
+                    reason = _reason_of(error)
+                    raise InterpreterError(interpreter.python, reason) from _cause_of(error)
 
     def _session(
         self, interpreter: Interpreter, sandbox: Sandbox, *, asked: bool
@@ -268,6 +269,13 @@ def _reason_of(error: OSError | ChildError) -> str:
         return error.strerror or str(error)
     first = one_line(" ".join(error.output.strip().splitlines()[:1]))
     return f"it did not start as a Python interpreter: {first or error.reason}"
+
+
+def _cause_of(error: OSError | ChildError) -> Exception:
+    """Return what tells whether the interpreter is to blame, or the system has failed."""
+    if isinstance(error, ChildError) and error.passing:  # killed, or kept waiting
+        return OSError(EINTR, error.reason)
+    return error
 
 
 def _require_fit(interpreter: Interpreter, start: Start) -> None:
