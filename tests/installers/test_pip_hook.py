@@ -15,10 +15,11 @@ import pytest
 
 from command_line import no_process_left, unprivileged
 from dropin_cache._encode import encode
+from dropin_cache.errors import NotWrittenError
 from dropin_cache.installers import pip_hook, startup_file
 from installs import APPLICATION, CACHE, Place, dropin
 
-PTH = "dropin-cache.pth"
+PTH, START, MODULE = pip_hook.NAMES
 
 
 @pytest.fixture
@@ -188,6 +189,30 @@ class TestPip:
         assert (0, "") == (outcome.status, outcome.err)
         assert stamp == (hooked.plugins / CACHE).stat()
 
+    @pytest.mark.parametrize("option", ["--ignore-installed", "--force-reinstall"])
+    def test_same_version(self, hooked, option):
+        """Another build of the version that is installed is noticed, removed first or not."""
+        hooked.pip("install", "-q", hooked.wheel("hello"))
+        files = dropin("hello")
+        files["app/plugins/hello.py"] += "another = Plugin()\n"
+        again = hooked.wheel("hello", files)
+        outcome = hooked.pip("install", "-q", "--no-deps", option, again)
+
+        line = f"dropin-cache: written: {hooked.plugins} (app.plugins: 1 module, 2 plugins)\n"
+        assert (0, "", line) == outcome
+
+    def test_noise(self, hooked):
+        """What others print when Python starts or ends is not taken for what the update says."""
+        beginning = "sys.stdout.write('!' * 100_000), sys.stderr.write('?' * 100_000)"
+        end = "atexit.register(sys.stderr.write, '...')"
+        (hooked.site / "noise.pth").write_text(f"import atexit, sys; {beginning}, {end}\n")
+        (hooked.site / "broken.pth").write_text("import no_such_module\n")
+        outcome = hooked.like_pip(hooked.wheel("hello"))
+        quiet = hooked.run(hooked.script("pip", ""), "install")
+
+        assert (quiet.out, quiet.err + written(hooked, 1)) == outcome[1:]
+        assert (len(quiet.err) > 100_000, "dropin-cache: " in quiet.err) == (True, False)
+
     def test_failure(self, hooked):
         """An installation that fails half way leaves a cache of what is there, and its status."""
         (hooked.site / "obstacle.py").mkdir()
@@ -301,6 +326,30 @@ class TestPip:
         hooked.like_pip(hooked.wheel("work", path))
 
         assert (tmp_path / "work" / "app" / "plugins" / CACHE).exists()
+
+
+@pytest.mark.processes
+class TestReason:
+    """Why there was no update, where Python itself does not get that far."""
+
+    @pytest.mark.parametrize(
+        ("program", "reason"),
+        [
+            ("kill -9 $$", "Python was killed by signal 9"),
+            ("exit 3", "Python ended with status 3"),
+            ("echo noise; echo 'Fatal Python error'; exit 1", "Fatal Python error"),
+            ("printf %1000s | tr ' ' x; exit 1", "x" * 200),
+        ],
+    )
+    def test_told(self, tmp_path, monkeypatch, program, reason):
+        """It is told in one line of bounded length."""
+        interpreter = tmp_path / "python"
+        interpreter.write_text(f"#!/bin/sh\n{program}\n")
+        interpreter.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(interpreter))
+
+        line = f"dropin-cache: warning: plugin caches were not updated: {reason}"
+        assert (False, [line]) == pip_hook.update("")
 
 
 class TestUser:
@@ -439,29 +488,55 @@ class TestStart:
     @pytest.mark.parametrize(
         ("version", "site", "expected"),
         [
-            ((3, 14), "/v/lib/python3.14/site-packages", {PTH}),
-            ((3, 15), "/v/lib/python3.15/site-packages", set(pip_hook.NAMES) - {PTH}),
-            ((3, 14), "/usr/lib/python3/dist-packages", set(pip_hook.NAMES)),
-            ((3, 15), "/usr/lib/python3/dist-packages", set(pip_hook.NAMES)),
+            ((3, 14), "/v/lib/python3.14/site-packages", [PTH]),
+            ((3, 17), "/v/lib/python3.17t/site-packages", [PTH]),
+            ((3, 18), "/v/lib/python3.18/site-packages", [MODULE, START]),
+            ((3, 17), "/usr/lib/python3/dist-packages", [PTH]),
+            ((3, 18), "/usr/lib/python3/dist-packages", [PTH, MODULE, START]),
         ],
     )
     def test_files(self, version, site, expected):
-        """Which files there are depends on who may process them."""
-        assert expected == set(startup_file.contents(site, version))
+        """Which files there are depends on who may process them; what names another comes last."""
+        assert expected == list(startup_file.contents(site, version))
+
+    @pytest.mark.processes
+    def test_no_warning(self, hooked):
+        """No Python has anything to say about the file, not even to developers."""
+        assert (0, "", "") == hooked.run("-X", "dev", "-W", "error", "-c", "pass")
 
     @pytest.mark.processes
     def test_start_file(self, place):
-        """A .start file, processed as PEP 829 has it, does the same: this Python has none of it."""
-        for name, data in startup_file.contents(str(place.site), (3, 15)).items():
+        """A .start file, processed as PEP 829 has it, does the same, beside a .pth file, too."""
+        process_start_files(place)
+        files = startup_file.contents(str(place.site), (3, 18))
+        for name, data in files.items():
             (place.site / name).write_bytes(_at(place, data))
-        emulation = f"""import sys; exec({_EMULATION % str(place.site / "*.start")!r})\n"""
-        (place.site / "zz-emulation.pth").write_text(emulation)
         quiet = place.run("-c", "pass")
         outcome = place.like_pip(place.wheel("hello"))
+        (place.site / PTH).write_bytes(
+            _at(place, startup_file.contents(str(place.site), (3, 17))[PTH])
+        )
+        more = place.like_pip(place.wheel("world"))
 
         assert (0, "", "") == quiet
         assert (0, "", written(place, 1)) == outcome
-        assert ["hello"] == place.cached()
+        assert (0, "", written(place, 2)) == more
+        assert ["hello", "world"] == place.cached()
+
+    @pytest.mark.processes
+    def test_half(self, place):
+        """At no time while files are written or removed has any Python anything to complain of."""
+        process_start_files(place)
+        files = startup_file.contents(str(place.site), (3, 18))
+        found = []
+        for name, data in files.items():
+            (place.site / name).write_bytes(_at(place, data))
+            found.append(place.run("-c", "pass"))
+        for name in pip_hook.NAMES:
+            (place.site / name).unlink(missing_ok=True)
+            found.append(place.run("-c", "pass"))
+
+        assert [(0, "", "")] * 5 == found
 
     @pytest.mark.processes
     def test_odd_path(self, tmp_path):
@@ -473,6 +548,13 @@ class TestStart:
         assert (place.site / PTH).read_bytes().isascii()
         assert (0, "") == (outcome.status, outcome.out)
         assert ["hello"] == place.cached()
+
+
+def process_start_files(place):
+    """Have the interpreter of an environment process .start files, if it does not do so anyway."""
+    if sys.version_info < (3, 15):
+        emulation = f"""import sys; exec({_EMULATION % str(place.site / "*.start")!r})\n"""
+        (place.site / "zz-emulation.pth").write_text(emulation)
 
 
 # The part of PEP 829 that matters: each line of each file names a callable, which is called.
@@ -491,6 +573,89 @@ def test_environment_of_a_user(monkeypatch):
     assert "x" == pip_hook._environment()["SOME_VARIABLE"]
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert "SOME_VARIABLE" not in pip_hook._environment()
+
+
+class TestInThisProcess:
+    """What is written and removed, by an interpreter that needs a .start file."""
+
+    @pytest.fixture
+    def site(self, tmp_path, monkeypatch):
+        """The directory of packages of such an interpreter."""
+        site = tmp_path / "python3.99" / "site-packages"
+        site.mkdir(parents=True)
+        monkeypatch.setattr(startup_file, "_site", lambda: str(site))
+        monkeypatch.setattr(startup_file, "_NEEDS_START_FILES", (3, 0))
+        return site
+
+    def test_life(self, site):
+        """Twice is no mistake, and what was there for older interpreters goes."""
+        (site / PTH).write_text("")
+        outdated = startup_file.status()
+        startup_file.enable()
+        enabled = startup_file.enable()
+        present = sorted(os.listdir(site))
+        startup_file.disable()
+        disabled = startup_file.disable()
+
+        path = str(site / START)
+        assert [("outdated", path), ("enabled", path), ("disabled", path)] == [
+            outdated,
+            enabled,
+            disabled,
+        ]
+        assert (sorted([MODULE, START]), []) == (present, os.listdir(site))
+
+    @pytest.mark.parametrize("obstacle", [MODULE, START])
+    def test_obstacle(self, site, obstacle):
+        """Where it fails half way, nothing is named that is not there."""
+        (site / obstacle).mkdir()
+        with pytest.raises(NotWrittenError):
+            startup_file.enable()
+
+        assert {obstacle} | {MODULE} == set(os.listdir(site))
+
+    @pytest.mark.parametrize("others", [[], ["six.cpython-399.pyc"]])
+    def test_compiled(self, site, others):
+        """Nothing that interpreters have compiled stays."""
+        startup_file.enable()
+        self.compile(site, others)
+        startup_file.disable()
+
+        assert others == [path.name for path in site.rglob("*") if path.is_file()]
+        assert bool(others) == (site / "__pycache__").exists()
+
+    @pytest.mark.parametrize("others", [[], ["six.cpython-399.pyc"]])
+    def test_compiled_of_what_is_gone(self, site, others):
+        """Nor does it where the package has gone by other means."""
+        startup_file.enable()
+        self.compile(site, others)
+        pip_hook._remove(str(site))
+
+        assert others == [path.name for path in site.rglob("*") if path.is_file()]
+        assert bool(others) == (site / "__pycache__").exists()
+
+    def compile(self, site, others):
+        """Do what interpreters do."""
+        (site / "__pycache__").mkdir()
+        ours = [f"_dropin_cache_start.cpython-399{kind}.pyc" for kind in ("", ".opt-1")]
+        for name in [*ours, *others]:
+            (site / "__pycache__" / name).write_bytes(b"")
+
+    def test_shared(self, tmp_path, monkeypatch):
+        """Where several versions share the directory, none removes what another needs."""
+        monkeypatch.setattr(startup_file, "_site", lambda: str(tmp_path))
+        old = startup_file.enable()
+        with monkeypatch.context() as patch:
+            patch.setattr(startup_file, "_NEEDS_START_FILES", (3, 0))
+            before = startup_file.status()
+            new = startup_file.enable()
+        again = startup_file.enable()
+        present = set(os.listdir(tmp_path))
+        startup_file.disable()
+
+        states = [each.state for each in (old, before, new, again)]
+        assert ["enabled", "outdated", "enabled", "enabled"] == states
+        assert (set(pip_hook.NAMES), []) == (present, os.listdir(tmp_path))
 
 
 def test_package_that_is_gone(tmp_path):

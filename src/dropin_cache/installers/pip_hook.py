@@ -18,13 +18,29 @@ import sys
 from binascii import crc32
 
 NAMES = ("dropin-cache.pth", "dropin-cache.start", "_dropin_cache_start.py")
-"""The start-up files, in the environment's directory of packages."""
+"""The start-up files, in the environment's directory of packages.
 
+What names another is before it: they are removed in this order, and written in the other one.
+"""
+
+BYTECODE = "__pycache__"
+"""Where interpreters keep what they have compiled."""
+
+# Whatever is installed beside this may print when Python starts, and when it ends.
+_BEGIN, _END = b"\2", b"\3"
 # Adds to the path what may not be on it when the environment counts for nothing.
-_PROGRAM = (
-    "import sys; sys.path += sys.argv.pop(1).split(':'); "
-    "from dropin_cache.cli import main; sys.exit(main())"
-)
+_PROGRAM = f"""
+import os, sys
+sys.stdout.flush()
+sys.stderr.flush()
+os.write(1, {_BEGIN!r})
+sys.path += sys.argv.pop(1).split(":")
+from dropin_cache.cli import main
+status = main()
+sys.stdout.flush()
+os.write(1, {_END!r})
+sys.exit(status)
+"""
 # Those of `_caller`, which would be imported from the package.
 _KEPT = (
     *("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "PYTHON_COLORS"),
@@ -35,9 +51,10 @@ _MARK = "_dropin_cache_hook"
 _BUILDING = ("PIP_BUILD_TRACKER", "PIP_REQ_TRACKER")
 _SITES = ("site-packages", "dist-packages")
 _CACHE = "dropin.cache"
-_BYTECODE = "__pycache__"
+_METADATA = "-info"  # .dist-info, and .egg-info as older tools make it
 _SEAL = 12  # bytes; see `_decode`
 _MAX_SIZE = 64 << 20  # bytes; likewise
+_MAX_REASON = 200  # characters
 
 Dates = dict[str, int]
 
@@ -61,11 +78,15 @@ def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]
         env=_environment(),
         check=False,
     )
-    lines = done.stdout.decode(errors="replace").splitlines()
+    # Once more where Python starts again for its locale.
+    answer = done.stdout.rpartition(_BEGIN)[2].partition(_END)[0]
+    lines = answer.decode(errors="replace").splitlines()
     if done.returncode == 0:
         return True, lines
     # Python itself did not get that far, and a traceback is no help here: its last line is.
-    reason = "".join(lines[-1:])
+    reason = "".join(lines[-1:])[:_MAX_REASON] or f"Python ended with status {done.returncode}"
+    if done.returncode < 0:
+        reason = f"Python was killed by signal {-done.returncode}"
     return False, [f"dropin-cache: warning: plugin caches were not updated: {reason}"]
 
 
@@ -139,16 +160,34 @@ def _update(site: str, source: str, before: Dates) -> None:
 
 
 def _dates(site: str) -> Dates:
-    """Return when something was last added to each directory of packages, or removed from it.
-
-    Whatever is installed or removed has a directory of metadata there.
-    """
+    """Return when something was last installed in each directory of packages, or removed."""
     found = {}
     for path in (site, *sys.path, _user_site()):
         if os.path.basename(path) in _SITES:
             with contextlib.suppress(OSError):
-                found[path] = os.stat(path).st_mtime_ns
+                found[path] = date_of(path)
     return found
+
+
+def date_of(site: str) -> int:
+    """Return when something was last installed in a directory of packages, or removed from it.
+
+    Whatever is has a directory of metadata there. If that stays, since the version is the same and
+    nothing was removed first, the files in it are replaced.
+
+    Args:
+        site: The directory.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    dates = [os.stat(site).st_mtime_ns]
+    with os.scandir(site) as entries:
+        for entry in entries:
+            if entry.name.endswith(_METADATA):
+                with contextlib.suppress(OSError):  # it is being removed
+                    dates.append(entry.stat().st_mtime_ns)
+    return max(dates)
 
 
 def _user_site() -> str:
@@ -186,7 +225,21 @@ def _remove(site: str) -> None:
     for name in NAMES:
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(site, name))
+    compiled = os.path.join(site, BYTECODE)
+    with contextlib.suppress(OSError):
+        directory = os.open(compiled, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for name in filter(is_compiled, os.listdir(directory)):
+                os.unlink(name, dir_fd=directory)
+        finally:
+            os.close(directory)
+        os.rmdir(compiled)  # if nothing else is in there
     _remove_caches(site, orphans=False)
+
+
+def is_compiled(name: str) -> bool:
+    """Tell whether a file in `__pycache__` is a compiled start-up file."""
+    return name.startswith(NAMES[-1][:-2]) and name.endswith(".pyc")
 
 
 def _remove_caches(site: str, *, orphans: bool) -> None:
@@ -199,7 +252,7 @@ def _remove_caches(site: str, *, orphans: bool) -> None:
     touched: set[str] = set()
     for directory, inner, files, descriptor in os.fwalk(site, topdown=False):
         with contextlib.suppress(OSError):
-            alone = not orphans or (len(files) == 1 and not {*inner} - {_BYTECODE})
+            alone = not orphans or (len(files) == 1 and not {*inner} - {BYTECODE})
             if _CACHE in files and alone and _is_ours(_CACHE, descriptor):
                 os.unlink(_CACHE, dir_fd=descriptor)
                 touched.add(directory)

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from dropin_cache.errors import EXIT_SIGNAL, CommandError, InterpreterError
 from dropin_cache.installers.candidates import INSTALLERS, chosen, interpreter_in, kept
-from dropin_cache.installers.pip_hook import update
+from dropin_cache.installers.pip_hook import date_of, update
 from dropin_cache.installers.sites import (
     CUT_SHORT,
     configured_pythons,
@@ -156,10 +156,10 @@ def _look(given: Sequence[str], command: Sequence[str], paths: Sequence[str]) ->
     near = given or [*_always(), *map(interpreter_in, filter(is_own, chosen(command)))]
     for python in {prefix_of(python): python for python in reversed(near)}.values():
         found[python] = snapshot([*sites(prefix_of(python)), *paths])
-    # There may be many. Whatever an installer does leaves a trace in the date of the directory.
+    # There may be many. Whatever an installer does leaves a trace in the dates of directories.
     more = () if given else set(kept()) - set(map(prefix_of, found))
     for prefix in filter(is_own, sorted(more)):
-        dates = {site: os.stat(site).st_mtime_ns for site in sites(prefix)}
+        dates = {site: date_of(site) for site in sites(prefix)}
         found[interpreter_in(prefix)] = dates
     return found
 

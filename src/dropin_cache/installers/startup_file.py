@@ -2,15 +2,16 @@
 
 The module site has every interpreter of the environment process it:
 
-- Up to Python 3.14 it is `dropin-cache.pth`. Its one line asks whether an argument of the process
+- Up to Python 3.17 it is `dropin-cache.pth`. Its one line asks whether an argument of the process
   is "install" or "uninstall", and that is all it does in nearly every process. If one is, it
   executes `pip_hook` from its path.
-- From Python 3.15 on it is `dropin-cache.start` (PEP 829), which names a function. That must be in
-  a module of its own, because importing one of this package imports all of it; so the line from
-  above is in `_dropin_cache_start.py` beside it.
+- Python 3.18 passes over such lines. For it there is `dropin-cache.start` (PEP 829), which names a
+  function. That must be in a module of its own, because importing one of this package imports all
+  of it; so the line from above is in `_dropin_cache_start.py` beside it. Python 3.15 knows such
+  files, too, but loads some thirty modules to find the function, at each start.
 
-Where interpreters of several versions share the directory, there are all of them; the interpreters
-that know `.start` files then pass over the line of the other.
+Where interpreters of several versions share the directory, each has what it needs; those that know
+`.start` files pass over the line of the other where there is one.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ import errno
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from dropin_cache.errors import NotWrittenError
+from dropin_cache.errors import NotWrittenError, UntrustedError
 from dropin_cache.installers import pip_hook
 from dropin_cache.update.files.reading import read_file
+
+if TYPE_CHECKING:
+    from dropin_cache.update.files.trusted import Files
 
 ENABLED, DISABLED, OUTDATED = "enabled", "disabled", "outdated"
 
 _MAX_SIZE = 1 << 16  # bytes; ours have less than one thousand
 _PTH, _START, _MODULE = pip_hook.NAMES
-_HAS_START_FILES = (3, 15)
+_NEEDS_START_FILES = (3, 18)
 
 # A process that has no arguments yet, because it is another program's, has no "argv".
 _TEST = '{"install", "uninstall"}.isdisjoint(getattr(sys, "argv", ()))'
@@ -88,13 +92,15 @@ def enable() -> Status:
     from dropin_cache.update.files.atomic import replace_file  # noqa: PLC0415 - see above
 
     site, wanted = _site(), _wanted()
-    with _opened(site) as directory:
+    with _opened(site) as (files, directory):
         for name, data in wanted.items():
             if _read(os.path.join(site, name)) != data:
                 with _reported(os.path.join(site, name)):
                     # Such a date means that the next pip has something to do: see `pip_hook`.
                     replace_file(directory, name, data, finish=_undated)
-        _remove(site, directory, set(pip_hook.NAMES) - set(wanted))
+        if not _is_shared(site):
+            others = [name for name in pip_hook.NAMES if name not in wanted]
+            _remove(files, site, directory, others)
     return status()
 
 
@@ -106,25 +112,24 @@ def disable() -> Status:
     """
     site = _site()
     if any(os.path.lexists(os.path.join(site, name)) for name in pip_hook.NAMES):
-        with _opened(site) as directory:
-            _remove(site, directory, pip_hook.NAMES)
+        with _opened(site) as (files, directory):
+            _remove(files, site, directory, pip_hook.NAMES)
     return status()
 
 
 def status() -> Status:
     """Tell whether the start-up file is there, and is what `enable` would write."""
     site, wanted = _site(), _wanted()
-    name = _START if _START in wanted and sys.version_info >= _HAS_START_FILES else _PTH
-    path = os.path.join(site, name)
+    path = os.path.join(site, _START if _START in wanted else _PTH)
     if not any(os.path.lexists(os.path.join(site, name)) for name in pip_hook.NAMES):
         return Status(DISABLED, path)
-    present = {name: _read(os.path.join(site, name)) for name in pip_hook.NAMES}
-    as_wanted = present == {**dict.fromkeys(pip_hook.NAMES), **wanted}
+    counting = wanted if _is_shared(site) else pip_hook.NAMES
+    as_wanted = all(_read(os.path.join(site, name)) == wanted.get(name) for name in counting)
     return Status(ENABLED if as_wanted else OUTDATED, path)
 
 
 def contents(site: str, version: tuple[int, int]) -> dict[str, bytes]:
-    """Return the files to write, by name.
+    """Return the files to write, by name; what names another comes after it.
 
     Args:
         site: The directory to write them in.
@@ -136,12 +141,17 @@ def contents(site: str, version: tuple[int, int]) -> dict[str, bytes]:
     line = f"{_TEST} or exec({action!a}, {{}})"
     pth = {_PTH: f"import sys; {line}\n".encode("ascii")}
     start = {
-        _START: f"{_MODULE[:-3]}:start\n".encode("ascii"),
         _MODULE: _MODULE_TEXT.format(line=line).encode("ascii"),
+        _START: f"{_MODULE[:-3]}:start\n".encode("ascii"),
     }
-    if "python{}.{}".format(*version) not in site.split(os.sep):
-        return {**pth, **start}  # another version may be looking here tomorrow
-    return start if version >= _HAS_START_FILES else pth
+    if version < _NEEDS_START_FILES:
+        return pth
+    return {**pth, **start} if _is_shared(site) else start
+
+
+def _is_shared(site: str) -> bool:
+    """Tell whether interpreters of other versions may process what is in a directory, too."""
+    return not any(part.startswith("python3.") for part in site.split(os.sep))
 
 
 def _wanted() -> dict[str, bytes]:
@@ -154,7 +164,7 @@ def _site() -> str:
 
 
 @contextlib.contextmanager
-def _opened(site: str) -> Iterator[int]:
+def _opened(site: str) -> Iterator[tuple[Files, int]]:
     """Open the directory by the rules of trust: what it has is run by every Python of root's."""
     from dropin_cache.update.report import Request  # noqa: PLC0415 - see above
     from dropin_cache.update.session import open_session  # noqa: PLC0415 - see above
@@ -163,10 +173,10 @@ def _opened(site: str) -> Iterator[int]:
         with _reported(site):
             descriptor = session.files.directory(site)
         stack.callback(os.close, descriptor)
-        yield descriptor
+        yield session.files, descriptor
 
 
-def _remove(site: str, directory: int, names: Iterable[str]) -> None:
+def _remove(files: Files, site: str, directory: int, names: Sequence[str]) -> None:
     from dropin_cache.update.files.atomic import remove_file, sync  # noqa: PLC0415 - see above
 
     removed = False
@@ -176,6 +186,21 @@ def _remove(site: str, directory: int, names: Iterable[str]) -> None:
     if removed:
         with _reported(site):
             sync(directory)
+    if _MODULE in names:
+        _remove_compiled(files, site)
+
+
+def _remove_compiled(files: Files, site: str) -> None:
+    """Remove what interpreters have made of the module; it does nothing without that."""
+    from dropin_cache.update.files.atomic import prune, remove_file  # noqa: PLC0415 - see above
+
+    place = os.path.join(site, pip_hook.BYTECODE)
+    with contextlib.suppress(OSError, UntrustedError), contextlib.ExitStack() as stack:
+        directory = files.directory(place)
+        stack.callback(os.close, directory)
+        for name in filter(pip_hook.is_compiled, files.names(place)):
+            remove_file(directory, name)
+        prune(files, site, place)
 
 
 @contextlib.contextmanager
