@@ -6,14 +6,15 @@ import os
 import shutil
 import socket
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from command_line import no_process_left
-from conftest import Tree
+from command_line import no_process_left, run
+from conftest import NOBODY, Tree
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
 from dropin_cache.commands import as_json, listing
@@ -21,6 +22,8 @@ from dropin_cache.errors import ImportRootError, InterpreterError
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
+from environments import Environment, environment
+from updates import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +41,7 @@ def request_for(tree: Tree, **options: Any) -> Request:
 
 def rows(tree: Tree, interface: str | None = None, **options: Any) -> list[listing.Row]:
     """List the plugins in the tree."""
-    return listing.rows(request_for(tree, **options), interface)
+    return listing.listed(request_for(tree, **options), interface).rows
 
 
 def write(tree: Tree) -> None:
@@ -247,3 +250,35 @@ class TestHostileImage:
             os.truncate(place, 1 << 40)
 
         assert [] == self.modules(image)
+
+
+@pytest.mark.processes
+class TestArchives:
+    """Plugin modules that no cache has."""
+
+    @pytest.fixture
+    def site(self, public_path: Path) -> Environment:
+        """An environment with archives on its path: one good, one damaged, one without any."""
+        site = environment(public_path / "env")
+        names = ("good", "damaged", "other", "empty")
+        for name in names:
+            (site.site / f"{name}.pth").write_text(f"{public_path / name}.zip\n")
+        for name, inside in (("good", "hello.py"), ("other", "__init__.py"), ("empty", "")):
+            with zipfile.ZipFile(public_path / f"{name}.zip", "w") as archive:
+                archive.writestr(f"dropin_cache/plugins/{inside}", "")
+        (public_path / "damaged.zip").write_text("PK")
+        return site
+
+    def test_named(self, site: Environment, public_path: Path) -> None:
+        """Those with plugin modules are named, whatever else there is."""
+        done = run("list", "--python", site.python)
+        words = "applications find the plugin modules in this archive, and no cache has them"
+        assert f"dropin-cache: info: {public_path}/good.zip: {words}" == done.err.splitlines()[0]
+        assert 0 == done.status
+        assert 1 == done.err.count(words)
+
+    @pytest.mark.skipif(not ROOT, reason="only root relies on nobody else")
+    def test_of_another_user(self, site: Environment, public_path: Path) -> None:
+        """Root looks into none that others can change."""
+        os.chown(public_path / "good.zip", NOBODY, NOBODY)
+        assert "archive" not in run("list", "--python", site.python).err

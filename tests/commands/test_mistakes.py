@@ -17,7 +17,7 @@ import pytest
 
 import command_line
 from command_line import Outcome
-from conftest import Tree
+from conftest import NOBODY, Tree
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.text import one_line
 
@@ -287,6 +287,17 @@ class TestPlaces:
         outcome = command_line.account(public_path).run("update", "app.plugins", "--path", public)
         self.failed(outcome, plugins, "Permission denied")
         assert before == command_line.snapshot(public)
+        plugins.chmod(0o755)
+
+    def test_own(self, public: Path, public_path: Path) -> None:
+        """One that is the user's own, and closed: to be the owner is no help."""
+        plugins = public / "app" / "plugins"
+        plugins.chmod(0o555)
+        if os.geteuid() == 0:
+            os.chown(plugins, NOBODY, NOBODY)
+        outcome = command_line.account(public_path).run("update", "app.plugins", "--path", public)
+        advice = re.escape(f"It is your own directory: chmod u+rwx {plugins}")
+        self.failed(outcome, plugins, "Permission denied", advice)
         plugins.chmod(0o755)
 
     def test_read_only_file_system(self, app: Tree) -> None:

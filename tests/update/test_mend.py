@@ -1,4 +1,4 @@
-"""Tests of undoing what updates of packages wrote that contain a plugin package."""
+"""Tests of undoing what updates wrote around plugin packages, and in the standard library."""
 
 from __future__ import annotations
 
@@ -91,6 +91,20 @@ class TestMend:
         """What is no file is left alone."""
         change(caches["app/core"])
         assert [("app", "removed")] == mended(app, app.path / "app/plugins")
+
+    def test_standard_library(self, app: Tree, caches: dict[str, Path]) -> None:
+        """Beside the module os is the standard library, which has no plugins."""
+        assert [] == mended(app, package="plugins")
+        app.write("os.py")
+        gone = ["app", "app/core", "app/plugins", "other"]
+        assert gone == [name for name, _ in mended(app, package="plugins")]
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
+    def test_not_writable(self, app: Tree, caches: dict[str, Path]) -> None:
+        """What this user cannot write is somebody else's matter."""
+        (app.path / "app").chmod(0o555)
+        assert [("app/core", "removed")] == mended(app, app.path / "app/plugins")
+        (app.path / "app").chmod(0o755)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="users rely on what they may")
     def test_of_another_user(self, app: Tree, caches: dict[str, Path]) -> None:

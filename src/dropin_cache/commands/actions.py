@@ -131,13 +131,14 @@ def _check(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from dropin_cache.commands import listing
 
-    found = listing.rows(_request(arguments, write=False), arguments.interface)
+    found = listing.listed(_request(arguments, write=False), arguments.interface)
+    words.archives(found.archives)
     if arguments.json:
         from dropin_cache.commands import as_json
 
-        print(as_json.rows(found))
+        print(as_json.rows(found.rows))
     else:
-        words.rows(found)
+        words.rows(found.rows)
     return EXIT_DONE
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dropin_cache._cachefile import read_open_cache
 from dropin_cache._model import CachedDropin, CachedPlugin
 from dropin_cache._scan import CACHE_NAME
+from dropin_cache.errors import UntrustedError
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files.trusted import Files
@@ -18,6 +20,8 @@ from dropin_cache.update.plugin_packages import wanted_packages
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
 from dropin_cache.update.targets import directories, find_interpreters
+
+_NO_MODULES = ("/", "/__init__.py", "/__init__.pyc")
 
 
 class Row(NamedTuple):
@@ -42,7 +46,19 @@ class Row(NamedTuple):
     path: str
 
 
-def rows(request: Request, interface: str | None) -> list[Row]:
+class Listed(NamedTuple):
+    """What there is.
+
+    Attributes:
+        rows: The plugins in the caches.
+        archives: Archives with plugin modules, which no cache has.
+    """
+
+    rows: list[Row]
+    archives: list[str]
+
+
+def listed(request: Request, interface: str | None) -> Listed:
     """List the plugins in the caches of plugin packages.
 
     Args:
@@ -53,6 +69,7 @@ def rows(request: Request, interface: str | None) -> list[Row]:
         ImportRootError, InterpreterError, ZopeInterfaceMissingError: As for an update.
     """
     places: dict[tuple[str, str], None] = {}  # interpreters may share directories
+    archives: dict[str, None] = {}
     with (
         open_session(request) as session,
         Importer(
@@ -67,12 +84,37 @@ def rows(request: Request, interface: str | None) -> list[Row]:
             roots = environments.start(interpreter).path
             found = directories(packages, roots, session.unchecked)
             places.update(dict.fromkeys(found))
-        listed = [
+            archives.update(dict.fromkeys(_archives(session.files, packages, roots)))
+        all_rows = [
             row._replace(path=session.shown(row.path))
             for package, directory in places
             for row in _rows_of(session.unchecked, package, directory)
         ]
-    return [row for row in listed if interface in (None, *row.provides, *row.inherits)]
+        shown = [session.shown(path) for path in archives]
+    rows = [row for row in all_rows if interface in (None, *row.provides, *row.inherits)]
+    return Listed(rows, shown)
+
+
+def _archives(files: Files, packages: Sequence[str], roots: Sequence[str]) -> Iterator[str]:
+    """Yield the archives on a search path that have plugin modules and can be relied on."""
+    starts = tuple(f"{package.replace('.', '/')}/" for package in packages)
+    for path in roots:
+        if files.kind(path) == stat.S_IFREG:
+            names = _names_in(files, path)
+            if any(name.startswith(starts) and not name.endswith(_NO_MODULES) for name in names):
+                yield path
+
+
+def _names_in(files: Files, path: str) -> list[str]:
+    """Return the names of what is in an archive; nothing if it is none."""
+    import zipfile  # noqa: PLC0415 - archives on the path are rare
+
+    damaged = zipfile.BadZipFile, NotImplementedError, ValueError
+    with contextlib.suppress(OSError, UntrustedError, *damaged):
+        descriptor = files.file(path)
+        with os.fdopen(descriptor, "rb") as file, zipfile.ZipFile(file) as archive:
+            return archive.namelist()
+    return []
 
 
 def _rows_of(files: Files, package: str, directory: str) -> Iterator[Row]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
-from errno import EAGAIN, EMFILE, ENOMEM, EROFS
+from errno import EACCES, EAGAIN, EMFILE, ENOMEM, EROFS
 from typing import TYPE_CHECKING
 
 from dropin_cache import errors
@@ -135,7 +136,16 @@ def _about_writing(problem: errors.NotWrittenError) -> str:
         return f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}"
     if problem.errno == EROFS:
         return "Update before it is made read-only, or mount it writable."
+    directory = os.path.dirname(problem.path)
+    if problem.errno == EACCES and _is_own(directory):
+        return f"It is your own directory: chmod u+rwx {directory}"
     return f"Fix that, or run this as the owner of {problem.path}."
+
+
+def _is_own(directory: str) -> bool:
+    with contextlib.suppress(OSError):
+        return os.lstat(directory).st_uid == os.geteuid()
+    return False
 
 
 def _about_sandboxes(problem: errors.NoSandboxError) -> str:
@@ -301,6 +311,17 @@ def rows(found: Sequence[Row]) -> None:
         return
     table = [(row.module, row.plugin, ", ".join(row.provides)) for row in found]
     terminal.table([("MODULE", "PLUGIN", "PROVIDES"), *table])
+
+
+def archives(found: Sequence[str]) -> None:
+    """Name archives in which there are plugin modules, since no listing has these.
+
+    Args:
+        found: Their paths.
+    """
+    for path in found:
+        text = "applications find the plugin modules in this archive, and no cache has them"
+        message("info", f"{path}: {text}")
 
 
 def _print_remarks(directory: DirectoryReport, *, verbose: bool) -> None:

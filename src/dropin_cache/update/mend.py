@@ -1,4 +1,4 @@
-"""Undo what updates of packages wrote that are no plugin packages, but contain one."""
+"""Undo what updates of packages wrote that are no plugin packages: around one, or Python's own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dropin_cache.errors import UntrustedError
 from dropin_cache.update.clean import remove_cache
 from dropin_cache.update.discovery.directories import Target
 from dropin_cache.update.discovery.dropin_files import has_cache
+from dropin_cache.update.files.cache_directory import is_writable
 from dropin_cache.update.report import DirectoryReport
 from dropin_cache.update.session import Session
 
@@ -18,10 +19,10 @@ from dropin_cache.update.session import Session
 def mend(
     session: Session, packages: Sequence[Sequence[Target]], seen: Collection[str]
 ) -> list[DirectoryReport]:
-    """Remove caches around plugin packages, which only those of a package around them can be.
+    """Remove caches around plugin packages, and in the standard library.
 
-    Before such a name was refused, an update of `twisted` took `twisted.plugins` for one of its
-    plugin modules, and each other package in `twisted`, too.
+    Before such names were refused, an update of `twisted` took `twisted.plugins` for one of its
+    plugin modules, and each other package in `twisted`, too; and one of `json` wrote there.
 
     Args:
         session: The run.
@@ -40,6 +41,10 @@ def mend(
         for root in each.import_roots
         for length in range(1, len(parts))
     }
+    roots = {root for targets in packages for each in targets for root in each.import_roots}
+    for root in roots:
+        if session.unchecked.kind(os.path.join(root, "os.py")):
+            places |= {(each, root, os.path.basename(each)) for each in _directories_in(root)}
     for above, root, name in sorted(places):
         for path in (above, *_directories_in(above)):
             if path not in seen and _is_about(session, path, name):
@@ -56,8 +61,11 @@ def _directories_in(directory: str) -> list[str]:
 
 
 def _is_about(session: Session, path: str, package: str) -> bool:
-    """Tell whether the cache in a directory is about modules right in a package."""
-    if not has_cache(path):
+    """Tell whether the cache in a directory is about modules right in a package.
+
+    What this user cannot write is not his to undo.
+    """
+    if not has_cache(path) or not is_writable(path):
         return False
     try:
         descriptor = session.files.directory(path)
