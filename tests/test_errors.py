@@ -46,16 +46,10 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
     ),
     (errors.ZopeInterfaceMissingError("/p"), 5, {"python": "/p"}, "/p has no zope.interface"),
     (
-        errors.ImportRootError("/d", "gone"),
+        errors.DirectoryError("/d", "gone"),
         2,
         {"path": "/d", "reason": "gone"},
-        "cannot import from /d: gone",
-    ),
-    (
-        errors.RootError("/d", "gone"),
-        2,
-        {"path": "/d", "reason": "gone"},
-        "cannot work in /d: gone",
+        "cannot use the directory /d: gone",
     ),
     (
         errors.NotWrittenError("/d/c", errno.ENOSPC),
@@ -184,4 +178,6 @@ class TestAll:
 
     def test_strange_characters(self) -> None:
         """What looks like a part of the message's form is left as it is."""
-        assert "cannot import from {0}: {reason}" == str(errors.ImportRootError("{0}", "{reason}"))
+        assert "cannot use the directory {0}: {reason}" == str(
+            errors.DirectoryError("{0}", "{reason}")
+        )

@@ -13,7 +13,7 @@ import pytest
 
 import command_line
 from conftest import Tree
-from dropin_cache.errors import ImportRootError, InterpreterError, PackageNotFoundError
+from dropin_cache.errors import DirectoryError, InterpreterError, PackageNotFoundError
 from dropin_cache.update.clean import clean
 from dropin_cache.update.files import locations
 from dropin_cache.update.orchestrator import update
@@ -290,8 +290,8 @@ class TestClean:
         [
             (Request(pythons=("/nonexistent/bin/python",)), InterpreterError),
             (Request(pythons=("no-such-python",)), InterpreterError),
-            (Request(paths=("/nonexistent",)), ImportRootError),
-            (Request(paths=("/etc/passwd",)), ImportRootError),
+            (Request(paths=("/nonexistent",)), DirectoryError),
+            (Request(paths=("/etc/passwd",)), DirectoryError),
         ],
     )
     def test_not_there(

@@ -70,10 +70,12 @@ class PackageNotFoundError(DropinCacheError):
     Attributes:
         package: Its dotted name.
         python: The interpreter that looked for it.
+        known: Plugin packages that there are.
     """
 
     package: str
     python: str
+    known: tuple[str, ...] = ()
     exit_code = 2
     message = "no plugin package {package} for {python}"
 
@@ -136,8 +138,8 @@ class ZopeInterfaceMissingError(DropinCacheError):
     message = "{python} has no zope.interface"
 
 
-class ImportRootError(DropinCacheError):
-    """A directory given as an import root is none.
+class DirectoryError(DropinCacheError):
+    """A directory that was given to import from, or to work in, is none.
 
     Attributes:
         path: The path, as given.
@@ -147,21 +149,7 @@ class ImportRootError(DropinCacheError):
     path: str
     reason: str
     exit_code = 2
-    message = "cannot import from {path}: {reason}"
-
-
-class RootError(DropinCacheError):
-    """A directory given as the root of a system is none.
-
-    Attributes:
-        path: The path, as given.
-        reason: Why not, in words.
-    """
-
-    path: str
-    reason: str
-    exit_code = 2
-    message = "cannot work in {path}: {reason}"
+    message = "cannot use the directory {path}: {reason}"
 
 
 class UnknownNameError(DropinCacheError):
@@ -169,9 +157,11 @@ class UnknownNameError(DropinCacheError):
 
     Attributes:
         name: The dotted name, or the path.
+        known: Names that mean something.
     """
 
     name: str
+    known: tuple[str, ...] = ()
     exit_code = 2
     message = "no plugin module, plugin package or cache is known as {name}"
 

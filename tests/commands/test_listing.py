@@ -18,7 +18,7 @@ from conftest import NOBODY, Tree
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
 from dropin_cache.commands import as_json, listing
-from dropin_cache.errors import ImportRootError, InterpreterError
+from dropin_cache.errors import DirectoryError, InterpreterError
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
@@ -178,7 +178,7 @@ class TestRows:
 
     def test_bad_path(self, app: Tree) -> None:
         """A path that is none is an error."""
-        with pytest.raises(ImportRootError):
+        with pytest.raises(DirectoryError):
             rows(app, paths=(str(app.path / "missing"),))
 
     def test_bad_interpreter(self, app: Tree) -> None:

@@ -130,7 +130,14 @@ class TestPackages:
     def test_no_name(self, app: Tree, name: str) -> None:
         """Something that cannot be the name of a package."""
         message = f"no plugin package {re.escape(one_line(name))} .*"
-        mistake(app.path, name, status=2, message=message, advice="Check the spelling")
+        advice = "Name the package with dots" if "/" in name else "Check the spelling"
+        mistake(app.path, name, status=2, message=message, advice=advice)
+
+    @pytest.mark.parametrize("name", ["twisted.plugin", "twistd.plugins", "plugins"])
+    def test_misspelt(self, app: Tree, name: str) -> None:
+        """A package that is called otherwise."""
+        message = f"no plugin package {name} for .*"
+        mistake(app.path, name, status=2, message=message, advice="Did you mean .*twisted.plugins")
 
     def test_module(self, app: Tree) -> None:
         """A module that is no package."""
@@ -166,7 +173,7 @@ class TestPackages:
 class TestInterpreters:
     """Interpreters."""
 
-    ADVICE = "Give the path of a Python 3.9 or later"
+    ADVICE = "Give the path of a Python 3.9 or later, or of an environment"
 
     def bad(self, app: Tree, python: Any, reason: str) -> None:
         """Compare what is said of an interpreter."""
@@ -189,7 +196,8 @@ class TestInterpreters:
         python = app.path / "bin/python"
         message = f"cannot use the interpreter {re.escape(str(python))}: No such file or directory"
         options = ("app.plugins", "--python", app.path)
-        mistake(app.path, *options, status=2, message=message, advice=self.ADVICE)
+        advice = "An environment has bin/python in it"
+        mistake(app.path, *options, status=2, message=message, advice=advice)
 
     def test_not_executable(self, app: Tree) -> None:
         """A file that is no program."""
@@ -218,7 +226,7 @@ class TestInterpreters:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
         python = venv / "bin" / "python"
         message = re.escape(f"{python} has no zope.interface")
-        advice = re.escape(f"{python} -m pip install zope.interface")
+        advice = re.escape(f"uv pip install --python {python} zope.interface")
         options = ("app.plugins", "--python", python)
         env = {"PYTHONPATH": ""}
         mistake(app.path, *options, status=5, message=message, advice=advice, env=env)
@@ -228,22 +236,25 @@ class TestPaths:
     """Directories to import from."""
 
     @pytest.mark.parametrize(
-        ("name", "reason"),
+        ("name", "reason", "advice"),
         [
-            ("missing", "No such file or directory"),
+            ("missing", "No such file or directory", "Check the spelling: of the directories"),
             (
                 "app/__init__.py",
                 "Not a directory; applications find plugins in archives, which have no caches",
+                "Give the directory that it is unpacked or mounted in",
             ),
+            ("x" * 5000, "File name too long", "Check the path"),
         ],
+        ids=["missing", "file", "long"],
     )
-    def test_no_directory(self, app: Tree, name: str, reason: str) -> None:
+    def test_no_directory(self, app: Tree, name: str, reason: str, advice: str) -> None:
         """One that does not exist, and a file, which may be an archive."""
-        message = re.escape(f"cannot import from {app.path / name}: {reason}")
+        message = re.escape(f"cannot use the directory {app.path / name}: {reason}")
         options = ("app.plugins", "--path", app.path / name)
-        mistake(app.path, *options, status=2, message=message, advice="--path takes an existing")
+        mistake(app.path, *options, status=2, message=message, advice=advice)
         outcome = command_line.run("list", *options)
-        told(outcome, 2, message, "--path takes an existing")
+        told(outcome, 2, message, advice)
 
     def test_no_permission(self, public: Path, public_path: Path) -> None:
         """One that this user cannot read."""
@@ -255,8 +266,8 @@ class TestPaths:
         secret.chmod(0)
         outcome = user.run("update", "app.plugins", "--path", secret)
         secret.chmod(0o700)
-        message = re.escape(f"cannot import from {secret}: Permission denied")
-        told(outcome, 2, message, "--path takes an existing")
+        message = re.escape(f"cannot use the directory {secret}: Permission denied")
+        told(outcome, 2, message, "Run this as a user who may read it")
 
 
 AGAIN = "Fix that, and run the same command again"
@@ -270,7 +281,7 @@ class TestPlaces:
         outcome: Outcome,
         plugins: Path,
         reason: str,
-        advice: str = "Fix that, or run this as the owner",
+        advice: str,
     ) -> None:
         """Compare what is said of a directory that could not be written."""
         message = f"cannot write {re.escape(str(plugins / CACHE))}: {reason}"
@@ -285,7 +296,10 @@ class TestPlaces:
         plugins.chmod(0o555)
         before = command_line.snapshot(public)
         outcome = command_line.account(public_path).run("update", "app.plugins", "--path", public)
-        self.failed(outcome, plugins, "Permission denied")
+        advice = "Run this as a user who may write there: sudo dropin-cache"
+        if os.geteuid() != 0:  # it is the same user's
+            advice = f"It is your own directory: chmod u\\+rwx {plugins}"
+        self.failed(outcome, plugins, "Permission denied", advice)
         assert before == command_line.snapshot(public)
         plugins.chmod(0o755)
 
@@ -397,7 +411,22 @@ class TestPlaces:
             subprocess.run(["chattr", f"-{letter}", plugins], check=True)
         reason = rf"its directory is {word} \(chattr \+{letter}\)"
         message = f"cannot write {re.escape(str(plugins / CACHE))}: {reason}"
-        told(outcome, 5, message, f"Nobody can write there: chattr -i -a {plugins}")
+        told(outcome, 5, message, f"Somebody wants it to stay as it is.* chattr -i -a {plugins}$")
+        assert before == command_line.snapshot(app.path)
+
+    def test_attribute_of_the_cache(self, app: Tree) -> None:
+        """A cache with an attribute that keeps it from being replaced."""
+        cache = app.path / "app" / "plugins" / CACHE
+        before = command_line.snapshot(app.path)
+        made = subprocess.run(["chattr", "+i", cache], check=False, capture_output=True)
+        if made.returncode != 0:
+            pytest.skip("this file system has no attributes, or they are not this user's to set")
+        try:
+            outcome = update(app.path)
+        finally:
+            subprocess.run(["chattr", "-i", cache], check=True)
+        message = f"cannot write {cache}: it is immutable \\(chattr \\+i\\)"
+        told(outcome, 5, message, f"Somebody wants it to stay as it is.* chattr -i -a {cache}$")
         assert before == command_line.snapshot(app.path)
 
     def test_directory_in_its_place(self, app: Tree) -> None:
@@ -406,7 +435,8 @@ class TestPlaces:
         cache.unlink()
         cache.mkdir()
         before = command_line.snapshot(app.path)
-        self.failed(update(app.path), cache.parent, "Is a directory")
+        advice = f"A directory has the name of the cache.* rmdir {cache}$"
+        self.failed(update(app.path), cache.parent, "Is a directory", advice)
         assert before == command_line.snapshot(app.path)
 
     def test_locked(self, app: Tree) -> None:

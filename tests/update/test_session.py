@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from command_line import in_mount_namespace, unprivileged
-from dropin_cache.errors import LockTimeoutError, NoSandboxError, RootError, UntrustedError
+from dropin_cache.errors import DirectoryError, LockTimeoutError, NoSandboxError, UntrustedError
 from dropin_cache.update.discovery import rpm
 from dropin_cache.update.discovery.owners import Owner
 from dropin_cache.update.files import cache_directory
@@ -104,7 +104,7 @@ class TestOpenSession:
         """What is no directory is no root."""
         (public_path / "file").touch()
         path = str(public_path / name)
-        with pytest.raises(RootError) as caught, open_session(Request(root=path)):
+        with pytest.raises(DirectoryError) as caught, open_session(Request(root=path)):
             pass
         assert (path, reason) == (caught.value.path, caught.value.reason)
 

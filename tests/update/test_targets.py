@@ -15,7 +15,7 @@ import pytest
 from command_line import give_away, no_process_left, unprivileged
 from conftest import NOBODY, Tree
 from dropin_cache.errors import (
-    ImportRootError,
+    DirectoryError,
     InterpreterError,
     NoSandboxError,
     PackageBrokenError,
@@ -226,7 +226,7 @@ class TestFindTargets:
     def test_bad_path(self, tmp_path: Path) -> None:
         """A path that is none is told before any interpreter starts."""
         request = Request(pythons=("/nonexistent",), paths=(str(tmp_path / "missing"),))
-        with pytest.raises(ImportRootError), opened(request):
+        with pytest.raises(DirectoryError), opened(request):
             pass
 
     def test_interpreter_is_missing(self) -> None:
@@ -454,7 +454,7 @@ class TestCheckImportRoots:
     def test_no_directory(self, session: Session, tmp_path: Path, name: str, reason: str) -> None:
         """Nothing else will."""
         (tmp_path / "file").touch()
-        with pytest.raises(ImportRootError) as caught:
+        with pytest.raises(DirectoryError) as caught:
             targets.check_import_roots(asking(session, tmp_path / name))
         assert (str(tmp_path / name), reason) == (caught.value.path, caught.value.reason)
 
@@ -462,7 +462,7 @@ class TestCheckImportRoots:
         """Nor will one that this user cannot read."""
         path = give_away(public_path / "private")
         path.chmod(0)
-        with unprivileged(), pytest.raises(ImportRootError) as caught:
+        with unprivileged(), pytest.raises(DirectoryError) as caught:
             targets.check_import_roots(asking(session, path))
         path.chmod(0o700)
         assert "Permission denied" == caught.value.reason

@@ -159,7 +159,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     from dropin_cache.update.clean import clean
 
     found = clean(_request(arguments, write=True))
-    words.diagnostics(found, quiet=True, verbose=False)
+    words.diagnostics(found, quiet=True, verbose=False, root=arguments.root)
     if not arguments.quiet:
         words.cleaned(found)
     return _failed(found)
@@ -219,7 +219,7 @@ def _patience(arguments: argparse.Namespace) -> float | None:
 
 def _report(found: Report, arguments: argparse.Namespace) -> None:
     """Print what a run did or found: results on standard output, the rest on standard error."""
-    words.diagnostics(found, quiet=arguments.quiet, verbose=arguments.verbose)
+    words.diagnostics(found, quiet=arguments.quiet, verbose=arguments.verbose, root=arguments.root)
     if arguments.json:
         from dropin_cache.commands import as_json
 

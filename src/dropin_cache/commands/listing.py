@@ -66,7 +66,7 @@ def listed(request: Request, interface: str | None) -> Listed:
         interface: Dotted name; only plugins that provide it, inherited or not, are listed.
 
     Raises:
-        ImportRootError, InterpreterError, ZopeInterfaceMissingError: As for an update.
+        DirectoryError, InterpreterError, ZopeInterfaceMissingError: As for an update.
     """
     places: dict[tuple[str, str], None] = {}  # interpreters may share directories
     archives: dict[str, None] = {}

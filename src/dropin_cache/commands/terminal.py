@@ -87,7 +87,7 @@ def message(kind: str, text: str) -> None:
     _say(f"dropin-cache: {kind}: {one_line(text)}")
 
 
-def advice(text: str) -> None:
+def remedy(text: str) -> None:
     """Print a line that says what to do about the line before.
 
     Args:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Sequence
-from errno import EACCES, EAGAIN, EMFILE, ENOMEM, EROFS
 from typing import TYPE_CHECKING
 
-from dropin_cache import errors
 from dropin_cache.commands import terminal
-from dropin_cache.commands.distrust import remedy
-from dropin_cache.commands.terminal import advice, message, result
+from dropin_cache.commands.terminal import message, remedy, result
 from dropin_cache.errors import DropinCacheError
-from dropin_cache.update.files.failures import is_failure
 from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
 if TYPE_CHECKING:
@@ -27,80 +21,39 @@ UNIMPORTABLE = "it cannot be imported"
 
 _LAST_LINES = 5  # of a traceback
 _MAX_NEWS = 10  # lines about a directory
-# Formatted with the error; each is an advice that somebody can follow as it stands.
-_ADVICE: dict[type, str] = {
-    errors.PackageNotFoundError: (
-        "Check the spelling, or name the interpreter that has it: --python EXE. "
-        "To see what {0.python} imports: {0.python} -c 'import {0.package}'"
-    ),
-    errors.NotAPluginPackageError: (
-        "Name plugin packages only, here and in packages.d, such as {0.meant}."
-    ),
-    errors.PackageBrokenError: "The package itself fails: reinstall what owns {0.package}.",
-    errors.InterpreterError: "Give the path of a Python 3.9 or later: --python /usr/bin/python3",
-    errors.ZopeInterfaceMissingError: (
-        "Without it there are no plugins. To install it: {0.python} -m pip install "
-        "zope.interface (Debian: apt install python3-zope.interface)"
-    ),
-    errors.ImportRootError: "--path takes an existing directory, as PYTHONPATH does.",
-    errors.RootError: "--root takes the directory of a mounted or unpacked system.",
-    errors.UnknownNameError: (
-        "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
-        "To see what is in the caches: dropin-cache list. Archives (zip, egg, pyz) have none."
-    ),
-    errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",
-    errors.ForeignDirectoryError: (
-        "If plugin modules belong there, allow it: plugin-directories = {0.path} in "
-        "/etc/dropin-cache/dropin-cache.conf"
-    ),
-    errors.ConfigurationError: "Nothing in this file counts until that is fixed.",
-    errors.NoSandboxError: (
-        "Root imports no plugin modules without one: apt install bubblewrap (or dnf, pacman), or "
-        "use a kernel that has Landlock."
-    ),
-    errors.ConfinementError: "Nothing was imported. Use another --sandbox, and please report this.",
-    errors.UnreadableError: "The caches of its package are unchanged. Try again.",
-    errors.CommandError: (
-        "Nothing was run. Put the command behind two dashes: dropin-cache run -- uv sync"
-    ),
-    errors.NoProcError: (
-        "Mount it (mount -t proc proc /proc), or run from outside: update-dropin-cache --root DIR"
-    ),
-    errors.UnstableError: "Try again when nothing is being installed or removed there.",
-}
-_HIDDEN = "the sandbox does not show "
-# What the system has no more of, and how to give it more: options of `ulimit`.
-_FAILED = "Fix that, and run the same command again."
-_LIMITS = {EMFILE: "-n 1024", EAGAIN: "-u 1024", ENOMEM: "-v unlimited -d unlimited"}
-_FORBIDDEN = (
-    "Root imports no plugin modules without one. Allow what is denied here, or run this from "
-    "outside: update-dropin-cache --root DIR"
-)
-_BUILDER = ". In a builder that is a sandbox itself: --sandbox user"
 
 
-def error(problem: DropinCacheError, *, verbose: bool = False, brief: bool = False) -> None:
+def error(
+    problem: DropinCacheError,
+    *,
+    verbose: bool = False,
+    brief: bool = False,
+    root: str | None = None,
+) -> None:
     """Print an error and what to do about it.
 
     Args:
         problem: The error.
         verbose: Whether to print a traceback where there is one.
         brief: Whether to print no more than one line.
+        root: The directory of the image that the command is about.
     """
     message("error", str(problem))
     if brief:
         return
     if verbose:
         _print_traceback(getattr(problem, "traceback", ""))
-    what_to_do = _what_to_do(problem)
-    if what_to_do:
-        advice(what_to_do)
+    from dropin_cache.commands.advice import what_to_do  # noqa: PLC0415 - for errors only
+
+    advice = what_to_do(problem, root)
+    if advice:
+        remedy(advice)
 
 
 def interrupted() -> None:
     """Print that somebody pressed Ctrl-C."""
     message("error", "interrupted; every cache is as it was, or new and whole")
-    advice("Run the same command again to finish.")
+    remedy("Run the same command again to finish.")
 
 
 def failure(problem: OSError) -> None:
@@ -109,61 +62,10 @@ def failure(problem: OSError) -> None:
     Args:
         problem: What it said.
     """
+    from dropin_cache.commands.advice import failed  # noqa: PLC0415 - for errors only
+
     message("error", f"cannot go on: {problem}")
-    advice(f"No cache is half written. {_limit_in(str(problem)) or _FAILED}")
-
-
-def _what_to_do(problem: DropinCacheError) -> str:
-    """Return what can be done about an error, as somebody can follow it; nothing if that is all."""
-    cause = problem.__cause__
-    # What a package itself meets with are limits of the sandbox.
-    limit = "" if isinstance(problem, errors.PackageBrokenError) else _limit_in(str(problem))
-    if limit or (isinstance(cause, OSError) and cause.errno and is_failure(cause)):
-        return limit or _FAILED
-    if isinstance(problem, errors.NotWrittenError):
-        return _about_writing(problem)
-    if isinstance(problem, errors.NoSandboxError):
-        return _about_sandboxes(problem)
-    if isinstance(problem, errors.PackageBrokenError) and _HIDDEN in problem.reason:
-        return "It and the directories above it have to be root's, and readable by everybody."
-    if type(problem) is errors.UntrustedError:
-        return remedy(problem)
-    return _ADVICE.get(type(problem), "").format(problem)
-
-
-def _about_writing(problem: errors.NotWrittenError) -> str:
-    if "chattr" in problem.reason:
-        return f"Nobody can write there: chattr -i -a {os.path.dirname(problem.path)}"
-    if problem.errno == EROFS:
-        return "Update before it is made read-only, or mount it writable."
-    directory = os.path.dirname(problem.path)
-    if problem.errno == EACCES and _is_own(directory):
-        return f"It is your own directory: chmod u+rwx {directory}"
-    return f"Fix that, or run this as the owner of {problem.path}."
-
-
-def _is_own(directory: str) -> bool:
-    with contextlib.suppress(OSError):
-        return os.lstat(directory).st_uid == os.geteuid()
-    return False
-
-
-def _about_sandboxes(problem: errors.NoSandboxError) -> str:
-    if problem.reasons[0][0] == "none":
-        return "Leave out --sandbox none: the best sandbox that works here is used then."
-    if "is not there" in str(problem):
-        return _ADVICE[errors.NoSandboxError]
-    # Who cannot become another user cannot do so in that tier either.
-    no_help = "become another user" in str(problem) or "no limits" in str(problem)
-    return _FORBIDDEN + ("" if no_help else _BUILDER)
-
-
-def _limit_in(text: str) -> str:
-    """Return what to do about a limit that an error speaks of, whichever program met it."""
-    for number, options in _LIMITS.items():
-        if os.strerror(number) in text:
-            return f"Try again, and raise the limit first if there is one: ulimit {options}"
-    return ""
+    remedy(f"No cache is half written. {failed(problem)}")
 
 
 def mistake(problem: Exception) -> None:
@@ -176,16 +78,17 @@ def mistake(problem: Exception) -> None:
     message("error", f"this is a mistake in dropin-cache: {told}")
 
 
-def diagnostics(found: Report, *, quiet: bool, verbose: bool) -> None:
+def diagnostics(found: Report, *, quiet: bool, verbose: bool, root: str | None = None) -> None:
     """Print what went wrong in a run, and what is worth a warning.
 
     Args:
         found: The report.
         quiet: Whether to print errors only.
         verbose: Whether to print tracebacks, and why modules were imported.
+        root: The directory of the image that the run was about.
     """
     for problem in found.problems:
-        error(problem, verbose=verbose)
+        error(problem, verbose=verbose, root=root)
     for warning in () if quiet else found.warnings:
         message("warning", warning)
     for directory in found.directories if verbose else ():
@@ -195,7 +98,7 @@ def diagnostics(found: Report, *, quiet: bool, verbose: bool) -> None:
         if not quiet:
             _print_remarks(directory, verbose=verbose)
         if directory.error is not None:
-            error(directory.error, verbose=verbose)
+            error(directory.error, verbose=verbose, root=root)
 
 
 def report(found: Report, *, conditional: bool) -> None:
@@ -297,7 +200,7 @@ def hook(found: Status) -> None:
     result(f"{found.state}: {found.path}")
     if found.outdated:
         message("warning", "another version of dropin-cache wrote this file; it may do nothing")
-        advice("To write it again: dropin-cache hook enable")
+        remedy("To write it again: dropin-cache hook enable")
 
 
 def rows(found: Sequence[Row]) -> None:
@@ -346,7 +249,7 @@ def _print_broken(broken: Broken, *, verbose: bool) -> None:
 def _print_traceback(text: str, origin: str = "") -> None:
     """Print what plugin code may have written: each line says whose it is."""
     for line in text.splitlines():
-        advice(f"{origin}{line}")
+        remedy(f"{origin}{line}")
 
 
 def _line(directory: DirectoryReport, *, conditional: bool) -> str:

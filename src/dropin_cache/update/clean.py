@@ -40,7 +40,7 @@ def clean(request: Request) -> Report:
         What became of each directory where there was one.
 
     Raises:
-        ImportRootError, InterpreterError: What is selected is not there.
+        DirectoryError, InterpreterError: What is selected is not there.
     """
     with open_session(request) as session:
         selected = _require_selected(session)
@@ -148,7 +148,7 @@ def _require_selected(session: Session) -> bool:
     """Open the ledgers of what is selected; tell whether anything is.
 
     Raises:
-        ImportRootError, InterpreterError: It is not there.
+        DirectoryError, InterpreterError: It is not there.
     """
     request = session.request
     if request.root is not None or not (request.pythons or request.paths):

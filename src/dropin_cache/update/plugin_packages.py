@@ -11,6 +11,15 @@ from dropin_cache.update.environments import BUILT_IN_PACKAGES, Environments
 from dropin_cache.update.session import Session
 
 
+def known_packages(
+    session: Session, environments: Environments, interpreters: Iterable[Interpreter]
+) -> list[str]:
+    """Return the names of the plugin packages that nobody has to ask for, installed or not."""
+    declared = [name for each in interpreters for name in environments.start(each).packages]
+    configured = [line.package for line in session.settings.packages]
+    return list(dict.fromkeys([*BUILT_IN_PACKAGES, *configured, *declared]))
+
+
 def wanted_packages(
     session: Session, environments: Environments, interpreters: Sequence[Interpreter]
 ) -> tuple[list[str], list[DropinCacheError]]:
@@ -22,10 +31,9 @@ def wanted_packages(
     Raises:
         NotAPluginPackageError: The request names something else.
     """
-    declared = [name for each in interpreters for name in environments.start(each).packages]
+    known = known_packages(session, environments, interpreters)
     configured = [line.package for line in session.settings.packages]
-    known = [*BUILT_IN_PACKAGES, *configured, *declared, *session.request.packages]
-    containers = containers_of(known)
+    containers = containers_of([*known, *session.request.packages])
     names: list[str] = []
     problems: list[DropinCacheError] = []
     for name in dict.fromkeys(session.request.packages or known):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dropin_cache.errors import LockTimeoutError, NoProcError, RootError
+from dropin_cache.errors import DirectoryError, LockTimeoutError, NoProcError
 from dropin_cache.update.discovery.directories import Survey
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.discovery.rpm import Reader
@@ -111,7 +111,7 @@ def open_session(request: Request) -> Iterator[Session]:
         request: What to do.
 
     Raises:
-        RootError: The root to work in is none.
+        DirectoryError: The root to work in is none.
         NoProcError: This process is privileged and has no /proc.
         UntrustedError: Others can change the root to work in.
     """
@@ -125,7 +125,7 @@ def open_session(request: Request) -> Iterator[Session]:
         try:
             strict = stack.enter_context(Files(enforced=privileged, root=root))
         except OSError as error:
-            raise RootError(str(root), error.strerror or str(error)) from error
+            raise DirectoryError(str(root), error.strerror or str(error)) from error
         settings = configuration.load(strict)
         groups = settings.trusted_groups
         files = stack.enter_context(Files(enforced=privileged, groups=groups, root=root))

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dropin_cache.errors import (
+    DirectoryError,
     DropinCacheError,
-    ImportRootError,
     InterpreterError,
     PackageBrokenError,
     PackageNotFoundError,
@@ -21,7 +21,12 @@ from dropin_cache.update.discovery.directories import Target
 from dropin_cache.update.discovery.interpreters import Interpreter, interpreter_of
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.plugin_packages import containers_of, wanted_packages, why_not
+from dropin_cache.update.plugin_packages import (
+    containers_of,
+    known_packages,
+    wanted_packages,
+    why_not,
+)
 from dropin_cache.update.session import Session
 from dropin_cache.update.text import is_dotted
 
@@ -51,7 +56,7 @@ def find_targets(session: Session, environments: Environments) -> Targets:
         NotAPluginPackageError: A package that the request names is one of another kind.
         PackageNotFoundError: A package that the request names is not installed anywhere; the
             configured ones may be missing.
-        ImportRootError: A path to import from is not a directory.
+        DirectoryError: A path to import from is not a directory.
         InterpreterError, ZopeInterfaceMissingError, UntrustedError: An interpreter of the
             request, or the running one, cannot be used.
     """
@@ -64,7 +69,7 @@ def find_targets(session: Session, environments: Environments) -> Targets:
         packages.append(targets)
         problems += broken
     if session.request.packages:
-        _require_present(session, packages)
+        _require_present(session, environments, packages)
     else:
         packages += _former(session, interpreters, environments, names)
     return Targets(tuple(interpreters), tuple(packages), tuple(problems))
@@ -79,7 +84,7 @@ def find_interpreters(
         The interpreters, and why configured ones and configured directories do not count.
 
     Raises:
-        ImportRootError, InterpreterError, ZopeInterfaceMissingError, UntrustedError: As for
+        DirectoryError, InterpreterError, ZopeInterfaceMissingError, UntrustedError: As for
             `find_targets`.
     """
     check_import_roots(session)
@@ -147,15 +152,15 @@ def check_import_roots(session: Session) -> None:
     """Check that directories to import from are some.
 
     Raises:
-        ImportRootError: One is not.
+        DirectoryError: One is not.
     """
     for path in session.request.paths:
         try:
             os.close(session.unchecked.directory(os.path.abspath(path)))
         except NotADirectoryError as error:
-            raise ImportRootError(path, _NO_DIRECTORY) from error
+            raise DirectoryError(path, _NO_DIRECTORY) from error
         except OSError as error:
-            raise ImportRootError(path, error.strerror or str(error)) from error
+            raise DirectoryError(path, error.strerror or str(error)) from error
 
 
 def interpreter_at(
@@ -204,7 +209,9 @@ def _targets(
     return tuple(targets), problems
 
 
-def _require_present(session: Session, packages: Iterable[Sequence[Target]]) -> None:
+def _require_present(
+    session: Session, environments: Environments, packages: Iterable[Sequence[Target]]
+) -> None:
     for targets in packages:
         if targets and all(target.search_path is None for target in targets):
             # Not dotted is what could name a directory of anything, such as "/etc".
@@ -215,7 +222,9 @@ def _require_present(session: Session, packages: Iterable[Sequence[Target]]) -> 
                 for root in target.import_roots
             )
             if not with_remains:
-                raise PackageNotFoundError(targets[0].package, targets[0].interpreter.python)
+                interpreters = [target.interpreter for target in targets]
+                known = known_packages(session, environments, interpreters)
+                raise PackageNotFoundError(targets[0].package, interpreters[0].python, tuple(known))
 
 
 def _former(

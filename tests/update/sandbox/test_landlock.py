@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import missing
-from dropin_cache.errors import ImportRootError, InterpreterError
+from dropin_cache.errors import DirectoryError, InterpreterError
 from dropin_cache.update.sandbox import landlock, user_namespaces
 from dropin_cache.update.sandbox.landlock import Landlock
 from dropin_cache.update.sandbox.launch import child_account, without_privilege
@@ -92,7 +92,7 @@ class TestLaunch:
         """Likewise an import root."""
         (tmp_path / "root").mkdir()
         tmp_path.chmod(0o700)
-        with pytest.raises(ImportRootError) as caught:
+        with pytest.raises(DirectoryError) as caught:
             confined("landlock", tmp_path / "root")
         assert "(mode 0700); use the namespace sandbox" in caught.value.reason
 

@@ -14,7 +14,7 @@ import pytest
 
 from command_line import no_process_left
 from conftest import missing
-from dropin_cache.errors import ImportRootError, InterpreterError
+from dropin_cache.errors import DirectoryError, InterpreterError
 from dropin_cache.update.sandbox import namespace, trial, user_namespaces
 from dropin_cache.update.sandbox.launch import Launch
 from dropin_cache.update.sandbox.limits import Limits
@@ -157,7 +157,7 @@ class TestLaunch:
         """An import root that only its owner can read is an error, not an empty one."""
         root = public_path / "root"
         root.mkdir(mode=0o700)
-        with pytest.raises(ImportRootError) as caught:
+        with pytest.raises(DirectoryError) as caught:
             confined("namespace", root)
         problem = f"cannot reach it because of {root} (mode 0700)"
         assert caught.value.reason.endswith(problem)

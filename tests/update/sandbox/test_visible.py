@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dropin_cache.errors import ImportRootError, InterpreterError, UntrustedError
+from dropin_cache.errors import DirectoryError, InterpreterError, UntrustedError
 from dropin_cache.update.sandbox.visible import Entry, Link, View
 
 
@@ -227,7 +227,7 @@ class TestRoots:
     def test_withheld(self, image: Path, path: str) -> None:
         """Some directories are never shown as a whole; nor anything of the kernel's."""
         (image / path.strip("/")).mkdir(parents=True, exist_ok=True)
-        with pytest.raises(ImportRootError) as caught:
+        with pytest.raises(DirectoryError) as caught:
             view(image, "/usr/bin/python3", path)
         assert path == caught.value.path
         assert "it is not shown to plugin modules as a whole" == caught.value.reason
@@ -236,9 +236,9 @@ class TestRoots:
         """Another name for one of these does not help."""
         (image / "root").mkdir()
         (image / "opt/link").symlink_to("/root")
-        with pytest.raises(ImportRootError):
+        with pytest.raises(DirectoryError):
             view(image, "/usr/bin/python3", "/opt/link")
-        with pytest.raises(ImportRootError):
+        with pytest.raises(DirectoryError):
             view(image, "/usr/bin/python3", "/opt/../root")
 
     def test_untrusted(self, image: Path) -> None:

@@ -131,7 +131,20 @@ class CacheDirectory:
             reason = f"{done}, but that may not survive a power failure: {error.strerror}"
             raise NotWrittenError(self._path, error.errno or errno.EIO, reason) from error
         except OSError as error:
-            raise NotWrittenError(self._path, error.errno or errno.EIO) from error
+            attribute = self._attribute() if error.errno == errno.EPERM else ""
+            reason = f"it is {attribute}" if attribute else ""
+            raise NotWrittenError(self._path, error.errno or errno.EIO, reason) from error
+
+    def _attribute(self) -> str:
+        """Say which attribute keeps everybody from replacing the cache itself; mostly none."""
+        with contextlib.suppress(OSError):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(CACHE_NAME, flags, dir_fd=self._directory)
+            try:
+                return _attribute(descriptor)
+            finally:
+                os.close(descriptor)
+        return ""
 
 
 @contextlib.contextmanager
@@ -247,14 +260,14 @@ def _date_after(descriptor: int, newest: Dropin) -> None:
             return
 
 
-def _attribute(directory: int) -> str:
-    """Say which attribute keeps everybody from replacing files in a directory; mostly none.
+def _attribute(descriptor: int) -> str:
+    """Say which attribute keeps everybody from changing a file or directory; mostly none.
 
     An append-only directory lets a temporary file be made, and then neither renamed nor removed.
     """
     flags = bytearray(struct.calcsize("l"))
     with contextlib.suppress(OSError):  # many file systems have none
-        fcntl.ioctl(directory, _GET_FLAGS, flags)
+        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
     (number,) = struct.unpack_from("I", flags)
     return next((word for bit, word in _ATTRIBUTES.items() if number & bit), "")
 

@@ -78,7 +78,7 @@ class Landlock:
 
         Raises:
             InterpreterError: The child could not run it.
-            ImportRootError: The child could not read one of the view's roots.
+            DirectoryError: The child could not read one of the view's roots.
         """
         view = view or View.of(python)
         if self._account is not None:

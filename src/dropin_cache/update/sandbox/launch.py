@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
 
-from dropin_cache.errors import ImportRootError, InterpreterError, UnreadableError
+from dropin_cache.errors import DirectoryError, InterpreterError, UnreadableError
 from dropin_cache.update.sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def require_reachable(
 
     Raises:
         InterpreterError: Not the interpreter.
-        ImportRootError: Not one of the view's roots.
+        DirectoryError: Not one of the view's roots.
     """
     for path in view.interpreter:
         problem = obstacle(path, account, on_the_way=on_the_way)
@@ -253,7 +253,7 @@ def require_reachable(
     for given, path in view.roots:
         problem = obstacle(path, account, on_the_way=on_the_way)
         if problem is not None:
-            raise ImportRootError(given, problem + advice)
+            raise DirectoryError(given, problem + advice)
 
 
 def obstacle(path: str, account: Account, *, on_the_way: bool) -> str | None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional, Protocol
 
-from dropin_cache.errors import ImportRootError, InterpreterError, UntrustedError
+from dropin_cache.errors import DirectoryError, InterpreterError, UntrustedError
 from dropin_cache.update.discovery.links import MAX_DEPTH, Links, gathered
 from dropin_cache.update.discovery.prefixes import belongings, resolved
 from dropin_cache.update.files.failures import passing_over
@@ -105,7 +105,7 @@ class View(NamedTuple):
                 it shown another one, which nobody could reach otherwise.
 
         Raises:
-            ImportRootError: A root is a directory that is never shown as a whole.
+            DirectoryError: A root is a directory that is never shown as a whole.
             InterpreterError: The interpreter lies in such a directory.
             UntrustedError: The interpreter or a root can be changed by others.
         """
@@ -205,7 +205,7 @@ class _Collector:
         with passing_over():
             host = self._add(path)
         if host is None:
-            raise ImportRootError(path, "it is not shown to plugin modules as a whole")
+            raise DirectoryError(path, "it is not shown to plugin modules as a whole")
         if host:
             self._trees[host[len(self._prefix) :]] = MAX_DEPTH
         return host or None
