@@ -10,7 +10,7 @@ _shtab_dropin_cache_explain_option_strings=(-h --help --python --path --root --s
 _shtab_dropin_cache_clean_option_strings=(-h --help --python --path --root --sandbox --lock-timeout -q --quiet)
 _shtab_dropin_cache_hook_option_strings=(-h --help)
 _shtab_dropin_cache_run_option_strings=(-h --help --python --path)
-_shtab_dropin_cache_option_strings=(-h --help --version)
+_shtab_dropin_cache_option_strings=(-h --help -V --version)
 
 _shtab_dropin_cache_update___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_update___path_COMPGEN=_shtab_compgen_dirs
@@ -78,6 +78,7 @@ _shtab_dropin_cache_run___help_nargs=0
 _shtab_dropin_cache_pos_0_nargs=A...
 _shtab_dropin_cache__h_nargs=0
 _shtab_dropin_cache___help_nargs=0
+_shtab_dropin_cache__V_nargs=0
 _shtab_dropin_cache___version_nargs=0
 
 

@@ -19,6 +19,14 @@ __all__ = ["main", "main_update"]
 
 _CHECKS = (["check"], ["check", "-q"], ["check", "--quiet"])
 
+# Options that take another argument; they may stand in front of the command, too.
+_WITH_VALUE = frozenset(
+    (
+        *("--python", "--path", "--root", "--sandbox", "--timeout", "--lock-timeout", "--settle"),
+        *("--interface", "--package", "--format"),
+    )
+)
+
 # What a small site takes: options of ulimit, names of limits, and figures in units of ulimit.
 _LEAST = (
     ("-n", "RLIMIT_NOFILE", 32, 1),
@@ -38,12 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         _require_utf8()
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    arguments = _command_first(sys.argv[1:] if argv is None else argv)
+    activated = os.environ.get("VIRTUAL_ENV", "")
     directory = _caller.forget(command=arguments[:1] == ["run"])
     # Whether triggers are turned off is for those that follow to see, and to tell.
     if arguments == ["update", "--trigger"] and _quick.BYPASS not in os.environ and _quick.hold():
         return 0
-    if arguments in _CHECKS and _quick.checked(quiet=len(arguments) > 1):
+    if arguments in _CHECKS and not activated and _quick.checked(quiet=len(arguments) > 1):
         return 0
     low = _too_low()
     if low:
@@ -52,7 +61,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if trigger else 5
     from dropin_cache import commands  # noqa: PLC0415 - see above
 
-    return commands.main(arguments, directory)
+    return commands.main(arguments, directory, activated)
+
+
+def _command_first(arguments: Sequence[str]) -> list[str]:
+    """Put the command in front of options that stand before it; `help` is an option, too."""
+    start = 0
+    while start < len(arguments) and arguments[start].startswith("-"):
+        start += 2 if arguments[start] in _WITH_VALUE else 1
+    before, command, rest = arguments[:start], arguments[start : start + 1], arguments[start + 1 :]
+    if {"-V", "--version"}.intersection(before):
+        return ["--version"]
+    if command == ["help"]:
+        return [*rest[:1], "--help"]
+    return [*command, *before, *rest]
 
 
 def _too_low() -> str:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -36,7 +37,7 @@ from command_line import (
     wait_for_reader,
 )
 from conftest import Tree, missing, run_python
-from dropin_cache import cli, commands
+from dropin_cache import _quick, cli, commands
 from dropin_cache.update.files import cache_directory
 
 Answer = Callable[..., Outcome]
@@ -56,23 +57,23 @@ no cache half written. With --trigger, update always exits with 0. run exits wit
 the command that it runs; 127 if there is no such command, 126 if it cannot be run.
 """
 HELP = f"""\
-usage: dropin-cache [-h] [--version] COMMAND ...
+usage: dropin-cache [-h] [-V] COMMAND ...
 
 Keep the plugin caches (dropin.cache) of Python sites fresh.
 
 positional arguments:
   COMMAND
-    update    bring caches up to date
-    check     tell whether caches are up to date
-    list      show what is in the caches, without importing anything
-    explain   tell the state of a plugin module, a plugin or a file, and the reason
-    clean     remove the caches that this program wrote: those of what is selected, or all
-    hook      turn automatic updates after pip on or off, or show whether they are on
-    run       run an installer, then update the caches of what it changed
+    update       bring caches up to date
+    check        tell whether caches are up to date
+    list         show what is in the caches, without importing anything
+    explain      tell the state of a plugin module, a plugin or a file, and the reason
+    clean        remove the caches that this program wrote: those of what is selected, or all
+    hook         turn automatic updates after pip on or off, or show whether they are on
+    run          run an installer, then update the caches of what it changed
 
 options:
-  -h, --help  show this help message and exit
-  --version   print the version and exit
+  -h, --help     show this help message and exit
+  -V, --version  print the version and exit
 
 {EXIT_STATUS}"""
 PACKAGE = """\
@@ -90,7 +91,8 @@ options:
   -h, --help            show this help message and exit
   --python EXE|ENVIRONMENT
                         interpreter, or directory of an environment, whose packages are meant \
-(default: the interpreter that runs this command and, for root, the configured ones); repeatable
+(default: the interpreter that runs this command and, for root, the configured ones; for others, \
+the environment that is activated); repeatable
   --path DIR            another directory to import from, before the others; repeatable
   --root DIR            work on the system below DIR, with its interpreters and its configuration
   --sandbox {auto,namespace,landlock,user,none}
@@ -178,7 +180,7 @@ options:
 
 {EXIT_STATUS}"""
 HELP_RUN = f"""\
-usage: dropin-cache run [-h] [--python EXE] [--path DIR] [--] COMMAND [ARGUMENT ...]
+usage: dropin-cache run [-h] [--python EXE|ENVIRONMENT] [--path DIR] [--] COMMAND [ARGUMENT ...]
 
 Run an installer, then update the caches of what it changed.
 
@@ -286,17 +288,26 @@ class TestHelp:
             (["clean", "-h"], HELP_CLEAN),
             (["hook", "-h"], HELP_HOOK),
             (["run", "-h"], HELP_RUN),
+            (["help"], HELP),
+            (["help", "check"], HELP_CHECK),
+            (["-h", "check"], HELP_CHECK),
         ],
-        ids=["all", "update", "check", "list", "explain", "clean", "hook", "run"],
+        ids=[
+            *("all", "update", "check", "list", "explain", "clean", "hook", "run"),
+            *("help", "help check", "before"),
+        ],
     )
     def test_help(self, answer: Answer, arguments: list[str], expected: str) -> None:
         """Each command explains its options and its exit status."""
         outcome = answer(*arguments)
         assert (0, expected, "") == (outcome.status, modern(outcome.out), outcome.err)
 
-    def test_version(self, answer: Answer) -> None:
+    @pytest.mark.parametrize(
+        "arguments", [["--version"], ["-V"], ["update", "--version"], ["-V", "run"]]
+    )
+    def test_version(self, answer: Answer, arguments: list[str]) -> None:
         """The version is that of the distribution."""
-        assert (0, metadata.version("dropin-cache") + "\n", "") == answer("--version")
+        assert (0, metadata.version("dropin-cache") + "\n", "") == answer(*arguments)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -333,7 +344,47 @@ class TestHelp:
         outcome = answer(*arguments)
         assert (2, "") == (outcome.status, outcome.out)
         assert outcome.err.startswith("usage: dropin-cache ")
-        assert message in outcome.err.splitlines()[-1]
+        assert message in next(line for line in outcome.err.splitlines() if ": error: " in line)
+
+    @pytest.mark.parametrize(
+        ("arguments", "hint"),
+        [
+            (["udpate"], "Did you mean update?"),
+            (["lst"], "Did you mean list?"),
+            (["update", "--pyton", "/x"], "Did you mean --python?"),
+            (["--pyton=/x", "update"], "Did you mean --python?"),
+            (["clean", "--lock-timout=3"], "Did you mean --lock-timeout?"),
+            (["check", "--force"], "--force is an option of update."),
+            (["run", "--json", "true"], "--json is an option of update, check, list, explain."),
+            (["run", "--pyton", "/x", "true"], "Did you mean --python?"),
+        ],
+    )
+    def test_meant(self, answer: Answer, arguments: list[str], hint: str) -> None:
+        """A slip of the fingers is answered with what may have been meant."""
+        outcome = answer(*arguments)
+        assert (2, "", f"  {hint}") == (outcome.status, outcome.out, outcome.err.splitlines()[-1])
+
+    @pytest.mark.parametrize("arguments", [["nosuch"], ["update", "--zzz"], ["clean", "word"]])
+    def test_nothing_meant(self, answer: Answer, arguments: list[str]) -> None:
+        """Where nothing is alike, nothing is suggested."""
+        outcome = answer(*arguments)
+        assert 2 == outcome.status
+        assert " error: " in outcome.err.splitlines()[-1]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--path", "/nonexistent", "update"],
+            ["update", "--path", "/nonexistent"],
+            ["-q", "--path=/nonexistent", "--lock-timeout", "1", "update"],
+        ],
+    )
+    def test_order(self, answer: Answer, arguments: list[str]) -> None:
+        """Options may stand before the command and behind it."""
+        outcome = answer(*arguments)
+        message = "dropin-cache: error: cannot use the directory /nonexistent: "
+        assert (2, "") == (outcome.status, outcome.out)
+        assert outcome.err.startswith(message)
 
 
 @pytest.mark.processes
@@ -408,7 +459,8 @@ class TestUpdate:
         (plugins / CACHE).mkdir()
         expected = (
             f"dropin-cache: error: cannot write {plugins / CACHE}: Is a directory\n"
-            f"  Fix that, or run this as the owner of {plugins / CACHE}.\n"
+            "  A directory has the name of the cache. If it is of no use: "
+            f"rmdir {plugins / CACHE}\n"
         )
         assert (5, "", expected) == on(app, "update", "-q")
 
@@ -1096,7 +1148,8 @@ class TestRoot:
         reason = "No such file or directory" if name == "missing" else "Not a directory"
         assert (2, "") == (outcome.status, outcome.out)
         assert (
-            f"dropin-cache: error: cannot work in {root}: {reason}" == (outcome.err.splitlines()[0])
+            f"dropin-cache: error: cannot use the directory {root}: {reason}"
+            == (outcome.err.splitlines()[0])
         )
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="refusals are for root")
@@ -1221,6 +1274,30 @@ class TestSettled:
         assert (0, "") == (done.returncode, done.stderr)
 
 
+class TestStart:
+    """What comes before anything is loaded."""
+
+    def test_nothing_to_do(self, monkeypatch: pytest.MonkeyPatch, same_process: None) -> None:
+        """A trigger ends where nothing has changed since the last one."""
+        monkeypatch.delenv("DROPIN_CACHE_UPDATE_BYPASS", raising=False)
+        monkeypatch.setattr(_quick, "hold", lambda: True)
+        monkeypatch.setitem(sys.modules, "dropin_cache.commands", None)  # it cannot be loaded
+        assert 0 == cli.main(["update", "--trigger"])
+
+    def test_unlimited(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where limits are not to be asked for, nobody complains of them."""
+
+        def denied(_: int) -> NoReturn:
+            raise PermissionError
+
+        monkeypatch.setattr(resource, "getrlimit", denied)
+        with pytest.raises(SystemExit):
+            cli.main(["run", "--help"])
+        assert "usage: dropin-cache run" in capsys.readouterr().out
+
+
 @pytest.mark.processes
 class TestMain:
     """The ways into the commands, and out of them."""
@@ -1282,7 +1359,7 @@ class TestMain:
             assert 0o027 == os.umask(before[2])
         finally:
             os.umask(before[2])
-        message = "dropin-cache: error: cannot import from no/such/directory: "
+        message = "dropin-cache: error: cannot use the directory no/such/directory: "
         assert capsys.readouterr().err.startswith(message)
 
     @pytest.mark.parametrize("lines", [1, 3000], ids=["little", "much"])

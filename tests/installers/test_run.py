@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import venv
 
 import pytest
 
@@ -80,7 +81,7 @@ class TestStatus:
         outcome = run("run")
 
         assert 2 == outcome.status
-        assert outcome.err.startswith("usage: dropin-cache run [-h] [--python EXE]")
+        assert outcome.err.startswith("usage: dropin-cache run [-h] [--python EXE|ENVIRONMENT]")
 
     @pytest.mark.parametrize("arguments", [["--trigger"], ["-h"], ["--", "--python", "-x"]])
     def test_arguments(self, arguments):
@@ -106,8 +107,33 @@ class TestStatus:
         outcome = run("run", "--python", given, "touch", "ran", cwd=tmp_path)
 
         assert (2, "") == outcome[:2]
-        assert outcome.err.startswith(f"dropin-cache: error: cannot use the interpreter {given}: ")
+        path = (
+            os.path.normpath(tmp_path / given / "bin/python") if given in {".", "empty"} else given
+        )
+        assert outcome.err.startswith(f"dropin-cache: error: cannot use the interpreter {path}: ")
         assert ["empty"] == os.listdir(tmp_path)
+
+    @pytest.mark.parametrize(
+        "option", ["--python=/bin/true", "--python=/nonexistent/bin/python", "--path=/nonexistent"]
+    )
+    def test_unusable(self, tmp_path, option):
+        """What cannot be used is a mistake, and nothing is run."""
+        outcome = run("run", option, "touch", "ran", cwd=tmp_path)
+
+        assert (2, "") == outcome[:2]
+        assert outcome.err.startswith("dropin-cache: error: cannot use the ")
+        assert [] == os.listdir(tmp_path)
+
+    def test_untrusted(self, tmp_path):
+        """Root relies on no directory that others can change, and runs nothing then."""
+        needs_root()
+        (tmp_path / "open").mkdir()
+        (tmp_path / "open").chmod(0o777)
+        venv.create(tmp_path / "open/venv", symlinks=True)
+        outcome = run("run", "--python", tmp_path / "open/venv", "touch", "ran", cwd=tmp_path)
+
+        assert (4, "") == outcome[:2]
+        assert ["open"] == os.listdir(tmp_path)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_passed_on(self, tmp_path, number):

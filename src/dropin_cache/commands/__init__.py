@@ -3,6 +3,8 @@
 - `options`: the command line.
 - `actions`: what each command does.
 - `words`, `as_json`: what is printed, for people and for programs.
+- `environment`: whose packages are meant if nothing says so.
+- `advice`, `distrust`, `suggestions`: what to do about errors.
 - `terminal`: standard streams, and the progress line.
 - `explain`, `listing`: the commands of these names.
 
@@ -21,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from errno import ENOMEM
 from typing import NoReturn
 
-from dropin_cache.commands import actions, terminal, words
+from dropin_cache.commands import actions, environment, terminal, words
 from dropin_cache.commands.actions import EXIT_DONE
 from dropin_cache.commands.options import build_parser
 from dropin_cache.errors import EXIT_SIGNAL, DropinCacheError
@@ -30,31 +32,32 @@ from dropin_cache.update.files.failures import exit_code_of
 _TRIGGER = "--trigger"
 
 
-def main(arguments: Sequence[str], directory: str = "") -> int:
+def main(arguments: Sequence[str], directory: str = "", activated: str = "") -> int:
     """Run `dropin-cache`.
 
     Args:
         arguments: Those of the process, without the program's name.
         directory: To which relative paths in them belong; by default the working directory.
+        activated: The environment that is activated, as VIRTUAL_ENV has it.
 
     Returns:
         The exit status; the epilog of `--help` lists them.
     """
     terminal.prepare()
     try:
-        return _forgiving(arguments, directory)
+        return _forgiving(arguments, directory, activated)
     finally:
         # The interpreter looks for cycles at its end, for longer than it takes to write a cache.
         gc.freeze()
 
 
-def _forgiving(arguments: Sequence[str], directory: str) -> int:
+def _forgiving(arguments: Sequence[str], directory: str, activated: str) -> int:
     """Run a command; with --trigger, never fail: that would break a package manager's run."""
     if _TRIGGER not in arguments or arguments[0] == "run":  # whose command has options of its own
-        return _main(arguments, directory)
+        return _main(arguments, directory, activated)
     # Not even for a mistake in the command line or in here: the package manager's log has it.
     try:
-        status = _main(arguments, directory)
+        status = _main(arguments, directory, activated)
     except SystemExit as leaving:  # argparse, or a signal
         status = leaving.code if isinstance(leaving.code, int) else EXIT_DONE
     except ImportError:  # Python, or what we need, is only half there yet: the hooks say so
@@ -65,7 +68,7 @@ def _forgiving(arguments: Sequence[str], directory: str) -> int:
     return status if status > EXIT_SIGNAL else EXIT_DONE
 
 
-def _main(argv: Sequence[str], directory: str) -> int:
+def _main(argv: Sequence[str], directory: str, activated: str) -> int:
     """Parse the command line, do what it asks for, and say what went wrong."""
     # Package managers wait: making the options of all commands takes longer than reading them.
     arguments = build_parser(argv[0] if argv else None).parse_args(argv)
@@ -76,11 +79,17 @@ def _main(argv: Sequence[str], directory: str) -> int:
     brief = getattr(arguments, "trigger", False)
     try:
         with _signals_unwinding():
+            environment.choose(arguments, activated)
             status = actions.run(arguments)
             sys.stdout.flush()
             return status
     except DropinCacheError as error:
-        words.error(error, verbose=getattr(arguments, "verbose", False), brief=brief)
+        words.error(
+            error,
+            verbose=getattr(arguments, "verbose", False),
+            brief=brief,
+            root=getattr(arguments, "root", None),
+        )
         return exit_code_of(error)
     except KeyboardInterrupt:
         words.interrupted()

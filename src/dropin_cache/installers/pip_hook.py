@@ -70,8 +70,29 @@ def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]
     Returns:
         Whether it ran to its end, and what there is to say about it, line by line.
     """
+    status, lines = isolated(path, "update", "--trigger", *options, flags=flags)
+    if status == 0:
+        return True, lines
+    # Python itself did not get that far, and a traceback is no help here: its last line is.
+    reason = "".join(lines[-1:])[:_MAX_REASON] or f"Python ended with status {status}"
+    if status < 0:
+        reason = f"Python was killed by signal {-status}"
+    return False, [f"dropin-cache: warning: plugin caches were not updated: {reason}"]
+
+
+def isolated(path: str, *arguments: str, flags: str = "-I") -> tuple[int, list[str]]:
+    """Run a command in an isolated process; the rest is as for `update`.
+
+    Args:
+        path: As for `update`.
+        arguments: For `dropin-cache`.
+        flags: For the interpreter.
+
+    Returns:
+        The exit status, and what it has printed, line by line.
+    """
     done = subprocess.run(  # noqa: S603 - this interpreter, and what is above
-        [sys.executable, flags, "-c", _PROGRAM, path, "update", "--trigger", *options],
+        [sys.executable, flags, "-c", _PROGRAM, path, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -80,14 +101,7 @@ def update(path: str, *options: str, flags: str = "-I") -> tuple[bool, list[str]
     )
     # Once more where Python starts again for its locale.
     answer = done.stdout.rpartition(_BEGIN)[2].partition(_END)[0]
-    lines = answer.decode(errors="replace").splitlines()
-    if done.returncode == 0:
-        return True, lines
-    # Python itself did not get that far, and a traceback is no help here: its last line is.
-    reason = "".join(lines[-1:])[:_MAX_REASON] or f"Python ended with status {done.returncode}"
-    if done.returncode < 0:
-        reason = f"Python was killed by signal {-done.returncode}"
-    return False, [f"dropin-cache: warning: plugin caches were not updated: {reason}"]
+    return done.returncode, answer.decode(errors="replace").splitlines()
 
 
 def _environment() -> dict[str, str]:

@@ -11,9 +11,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from dropin_cache.errors import EXIT_SIGNAL, CommandError, InterpreterError
+from dropin_cache.errors import (
+    EXIT_SIGNAL,
+    CommandError,
+    DirectoryError,
+    UntrustedError,
+)
 from dropin_cache.installers.candidates import INSTALLERS, chosen, interpreter_in, kept
-from dropin_cache.installers.pip_hook import date_of, update
+from dropin_cache.installers.pip_hook import date_of, isolated, update
 from dropin_cache.installers.sites import (
     CUT_SHORT,
     configured_pythons,
@@ -25,6 +30,7 @@ from dropin_cache.installers.sites import (
 from dropin_cache.update.files.reading import read_file
 from dropin_cache.update.targets import python_paths
 
+_UNUSABLE = frozenset((DirectoryError.exit_code, UntrustedError.exit_code))
 _MAX_SIZE = 1 << 16  # bytes of a pyvenv.cfg; those of venv have less than a thousand
 _NOTHING = (
     "dropin-cache: info: nothing has changed in {0}; if {1} has changed another environment, name "
@@ -47,14 +53,22 @@ def run(
         say: Called with each line that there is to say about the update.
 
     Returns:
-        The command's exit status; 128 and the number of the signal that ended it.
+        The command's exit status; 128 and the number of the signal that ended it. Where what is
+        selected cannot be used, nothing has been run, and it is that of the errors about that.
 
     Raises:
         InterpreterError: One of the interpreters is not there, and nothing has been run.
         CommandError: It cannot be run.
     """
     paths = [os.path.abspath(path) for path in paths]
-    given = _given(pythons)
+    given = python_paths(pythons) if pythons else []
+    if given or paths:
+        # It imports nothing, and cannot be about what is not there, is no Python or not trusted.
+        status, lines = isolated(_own_path(), "list", *_options(given, paths), flags=_flags())
+        if status in _UNUSABLE:
+            for line in lines:
+                say(line)
+            return status
     before = _look(given, command, paths)
     could = {python for python in before if _may_have_plugins(python)}
     status = _ended(command)
@@ -128,19 +142,6 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
             signal.signal(number, handler)
 
 
-def _given(pythons: Sequence[str]) -> list[str]:
-    """Return the paths of the interpreters that are named.
-
-    Raises:
-        InterpreterError: One is not there; nothing has been run then.
-    """
-    found = python_paths(pythons) if pythons else []
-    for given, python in zip(pythons, found):
-        if not os.path.isfile(python) or not os.access(python, os.X_OK):
-            raise InterpreterError(given, f"{python} is no program")
-    return found
-
-
 def _always() -> list[str]:
     """Return the interpreters that any command may be about."""
     return list(dict.fromkeys([sys.executable, *configured_pythons()]))
@@ -177,6 +178,17 @@ def _may_have_plugins(python: str) -> bool:
 
 def _update(python: str, paths: Sequence[str]) -> list[str]:
     """Update caches in a new process: the command may have replaced what this one consists of."""
-    options = [f"--python={python}", *(f"--path={path}" for path in paths)]
-    flags = "-IS" if sys.flags.no_site else "-I"
-    return update(":".join(filter(None, sys.path)), *options, flags=flags)[1]
+    return update(_own_path(), *_options([python], paths), flags=_flags())[1]
+
+
+def _options(pythons: Sequence[str], paths: Sequence[str]) -> list[str]:
+    return [*(f"--python={each}" for each in pythons), *(f"--path={each}" for each in paths)]
+
+
+def _own_path() -> str:
+    """Return where this package, and what it needs, may be."""
+    return ":".join(filter(None, sys.path))
+
+
+def _flags() -> str:
+    return "-IS" if sys.flags.no_site else "-I"
