@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -257,6 +258,54 @@ class TestFindPlugins:
         plugin.__doc__ = documentation
         ((_, description, _),) = find_plugins(module_of(plugin=plugin), silent)
         assert description is None
+
+
+class Later:
+    """Stands for what is imported lazily, where Python does not know that yet."""
+
+    def __init__(self, resolve: Any) -> None:
+        self.resolve = resolve
+
+
+def lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str) -> types.ModuleType:
+    """Return a module that imports lazily from another one, which has a plugin."""
+    text = "from test_describe import Plugin\nthing = Plugin()\nbad = 3\n"
+    (tmp_path / "lazy_helper.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    if sys.version_info >= (3, 15):
+        (tmp_path / "lazy_sample.py").write_text(statements)
+        return importlib.import_module("lazy_sample")
+    monkeypatch.setattr(types, "LazyImportType", Later, raising=False)
+    module = types.ModuleType("lazy_sample")
+    for line in statements.splitlines():
+        _, _, source, _, name = line.split()
+        resolve = f"lambda: getattr(__import__({source!r}), {name!r})"
+        setattr(module, name, Later(eval(resolve)))  # noqa: S307 - of the lines below
+    return module
+
+
+class TestLazyImports:
+    """PEP 810: names of a module that stand for something not imported yet."""
+
+    def test_found(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A plugin that is imported lazily is one like any other; the module keeps its names."""
+        statements = "lazy from lazy_helper import bad\nlazy from lazy_helper import thing\n"
+        module = lazily(tmp_path, monkeypatch, statements)
+        assert "lazy_helper" not in sys.modules
+        names = list(vars(module))
+        assert ["thing"] == found(module)
+        assert names == list(vars(module))
+
+    def test_missing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What cannot be imported is told, and hides no other."""
+        statements = "lazy from no_such import none\nlazy from lazy_helper import thing\n"
+        module = lazily(tmp_path, monkeypatch, statements)
+        warnings: list[str] = []
+        names = [name for name, _, _ in find_plugins(module, warnings.append)]
+        assert ["thing"] == names
+        (warning,) = warnings
+        assert warning.startswith("lazy_sample.none left out: ")
+        assert "no_such" in warning
 
 
 class TestReferencesTo:

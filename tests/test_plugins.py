@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import logging
@@ -35,6 +36,7 @@ from reader_support import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Tree
@@ -51,6 +53,21 @@ def package(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def interface(name: str = "IGreeter") -> Any:
     """Return one of the application's interfaces."""
     return getattr(importlib.import_module("app.interfaces"), name)
+
+
+@contextlib.contextmanager
+def importing(mode: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Import as PYTHON_LAZY_IMPORTS says, or seem to, where Python does not know that yet."""
+    if sys.version_info < (3, 15):
+        monkeypatch.setattr(sys, "get_lazy_imports", lambda: mode, raising=False)
+        yield
+        return
+    former = sys.get_lazy_imports()
+    sys.set_lazy_imports(mode)
+    try:
+        yield
+    finally:
+        sys.set_lazy_imports(former)
 
 
 def new_process(*dropins: str) -> None:
@@ -92,6 +109,18 @@ class TestGetPlugins:
         assert not cache_of(tree).exists()
         assert next(found).name == "a"
         assert cache_of(tree).exists()
+
+    @pytest.mark.parametrize("mode", ["all", "normal"])
+    def test_imported_lazily(
+        self, tree: Tree, package: types.ModuleType, monkeypatch: pytest.MonkeyPatch, mode: str
+    ) -> None:
+        """A process that imports everything lazily finds all, and writes nothing of it down."""
+        tree.dropin("a")
+        tree.write("app/plugins/b.py", "from app.plugins.a import plugin")
+        with importing(mode, monkeypatch):
+            found = plugin_names(getPlugins(interface(), package))
+        assert ["a", "a"] == found
+        assert (mode == "normal") == cache_of(tree).exists()
 
     def test_second_time(self, tree: Tree, package: types.ModuleType) -> None:
         """Asking again yields the same objects."""

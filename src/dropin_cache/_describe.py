@@ -27,7 +27,8 @@ def find_plugins(
     """Find the plugins that a module defines.
 
     As in Twisted, an object counts if it provides the marker interface or adapts to it; the marker
-    is ours, or Twisted's where something imported Twisted.
+    is ours, or Twisted's where something imported Twisted. What the module imports lazily (PEP 810)
+    is imported now: whoever asks the module for it gets the object.
 
     Args:
         module: An imported drop-in.
@@ -39,14 +40,19 @@ def find_plugins(
         module's dictionary.
     """
     # Late, because the child reports where zope.interface is missing.
+    import types  # noqa: PLC0415
+
     from zope.interface import providedBy  # noqa: PLC0415
     from zope.interface.interface import InterfaceClass  # noqa: PLC0415
 
     markers = loaded_markers()
+    lazy = getattr(types, "LazyImportType", None)  # Python 3.15
     for name, value in list(vars(module).items()):
         if not isinstance(name, str):  # globals() is an ordinary dictionary
             continue  # type: ignore[unreachable]
         try:
+            if type(value) is lazy:
+                value = value.resolve()  # noqa: PLW2901 - it stands for that
             plugin = _as_plugin(value, markers)
             if plugin is None:
                 continue

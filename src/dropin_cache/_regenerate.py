@@ -23,7 +23,8 @@ class Import(NamedTuple):
         module: The module, as far as there is one.
         entry: Its description; None if the import failed.
         cacheable: Whether the entry certainly describes the file: a module that something else
-            had imported before may come from an older version of it.
+            had imported before may come from an older version of it, and in a process that imports
+            everything lazily less may have happened than in others.
     """
 
     dropin: _scan.Dropin
@@ -63,13 +64,19 @@ def import_dropins(
             log_failure(f"Unable to import drop-in {dropin.module}", error)
             known[dropin.path] = Import(dropin, sys.modules.get(dropin.module))
         else:
-            cacheable = dropin not in loaded and entry.fingerprint is not None
+            certain = dropin not in loaded and not _imports_lazily()
+            cacheable = certain and entry.fingerprint is not None
             known[dropin.path] = Import(dropin, module, entry, cacheable)
     # Another thread may have forgotten one just now, whose file is gone.
     outcomes = [known.get(dropin.path, Import(dropin)) for dropin in stale]
     if unknown:
         _forget_gone(known)
     return outcomes
+
+
+def _imports_lazily() -> bool:
+    """Tell whether this process imports lazily what does not ask for it: PEP 810, Python 3.15."""
+    return getattr(sys, "get_lazy_imports", str)() == "all"
 
 
 def _forget_gone(known: dict[str, Import]) -> None:

@@ -101,6 +101,14 @@ class TestStart:
         requests = [starting(), {"do": "module", "name": "os"}, {"do": "package", "name": "json"}]
         assert ["start", "os", "json"] == [answer["of"] for answer in exchange(*requests)]
 
+    @pytest.mark.skipif(sys.version_info < (3, 15), reason="knows no lazy imports")
+    def test_lazy_imports(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever its user wants of imports, modules are imported as applications do it."""
+        monkeypatch.setenv("PYTHON_LAZY_IMPORTS", "all")
+        (tmp_path / "helper.py").write_text("raise ValueError")
+        answer = imported(tmp_path, "import helper")
+        assert "ValueError" == answer["error"]
+
     def test_not_asked(self, tmp_path: Path) -> None:
         """It tells nothing of the interpreter where nobody has asked."""
         start = {**starting(tmp_path), "asked": False}

@@ -128,6 +128,8 @@ class _Child:
             import site  # noqa: PLC0415 - see above
 
             site.main()
+        # Who runs an update may want all imports to be lazy. Most applications see none of that.
+        getattr(sys, "set_lazy_imports", str)("normal")
         # Without -I, the first entry is '' for the working directory: nothing to import from.
         own = [entry for entry in sys.path if entry]
         sys.path[:] = [*request["path"], *own, *request["more"]]
