@@ -79,14 +79,14 @@ def no_process_left() -> Iterator[None]:
     Orphans come to this process, wherever they have gone to: it is made the subreaper.
     """
     libc = ctypes.CDLL(None)
-    before = set(_children())
+    before = set(living_children())
     libc.prctl(_SUBREAPER, 1, 0, 0, 0)
     try:
         yield
         left = _children_after(before)
         assert not left, f"still alive: {left}"
     finally:
-        for pid in set(_children()) - before:
+        for pid in set(living_children()) - before:
             os.kill(pid, signal.SIGKILL)
         _children_after(before)
         libc.prctl(_SUBREAPER, 0, 0, 0, 0)
@@ -96,11 +96,12 @@ def _children_after(before: set[int]) -> dict[int, str]:
     """Wait for new children to end; return the command lines of those that do not."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        new = {pid: line for pid, line in _children(zombies=True).items() if pid not in before}
+        children = living_children(zombies=True)
+        new = {pid: line for pid, line in children.items() if pid not in before}
         for pid in new:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-        alive = {pid: line for pid, line in _children().items() if pid not in before}
+        alive = {pid: line for pid, line in living_children().items() if pid not in before}
         left = deadline - time.monotonic()
         if not alive or left < 0:
             return alive
@@ -121,7 +122,8 @@ def _wait_for_one(pids: Iterable[int], seconds: float) -> None:
         poll.poll(1000 * seconds)
 
 
-def _children(*, zombies: bool = False) -> dict[int, str]:
+def living_children(*, zombies: bool = False) -> dict[int, str]:
+    """Return the command lines of the children of this process, by their numbers."""
     found = {}
     pids: list[str] = []
     for task in Path("/proc/self/task").iterdir():

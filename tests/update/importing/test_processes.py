@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from command_line import no_process_left
+from command_line import living_children, no_process_left
 from dropin_cache.errors import EXIT_SIGNAL
 from dropin_cache.update.importing import processes
 from dropin_cache.update.importing.child import Child, ChildError
@@ -140,6 +140,32 @@ for request in ({start(modules)!r}, {{"do": "package", "name": "bad"}}):
                     finally:
                         update.kill()
             while daemons():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    def test_nobody_reaps(self, modules: Path) -> None:
+        """That is so where whoever gets what the update leaves does not reap it, as in containers.
+
+        This process does not, before the end. What ends first differs, so it is tried often.
+        """
+        code = f"""
+from dropin_cache.update.importing.child import Child
+from dropin_cache.update.sandbox.launch import Launch
+child = Child(Launch(*{tuple(confined("namespace", modules))!r}))
+child.ask({start(modules)!r}, 600)
+print("started", flush=True)
+child.receive("nothing", 600)
+"""
+        with no_process_left():
+            before = set(living_children())
+            for _ in range(10):
+                run = [sys.executable, "-B", "-c", code]
+                with subprocess.Popen(run, stdout=subprocess.PIPE) as update:
+                    assert update.stdout is not None
+                    assert b"started\n" == update.stdout.readline()
+                    update.kill()
+            deadline = time.monotonic() + 60
+            while set(living_children()) - before:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
 

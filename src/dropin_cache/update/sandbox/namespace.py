@@ -121,9 +121,10 @@ class Namespace:
     def _isolation(self, home: str) -> Iterator[str]:
         yield from ("--unshare-ipc", "--unshare-net", "--unshare-uts")
         yield from ("--unshare-cgroup-try", "--hostname", "dropin-cache")
-        # With the update, the child goes, too; and it has no terminal to push input into.
-        yield from ("--die-with-parent", "--new-session")
-        yield from ("--cap-drop", "ALL")
+        # It has no terminal to push input into.
+        yield from ("--new-session", "--cap-drop", "ALL")
+        # The child ends with this. bwrap must not end before, as it would with the update: it reaps
+        # what is in there, and without that the namespace does not end; pid_namespaces(7).
         yield from ("--userns", USER_NAMESPACE, "--pidns", PROCESS_NAMESPACE)
         if self._account is not None:
             yield from ("--uid", str(self._account.uid), "--gid", str(self._account.gid))
