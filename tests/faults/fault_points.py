@@ -95,13 +95,8 @@ class Ended(NamedTuple):
 
 
 def left(ended: Ended) -> list[Problem]:
-    """List the processes that a run has left running, but for those that `waiting` counts."""
-    return [Problem(LEFT, line) for line in ended.left if not line.startswith("waiting ")]
-
-
-def waiting(ended: Ended) -> int:
-    """Count the bubblewraps that were left before they had started anything; see starter.py."""
-    return len(ended.left) - len(left(ended))
+    """List the processes that a run has left running."""
+    return [Problem(LEFT, line) for line in ended.left]
 
 
 class Point(NamedTuple):

@@ -110,24 +110,11 @@ def _left() -> list[str]:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    line = (entry / "cmdline").read_text().replace("\0", " ")
-                    found.append(f"waiting {line}" if _waits_for_ever(entry) else line)
+                    found.append((entry / "cmdline").read_text().replace("\0", " "))
         os.kill(-1, signal.SIGKILL)  # all that this namespace has but for this process
         while True:  # until there is no child any more
             os.waitpid(-1, 0)
     return found
-
-
-def _waits_for_ever(process: Path) -> bool:
-    """Tell whether this is a bubblewrap that nobody is left to tell to go on.
-
-    Its inner process waits for the outer one before it has asked to die with it, as issue 633 of
-    containers/bubblewrap has it. It has run nothing, and has no part in what is tested here.
-    """
-    if os.path.basename(os.readlink(process / "exe")) != "bwrap":
-        return False
-    first = (process / "syscall").read_text().split()[1]
-    return "eventfd" in os.readlink(process / "fd" / str(int(first, 16)))
 
 
 def _run(request: dict[str, Any]) -> int:

@@ -19,7 +19,6 @@ from fault_points import (
     left,
     points,
     sample,
-    waiting,
 )
 from fault_support import Site, made_site
 from scenarios import OVERWRITE, PRUNE, SCENARIOS, Scenario, long_step
@@ -50,7 +49,6 @@ def kill_each(
             ended = site.run(tracer=point.kill(), flaw=flaw)
             count.done["runs"] += 1
             count.done["killed"] += ended.status == -9
-            count.done["bubblewraps_left_waiting"] += waiting(ended)
             where = f"{scenario.name}, {point.name} {point.number} {point.line}"
             count.add(where, [*left(ended), *site.damage(old, new)])
             if site.state() != before or number % _RECHECKED == 0:
