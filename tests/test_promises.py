@@ -18,10 +18,10 @@ _NAME = re.compile(r"`(tests/[\w./]*)`")
 def promises() -> list[str]:
     """Return what docs/reliability.md and SECURITY.md promise, a text each."""
     reliability = (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    listed = reliability.partition("\nWhat is promised:\n\n- ")[2].partition("\n\n")[0].split("\n- ")
+    listed = reliability.partition("\nWhat is promised:\n\n- ")[2].partition("\n\n")[0]
     security = (PROJECT / "SECURITY.md").read_text(encoding="utf-8")
     table = security.partition("\n## Each promise and its tests\n")[2].strip().splitlines()[2:]
-    return [*listed, *table]
+    return [*listed.split("\n- "), *table]
 
 
 class TestPromises:
