@@ -88,7 +88,7 @@ class TestHold:
             lambda data: data[:-1],
             lambda data: data[: data.index(b"\0") + 1],
             lambda data: data + b"-\t/proc/nothing\0",
-            lambda data: data.replace(b"stamps 2", b"stamps 1"),
+            lambda data: data.replace(b"stamps 3", b"stamps 1"),
             lambda data: data.replace(sys.executable.encode(), b"/usr/bin/other"),
             lambda data: data.replace(sys.version[:4].encode(), b"3.0."),
             lambda data: data.replace(b"/there", b"/the\0re"),
@@ -155,7 +155,7 @@ class TestChecked:
 
     @pytest.fixture(autouse=True)
     def _told(self, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        keep(held / "there", held / "missing", said=(b"=fresh: it", os.fsencode(held)))
+        keep(held / "there", held / "missing", said=(b"?0", b"=fresh: it", os.fsencode(held)))
         monkeypatch.setenv("HOME", str(held))
         for name in {*os.environ}:
             if name.startswith("PYTHON") or name in {"VIRTUAL_ENV", "XDG_DATA_HOME"}:
@@ -163,26 +163,34 @@ class TestChecked:
 
     def test_lines(self, capfd: pytest.CaptureFixture[str]) -> None:
         """What it prints is in the list."""
-        assert _quick.checked(quiet=False)
+        assert 0 == _quick.checked(quiet=False)
         assert ("fresh: it\n", "") == capfd.readouterr()
-        assert _quick.checked(quiet=True)
+        assert 0 == _quick.checked(quiet=True)
+        assert ("", "") == capfd.readouterr()
+
+    def test_warnings(self, held: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """So are warnings, and the exit status, which is all that is left of them with -q."""
+        keep(held / "there", said=(b"?3", b"=fresh: it", b"!warning: it"))
+        assert 3 == _quick.checked(quiet=False)
+        assert ("fresh: it\n", "warning: it\n") == capfd.readouterr()
+        assert 3 == _quick.checked(quiet=True)
         assert ("", "") == capfd.readouterr()
 
     def test_nothing_to_tell(self, held: Path) -> None:
         """What an update alone knows of says nothing about checks."""
         keep(held / "there")
         assert _quick.hold()
-        assert not _quick.checked(quiet=True)
+        assert _quick.checked(quiet=True) is None
 
     def test_change(self, held: Path) -> None:
         """It does not hold when something has changed."""
         (held / "missing").touch()
-        assert not _quick.checked(quiet=True)
+        assert _quick.checked(quiet=True) is None
 
     def test_reproducible(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With another rule for times, something else may be told."""
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
-        assert not _quick.checked(quiet=True)
+        assert _quick.checked(quiet=True) is None
 
     def test_cannot_be_printed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the lines cannot be printed, it has not been told."""
@@ -190,7 +198,7 @@ class TestChecked:
             copy = os.dup(1)
             os.dup2(full.fileno(), 1)
             try:
-                assert not _quick.checked(quiet=False)
+                assert _quick.checked(quiet=False) is None
             finally:
                 os.dup2(copy, 1)
                 os.close(copy)
@@ -199,13 +207,13 @@ class TestChecked:
         """Users get the same where directories are somebody else's and can be listed."""
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
         monkeypatch.setattr(os, "access", lambda _, mode: mode == os.R_OK)
-        assert _quick.checked(quiet=True)
+        assert 0 == _quick.checked(quiet=True)
         monkeypatch.setattr(os, "access", lambda _, mode: mode in {os.R_OK, os.W_OK})
-        assert not _quick.checked(quiet=True)
+        assert _quick.checked(quiet=True) is None
         monkeypatch.setattr(os, "access", lambda *_: False)
-        assert not _quick.checked(quiet=True)
+        assert _quick.checked(quiet=True) is None
         monkeypatch.setenv("PYTHONPATH", "/opt")
-        assert not _quick.checked(quiet=True)
+        assert _quick.checked(quiet=True) is None
 
 
 class TestStartsPlainly:

@@ -26,9 +26,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OTHERS_WRITE = 0o022
 
-SAID, USED = b"=", b"/"
-"""How entries begin that are no stamps: a line that `check` prints; a directory that readers list,
-and that `check` counts among what somebody else looks after unless its user can write there."""
+SAID, WARNED, ENDED, USED = b"=", b"!", b"?", b"/"
+"""How entries begin that are no stamps: a line that `check` prints; one on standard error; its exit
+status; a directory that readers list, and that `check` counts among what somebody else looks after
+unless its user can write there."""
 
 # Variables that have a say in what an interpreter imports, and of Python's own those that have not.
 _TOLD = ("VIRTUAL_ENV", "XDG_DATA_HOME")
@@ -59,27 +60,30 @@ def hold() -> bool:
     return _entries() is not None
 
 
-def checked(*, quiet: bool) -> bool:
+def checked(*, quiet: bool) -> int | None:
     """Print what `check` would, if nothing has changed since root's update found all of it fresh.
 
     Args:
         quiet: Whether to print nothing in that case.
 
     Returns:
-        Whether that is so, and all of it is printed.
+        The exit status if that is so, and all of it is printed; else None.
     """
     if os.environ.get("SOURCE_DATE_EPOCH") or not starts_plainly():
-        return False
+        return None
     entries = _entries() or []
-    lines = [entry[1:] + b"\n" for entry in entries if entry.startswith(SAID)]
+    status = [int(entry[1:]) for entry in entries if entry.startswith(ENDED)]
     directories = [entry for entry in entries if entry.startswith(USED)]
-    if not lines or not (os.geteuid() == 0 or all(map(_is_only_read, directories))):
-        return False
-    data = b"" if quiet else b"".join(lines)
+    if not status or not (os.geteuid() == 0 or all(map(_is_only_read, directories))):
+        return None
     try:
-        return not data or os.write(1, data) == len(data)
+        for descriptor, kind in () if quiet else ((2, WARNED), (1, SAID)):
+            data = b"".join(entry[1:] + b"\n" for entry in entries if entry.startswith(kind))
+            if data and os.write(descriptor, data) != len(data):
+                return None
     except OSError:  # the usual way says what there is to say about that
-        return False
+        return None
+    return status[0]
 
 
 def starts_plainly() -> bool:
@@ -117,7 +121,9 @@ def _entries() -> list[bytes] | None:
 
 
 def _holds(entry: bytes) -> bool:
-    return entry.startswith((SAID, USED)) or entry == line_of(entry.partition(b"\t")[2])
+    return entry.startswith((SAID, WARNED, ENDED, USED)) or entry == line_of(
+        entry.partition(b"\t")[2]
+    )
 
 
 def line_of(path: bytes) -> bytes:
@@ -141,7 +147,7 @@ def line_of(path: bytes) -> bytes:
 
 def heading_of(entries: int) -> bytes:
     """Return the list's first entry: for which interpreter it holds, and how many others follow."""
-    return os.fsencode(f"dropin-cache stamps 2 {entries} {sys.version} {sys.executable}")
+    return os.fsencode(f"dropin-cache stamps 3 {entries} {sys.version} {sys.executable}")
 
 
 def _read() -> bytes:

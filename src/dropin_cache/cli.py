@@ -52,8 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whether triggers are turned off is for those that follow to see, and to tell.
     if arguments == ["update", "--trigger"] and _quick.BYPASS not in os.environ and _quick.hold():
         return 0
-    if arguments in _CHECKS and not activated and _quick.checked(quiet=len(arguments) > 1):
-        return 0
+    if arguments in _CHECKS and not activated:
+        status = _quick.checked(quiet=len(arguments) > 1)
+        if status is not None:
+            return status
     low = _too_low()
     if low:
         trigger = "--trigger" in arguments

@@ -170,10 +170,14 @@ class TestFresh:
         Tree(site.site).write("app/plugins/bad.py", "import nothing_of_the_kind\n")
         time.sleep(SETTLED)
         run("update", "-q", python=site.python)
-        assert list_of(site).exists()
-        found = check(site)
-        assert (3, True) == (found.status, "bad is left out" in found.err)
-        assert 3 == check(site, "-q").status
+        few = ["dropin_cache", "dropin_cache._caller", "dropin_cache._quick", "dropin_cache.cli"]
+        for arguments in (["check"], ["check", "-q"]):
+            assert (3, few) == loaded(site, *arguments)
+        quick = check(site)
+        assert (3, True) == (quick.status, "bad is left out" in quick.err)
+        assert (3, "", "") == check(site, "-q")
+        list_of(site).unlink()
+        assert quick == check(site)
 
     def test_closed_output(self, site: Environment) -> None:
         """Where the answer cannot be printed, that is said as for every command."""

@@ -24,6 +24,7 @@ from dropin_cache.update.report import (
     DirectoryReport,
     Report,
     Request,
+    Said,
 )
 
 TYPE_CHECKING = False
@@ -103,7 +104,7 @@ def _update_once(arguments: argparse.Namespace) -> int:
 
     with terminal.progress(quiet=arguments.quiet or arguments.trigger) as progress:
         request = _request(arguments, write=not arguments.dry_run)
-        found = update(request, progress, words.summary)
+        found = update(request, progress, _said)
     if arguments.dry_run:
         found = _predicted(found, force=arguments.force)
     if arguments.trigger:
@@ -126,6 +127,12 @@ def _check(arguments: argparse.Namespace) -> int:
     if any(each.state != FRESH for each in found.own):
         return EXIT_STALE
     return EXIT_BROKEN if _any_broken(found) else EXIT_DONE
+
+
+def _said(found: Report) -> Said:
+    """Return what a check says, for one that need not look again."""
+    status = EXIT_BROKEN if _any_broken(found) else EXIT_DONE
+    return Said(words.summary(found), words.warnings(found), status)
 
 
 def _list(arguments: argparse.Namespace) -> int:

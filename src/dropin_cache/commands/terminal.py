@@ -78,13 +78,18 @@ def table(lines: Sequence[Sequence[str]]) -> None:
 
 
 def message(kind: str, text: str) -> None:
-    """Print a line for a person on standard error.
+    """Print a line for a person on standard error; as for `line_of`."""
+    _say(line_of(kind, text))
+
+
+def line_of(kind: str, text: str) -> str:
+    """Return a line for a person, as it is printed.
 
     Args:
         kind: error, warning or info.
         text: The line, of any characters.
     """
-    _say(f"dropin-cache: {kind}: {one_line(text)}")
+    return f"dropin-cache: {kind}: {one_line(text)}"
 
 
 def remedy(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dropin_cache.commands import terminal
@@ -101,6 +101,12 @@ def diagnostics(found: Report, *, quiet: bool, verbose: bool, root: str | None =
             error(directory.error, verbose=verbose, root=root)
 
 
+def warnings(found: Report) -> list[str]:
+    """Return what `diagnostics` prints of directories that are fresh, in lines."""
+    notes = (note for directory in found.own for note in _notes(directory))
+    return [terminal.line_of(kind, text) for kind, text, _ in notes]
+
+
 def report(found: Report, *, conditional: bool) -> None:
     """Print what a run did or found.
 
@@ -137,7 +143,7 @@ def news(found: Report) -> None:
     for directory in found.directories:
         news = [broken for broken in directory.broken if broken.news]
         for broken in news[:_MAX_NEWS]:
-            _print_broken(broken, verbose=False)
+            message("warning", _left_out(broken))
         if len(news) > _MAX_NEWS:
             more = _count(len(news) - _MAX_NEWS, "more module")
             message("warning", f"{more} left out of {directory.path}: dropin-cache check tells all")
@@ -231,19 +237,28 @@ def _print_remarks(directory: DirectoryReport, *, verbose: bool) -> None:
     changes = {**dict(directory.further), **dict(directory.changes)}
     for module, why in changes.items() if verbose else ():
         message("info", f"{module}: {why}")
+    for kind, text, broken in _notes(directory):
+        message(kind, text)
+        if verbose and broken is not None:
+            _print_traceback(broken.traceback, f"{_origin(broken)}: ")
+
+
+def _notes(directory: DirectoryReport) -> Iterator[tuple[str, str, Broken | None]]:
+    """Yield what is worth a line about a directory: its kind, its text, what it is about."""
     for text, count in Counter(text for _, text in directory.remarks).items():
-        message("info", f"{directory.path}: {text} ({_count(count, 'module')})")
+        yield "info", f"{directory.path}: {text} ({_count(count, 'module')})", None
     for broken in directory.broken:
-        _print_broken(broken, verbose=verbose)
+        yield "warning", _left_out(broken), broken
     for warning in directory.warnings:
-        message("warning", warning)
+        yield "warning", warning, None
 
 
-def _print_broken(broken: Broken, *, verbose: bool) -> None:
-    origin = broken.module + (f" (of {broken.owner})" if broken.owner else "")
-    message("warning", f"{origin} is left out: {broken.error}")
-    if verbose:
-        _print_traceback(broken.traceback, f"{origin}: ")
+def _left_out(broken: Broken) -> str:
+    return f"{_origin(broken)} is left out: {broken.error}"
+
+
+def _origin(broken: Broken) -> str:
+    return broken.module + (f" (of {broken.owner})" if broken.owner else "")
 
 
 def _print_traceback(text: str, origin: str = "") -> None:

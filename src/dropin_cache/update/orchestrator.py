@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from dropin_cache.errors import DropinCacheError, UnreadableError, ZopeInterfaceMissingError
 from dropin_cache.update import report
@@ -14,7 +14,7 @@ from dropin_cache.update.files import lock
 from dropin_cache.update.importing.importer import Importer, Progress
 from dropin_cache.update.mend import mend
 from dropin_cache.update.refresh import refresh
-from dropin_cache.update.report import DirectoryReport, Report, Request
+from dropin_cache.update.report import DirectoryReport, Report, Request, Said
 from dropin_cache.update.second_look import Summary, look_again
 from dropin_cache.update.session import Session, open_session
 from dropin_cache.update.staleness import Staleness
@@ -24,8 +24,8 @@ _MAX_WARNINGS = 2
 _WITH_LOCK = frozenset([report.WRITTEN, report.REMOVED, report.FAILED])
 
 
-def _no_summary(_: Report) -> Sequence[str]:
-    return ()
+def _no_summary(_: Report) -> Said:
+    return Said()
 
 
 def update(request: Request, progress: Progress, summary: Summary = _no_summary) -> Report:
@@ -34,7 +34,7 @@ def update(request: Request, progress: Progress, summary: Summary = _no_summary)
     Args:
         request: Which, how, and whether to write.
         progress: Called before each import with its number, their count and the module's name.
-        summary: Says in lines what `check` prints of a report; they are kept for the next `check`.
+        summary: Tells what `check` says of a report; that is kept for the next `check`.
 
     Returns:
         What became of each directory; failures of single directories are in there.
@@ -75,7 +75,9 @@ def update(request: Request, progress: Progress, summary: Summary = _no_summary)
             directories += mend(session, targets.packages, seen)
         if request.write:
             environments.save(session.confinement.tier)
-        sandbox = session.confinement.tier or session.ledgers.sandbox
+        # Who only looks imports nothing, though he may have asked an interpreter how it starts.
+        tiers = [session.confinement.tier, session.ledgers.sandbox]
+        sandbox = next(filter(None, tiers if request.write else reversed(tiers)), None)
         warnings = [*environments.warnings, *_warnings(importer), *_obstacles(directories)]
         result = Report(sandbox, tuple(directories), tuple(problems), tuple(warnings))
         if session.privileged and session.ledgers.keeps and _is_about_everything(session):

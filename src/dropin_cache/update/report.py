@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dropin_cache.errors import DropinCacheError
@@ -95,6 +96,20 @@ class DirectoryReport(NamedTuple):
     pruned: tuple[str, ...] = ()
     error: DropinCacheError | None = None
     foreign: bool = False
+
+
+class Said(NamedTuple):
+    """What a check says of a report in which all is fresh.
+
+    Attributes:
+        lines: What it prints.
+        warnings: What it prints on standard error.
+        status: Its exit status.
+    """
+
+    lines: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    status: int = 0
 
 
 class Report(NamedTuple):

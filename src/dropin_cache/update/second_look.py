@@ -14,7 +14,7 @@ from typing import Callable
 from dropin_cache._scan import CACHE_NAME
 from dropin_cache.errors import UnreadableError
 from dropin_cache.update.comparison import compare
-from dropin_cache.update.report import DirectoryReport, Report
+from dropin_cache.update.report import DirectoryReport, Report, Said
 from dropin_cache.update.session import Session
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.staleness import Staleness
@@ -23,7 +23,7 @@ from dropin_cache.update.state.observations import TICK, stamp_of
 from dropin_cache.update.state.quick_list import Seen
 from dropin_cache.update.targets import Targets
 
-Summary = Callable[[Report], Sequence[str]]
+Summary = Callable[[Report], Said]
 
 
 def look_again(  # noqa: PLR0913, PLR0917 - all that a run had to do with
@@ -42,7 +42,7 @@ def look_again(  # noqa: PLR0913, PLR0917 - all that a run had to do with
         staleness: What the next run will know.
         paths: What tells whether what is known of interpreters holds.
         result: What the run has done.
-        summary: Says in lines what a check prints.
+        summary: Says what a check says.
     """
     if not quick_list.is_done(result):
         return
@@ -60,7 +60,7 @@ def look_again(  # noqa: PLR0913, PLR0917 - all that a run had to do with
         if not quick_list.is_settled(result, checked):
             return
         # Others than root have the running interpreter alone.
-        alike = len(targets.interpreters) == 1 and quick_list.is_silent(checked)
+        alike = len(targets.interpreters) == 1 and quick_list.is_for_all(checked)
         packages = [
             (each.package, each.search_path or (), each.import_roots)
             for package in targets.packages

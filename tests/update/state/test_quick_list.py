@@ -15,7 +15,7 @@ from command_line import no_process_left, run
 from conftest import Tree, run_python
 from dropin_cache import _quick
 from dropin_cache.update.orchestrator import update as run_update
-from dropin_cache.update.report import Request
+from dropin_cache.update.report import Request, Said
 from dropin_cache.update.settings import configuration
 from dropin_cache.update.state import quick_list
 from environments import Environment, own_environment
@@ -215,6 +215,9 @@ class TestSaid:
     def test_lines(self, tmp_path: Path) -> None:
         """Lines, and the directories that are there; nothing where the locale has a say."""
         package = ("app.plugins", ["/missing", str(tmp_path)], ["", "/"])
-        expected = [b"=fresh: it", b"/", os.fsencode(tmp_path)]
-        assert expected == quick_list.said([package], ["fresh: it"])
-        assert [] == quick_list.said([package], ["fresh: \xe9"])
+        said = Said(["fresh: it"], ["warning: it"], 3)
+        expected = [b"?3", b"=fresh: it", b"!warning: it", b"/", os.fsencode(tmp_path)]
+        assert expected == quick_list.said([package], said)
+        assert [] == quick_list.said([package], Said(["fresh: \xe9"]))
+        assert [] == quick_list.said([package], Said(["fresh: it"], ["\xe9"]))
+        assert [] == quick_list.said([package], Said())

@@ -14,7 +14,7 @@ from dropin_cache.update import report
 from dropin_cache.update.discovery.dropin_files import possible_dropins
 from dropin_cache.update.files.atomic import remove_leftovers, replace_file
 from dropin_cache.update.files.trusted import Files
-from dropin_cache.update.report import Report
+from dropin_cache.update.report import Report, Said
 from dropin_cache.update.state.ledgers import Ledgers
 from dropin_cache.update.state.observations import TICK
 
@@ -57,30 +57,34 @@ def is_settled(result: Report, checked: Report) -> bool:
     )
 
 
-def is_silent(checked: Report) -> bool:
-    """Tell whether a check has nothing to say of what was found but that it is fresh."""
+def is_for_all(checked: Report) -> bool:
+    """Tell whether a check finds all fresh, and has to say the same of it to every user."""
     return (
         not checked.problems
         and not checked.warnings
         and all(
-            each.state == report.FRESH and not (each.broken or each.warnings or each.remarks)
+            # Plugin modules that root refuses are named without their files; others take them.
+            each.state == report.FRESH and all(broken.path for broken in each.broken)
             for each in checked.directories
         )
     )
 
 
-def said(packages: Iterable[Package], lines: Sequence[str]) -> list[bytes]:
+def said(packages: Iterable[Package], check: Said) -> list[bytes]:
     """Return what tells a check what to print, and for whom.
 
     Args:
         packages: As for `paths_of`.
-        lines: What it prints; nothing if it has to find that out.
+        check: What it says; nothing if it has to find that out.
     """
-    if not all(line.isascii() and line.isprintable() for line in lines):
+    told = (*check.lines, *check.warnings)
+    if not check.lines or not all(line.isascii() and line.isprintable() for line in told):
         return []  # how that is printed, depends on the locale
     used = {path for _, *places in packages for path in (*places[0], *places[1])}
     return [
-        *(_quick.SAID + line.encode() for line in lines),
+        _quick.ENDED + b"%d" % check.status,
+        *(_quick.SAID + line.encode() for line in check.lines),
+        *(_quick.WARNED + line.encode() for line in check.warnings),
         *(
             os.fsencode(path)
             for path in sorted(used)
