@@ -4,11 +4,11 @@
 # Used instead of python3 when set: PYTHON=/usr/bin/python3.12 make test
 export PYTHON
 
-.PHONY: help run test test-long torture bench lint deb rpm clean
+.PHONY: help run test test-long test-systems torture bench lint deb rpm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r target text; do \
-		printf 'make %-10s %s\n' "$$target" "$$text"; done
+		printf 'make %-12s %s\n' "$$target" "$$text"; done
 
 run: ## demonstrate the project with real plugin packages from PyPI
 	@sh tools/work-dir run sh tools/run
@@ -18,6 +18,13 @@ test: ## run the checks: linters, types, import contracts, tests; or some: make 
 
 test-long: ## run all that, the longer tests, and the Pythons in between, for more than an hour
 	@DROPIN_CACHE_LONG=1 sh tools/work-dir check sh tools/check --session lint tests packages
+
+test-systems: ## build, install and test on Debian bookworm, trixie, forky and sid, for some hours; or SUITES=sid
+	@status=0; for suite in $(or $(SUITES),bookworm trixie forky sid); do \
+		printf '%s\n' "$$suite:"; \
+		DROPIN_CACHE_SUITE=$$suite DROPIN_CACHE_LONG=1 sh tools/work-dir check \
+			sh tools/check --session packages -- tests/packages/test_debian*.py || status=1; \
+	done; exit $$status
 
 torture: ## count what happens under faults, races and load, for an hour and a half, and print a table
 	@DROPIN_CACHE_TORTURE=1 sh tools/work-dir check sh tools/check --session torture

@@ -24,7 +24,9 @@ import pytest
 
 from conftest import missing
 
-SUITE = "bookworm"
+SUITE = os.environ.get("DROPIN_CACHE_SUITE") or "bookworm"
+# Mirrors of a suite that changes each day may be a week behind.
+UNSTABLE = ('--aptopt=Acquire::Check-Valid-Until "false"',) if SUITE == "sid" else ()
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Becomes the first process of the root. Its standard input is the life of the whole.
@@ -84,7 +86,7 @@ class Base(NamedTuple):
             missing("mmdebstrap")
         identity = "\n".join([SUITE, _STYLE, *self.installed, "", *self.archived])
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        tree = _cache() / f"{self.name}-{key}"
+        tree = cache() / f"{self.name}-{key}"
         with tree.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # several processes run tests
             if not tree.exists():
@@ -99,6 +101,7 @@ class Base(NamedTuple):
             "--quiet",
             "--variant=apt",
             "--skip=cleanup/apt/lists",
+            *UNSTABLE,
             f"--include={','.join(['mount', *self.installed])}",
             '--customize-hook=mkdir -p "$1/srv/archives/partial"',
         ]
@@ -185,7 +188,7 @@ def once(temporary: pytest.TempPathFactory, name: str, make: Callable[[Path], No
     return made
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """Return the directory for trees, which is closed to others: the trees have setuid programs."""
     told = os.environ.get("DROPIN_CACHE_ROOTS")
     if not told:

@@ -225,7 +225,7 @@ def kept(name: str, identity: tuple[str, ...], make: Callable[[Path], None]) -> 
         make: Makes it.
     """
     key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
-    place = roots._cache() / f"{name}-{key}"
+    place = roots.cache() / f"{name}-{key}"
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several processes run tests
         if not place.exists():

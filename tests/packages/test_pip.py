@@ -17,7 +17,7 @@ import pytest
 from command_line import no_process_left
 from conftest import LONG, missing
 from installs import CACHE, Place
-from roots import _cache
+from roots import cache
 
 TREE = Path(__file__).resolve().parents[2]
 READER = TREE / "tools" / "read_with_twisted.py"
@@ -63,7 +63,7 @@ pytestmark = pytest.mark.xdist_group("pip")
 def house():
     """A directory of wheels, fetched once."""
     key = hashlib.sha256(repr((RELEASES, sys.version_info[:2])).encode()).hexdigest()[:12]
-    directory = _cache() / f"wheels-{key}"
+    directory = cache() / f"wheels-{key}"
     with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not directory.exists():
