@@ -150,15 +150,6 @@ class TestLastWord:
         stock.root.run("dpkg", "--configure", *order)
         self.assert_ours(stock)
 
-    def test_no_loop(self, debian: Debian) -> None:
-        """That both triggers are pending, and stay so, is no loop to dpkg: it would give up."""
-        debian.root.run("rm", f"{PLUGINS}/dropin.cache")
-        for name in ("update-dropin-cache", "twisted-plugins-cache", "ldconfig"):
-            debian.root.run("dpkg-trigger", "--by-package=dpkg", "--no-await", name)
-        done = debian.root.run("dpkg", "--triggers-only", "-a")
-        assert "cycle" not in done.out + done.err
-        self.assert_ours(debian)
-
     def test_triggered_by_others(self, debian: Debian) -> None:
         """Packages that know of Twisted's trigger, and not of ours, may have it run after ours."""
         files = {
