@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest  # noqa: TC002 - see TC001
 
-from roots import Base, Done, Prepared, Root, once, prepared
+from roots import SUITE, UNSTABLE, Base, Done, Prepared, Root, cache, once, prepared
 
 TREE = Path(__file__).resolve().parents[2]
 DIST = "/usr/lib/python3/dist-packages"
@@ -48,6 +50,8 @@ BUILDER = Base(
         *("python3-pytest", "python3-twisted", "python3-zope.interface"),
     ),
 )
+
+_IS_PLUGIN_MODULE = r"^/usr/lib/python3/dist-packages/twisted/plugins/[^/]+\.py$"
 
 # Stock Twisted, as an application would use it: what it finds, and what that cost.
 _READER = """
@@ -208,6 +212,32 @@ class Debian:
         (self.root.path / "srv/debs").mkdir(exist_ok=True)
         self.root.run("dpkg-deb", "-Znone", "--root-owner-group", "-b", place, name)
         shutil.rmtree(self.root.path / place.lstrip("/"))
+
+
+def providers() -> list[str]:
+    """Return which packages of the suite bring plugins for Twisted, by its list of contents."""
+    known = cache() / f"providers-{SUITE}"
+    if not known.exists():
+        found = known.with_suffix(f".{os.getpid()}")
+        search = f"""chroot "$1" apt-file search -x '{_IS_PLUGIN_MODULE}' >'{found}'"""
+        subprocess.run(
+            [
+                *("mmdebstrap", "--quiet", "--variant=apt", "--include=apt-file", *UNSTABLE),
+                *('--customize-hook=chroot "$1" apt-file update', f"--customize-hook={search}"),
+                *(SUITE, "/dev/null"),
+            ],
+            check=True,
+        )
+        found.rename(known)
+    names = {line.partition(": ")[0] for line in known.read_text().splitlines()}
+    return sorted(names - {"python3-twisted"})
+
+
+def with_providers() -> Base:
+    """Return a system with nothing of Twisted's, with that and all `providers` at hand."""
+    others = (name for name in USER.installed if name != "python3-twisted")
+    at_hand = ("python3-twisted", "bubblewrap", "python3-filelock", *providers())
+    return Base("debian-providers", tuple(others), at_hand)
 
 
 def witness() -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from debian_support import DIST, NOBODY, USER, Debian, built_packages
-from roots import SUITE, UNSTABLE, Base, cache
+from debian_support import DIST, NOBODY, Debian, built_packages, providers, with_providers
+from roots import SUITE
 
 pytestmark = pytest.mark.long
 
 OURS = ["python3-dropin-cache", "dropin-cache"]
-_PATTERN = r"^/usr/lib/python3/dist-packages/twisted/plugins/[^/]+\.py$"
 
 # What an import of every module tells, in the words of stock Twisted; what does not import is none.
 _TRUTH = """
@@ -49,39 +46,11 @@ print(json.dumps({name: sorted(
 """
 
 
-def providers() -> list[str]:
-    """Return the names of the packages, as the suite's own list of contents has them."""
-    known = cache() / f"providers-{SUITE}"
-    if not known.exists():
-        found = known.with_suffix(f".{os.getpid()}")
-        search = f"""chroot "$1" apt-file search -x '{_PATTERN}' >'{found}'"""
-        subprocess.run(
-            [
-                *("mmdebstrap", "--quiet", "--variant=apt", "--include=apt-file", *UNSTABLE),
-                *('--customize-hook=chroot "$1" apt-file update', f"--customize-hook={search}"),
-                *(SUITE, "/dev/null"),
-            ],
-            check=True,
-        )
-        found.rename(known)
-    names = {line.partition(": ")[0] for line in known.read_text().splitlines()}
-    return sorted(names - {"python3-twisted"})
-
-
-@pytest.fixture(scope="module")
-def base() -> Base:
-    """A system with nothing of Twisted's, and all of the packages at hand."""
-    cache()
-    others = [name for name in USER.installed if name != "python3-twisted"]
-    wanted = ("python3-twisted", "bubblewrap", "python3-filelock", *providers())
-    return Base("debian-providers", tuple(others), wanted)
-
-
 @pytest.fixture
-def debian(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
-    """That system, with our packages at hand."""
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
+    """A system with nothing of Twisted's, and all packages at hand."""
     packages = built_packages(tmp_path_factory)
-    debian = Debian(base)
+    debian = Debian(with_providers())
     try:
         debian.add(packages)
         yield debian

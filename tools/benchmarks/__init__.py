@@ -75,12 +75,15 @@ that: up to the first plugin as in `start-twisted`; `getCache` of 10,000 drop-in
 --force` as in `update-all`, for the process that writes, for the largest of its child processes,
 and for the sum of these. The other side is stock Twisted doing the same, and the one-liner.
 
-Debian, debian.py; only with `--apt`. Debian 12 with python3-twisted, as a system of its own; on
-another one just like it, our packages too. `dpkg-trigger` activates the trigger, and `dpkg
---triggers-only` is timed. Its files are in memory.
+Debian, debian.py; only with `--apt`. Debian 12, or the suite that DROPIN_CACHE_SUITE names, with
+python3-twisted and every package that brings plugins for it, as a system of its own; on another one
+just like it, our packages too. `dpkg-trigger` activates the trigger, and `dpkg --triggers-only` is
+timed. Its files are in memory.
 
 apt
-    A drop-in has changed before.
+    daphne's plugin module has changed before.
+apt-twisted
+    A module of Twisted's has, which all plugin modules import.
 apt-unchanged
-    None has. python3-twisted's own trigger does the same in either case.
+    None has. python3-twisted's own trigger does the same in all cases.
 """
