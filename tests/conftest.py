@@ -256,7 +256,8 @@ def room_for_processes(*, alone: bool = False) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test a process that has imported and reported nothing, and its own lock place."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
+    # Beside it: where a user's locks are here, what a test makes is alone in its directory.
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}-xdg-cache")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     modules, path = dict(sys.modules), list(sys.path)
     yield
@@ -265,10 +266,20 @@ def _private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     for memory in (_plugins._imports, _plugins._unwritable, _plugins._reported):
         memory.clear()
     for name in set(sys.modules) - set(modules):
-        if not name.startswith(("dropin_cache.", "zope.", "twisted.", "encodings.")):
+        if _is_of_a_test(sys.modules[name], str(tmp_path.parent)):
             del sys.modules[name]
     sys.path[:] = path
     importlib.invalidate_caches()
+
+
+def _is_of_a_test(module: Any, temporary: str) -> bool:
+    """Tell whether a module is gone with a test: what is installed may load its parts late."""
+    origin = getattr(getattr(module, "__spec__", None), "origin", None)
+    if origin is None:  # a namespace package, or made by the test itself
+        return True
+    # An environment may be made where temporary files are, too.
+    lasting = (sys.prefix, sys.base_prefix, str(Path(__file__).parent.parent))
+    return origin.startswith((temporary, tempfile.gettempdir())) and not origin.startswith(lasting)
 
 
 def run_python(

@@ -12,6 +12,7 @@ import shutil
 import signal
 import stat
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def default_signals() -> None:
     for number in (signal.SIGCHLD, signal.SIGALRM, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+def fork() -> int:
+    """Fork this process, and do not heed that it has threads, as those of pytest-xdist do.
+
+    From Python 3.15 on, where warnings are errors, one is raised in the parent, while the child
+    goes on with the test. What the children do needs no thread, and does not come back.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def reachable_temporary_directory() -> None:

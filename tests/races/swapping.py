@@ -18,6 +18,7 @@ from typing import Any, Callable
 
 import pytest
 
+import host
 from conftest import NOBODY
 
 _AT_FDCWD, _RENAME_NOREPLACE, _RENAME_EXCHANGE = -100, 1, 2  # linux/fcntl.h, linux/fs.h
@@ -42,7 +43,7 @@ def unprotected() -> Iterator[None]:
     if not all(os.access(path, os.W_OK) for path in _PROTECTIONS):
         pytest.skip("only root can switch off protected_symlinks, and not in every container")
     ready, lifeline = os.pipe(), os.pipe()
-    keeper = os.fork()
+    keeper = host.fork()
     if keeper == 0:
         try:
             os.setsid()  # Ctrl-C is for the tests
@@ -145,7 +146,7 @@ class Swapping:
         """
         counter = mmap.mmap(-1, mmap.PAGESIZE)  # shared with children
         parent = os.getpid()
-        child = os.fork()
+        child = host.fork()
         if child == 0:
             try:
                 _become(user, parent)

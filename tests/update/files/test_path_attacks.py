@@ -21,6 +21,7 @@ from typing import Callable
 import filelock
 import pytest
 
+import host
 from conftest import NOBODY
 from dropin_cache import _scan
 from dropin_cache._encode import encode
@@ -109,7 +110,7 @@ def area(public_path: Path) -> Area:
 
 def start_attacker(act: Callable[[], object], done: int) -> int:
     """Start a process of the attacker; when it has done what it is for, it writes a byte."""
-    child = os.fork()
+    child = host.fork()
     if child == 0:
         try:
             os.setgroups([])

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import host
 from conftest import missing
 from dropin_cache.update.payload import confinement
 from dropin_cache.update.sandbox import user_namespaces
@@ -229,7 +230,7 @@ class TestEnter:
 
     def inside(self, namespace: int, place: Path, then: Callable[[], Any]) -> int:
         """Enter in a process forked for it, and do something; return its exit status."""
-        process = os.fork()
+        process = host.fork()
         if process == 0:
             try:
                 confinement.enter(namespace, [str(place), str(place / "missing")], 1 << 20)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import host
 from command_line import no_process_left, wait_for
 from dropin_cache.update.payload import supervisor
 from dropin_cache.update.sandbox.launch import Account, without_privilege
@@ -44,7 +45,7 @@ def supervised(
         as_user: What runs a command as the program's user.
     """
     reading, writing = os.pipe()
-    process = os.fork()
+    process = host.fork()
     if process == 0:
         os.close(writing)
         os.setsid()  # or a supervisor without session for its program would end these tests
@@ -206,7 +207,7 @@ class TestParts:
 
     def forked(self, function: Callable[[], None]) -> int:
         """Run something in another process; return its wait status."""
-        process = os.fork()
+        process = host.fork()
         if process == 0:
             try:
                 function()
