@@ -12,6 +12,10 @@ import pytest
 from command_line import no_process_left
 from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
+from dropin_cache._model import InterfaceName
+from dropin_cache.update import references as reachable
+from dropin_cache.update.importing.records import Description, Plugin
+from dropin_cache.update.references import References
 from updates import TIERS, Done, own, run, tier_for
 
 pytestmark = pytest.mark.processes
@@ -118,6 +122,41 @@ class TestReferences:
             before = (tree.path / "app/plugins/dropin.cache").read_bytes()
             update(tree, force=True)
             assert before == (tree.path / "app/plugins/dropin.cache").read_bytes()
+
+    def test_many(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A module that refers to interfaces without number costs some processes and lines."""
+        monkeypatch.setattr(reachable, "_MAX_MODULES", 4)
+        make = "zi.InterfaceClass(f'I{each}' * 99, __module__=f'nowhere{each}')"
+        tree.write(
+            "app/plugins/many.py",
+            "import zope.interface.interface as zi\n"
+            "from zope.interface import implementer\nfrom dropin_cache import IPlugin\n"
+            f"@implementer(IPlugin, *[{make} for each in range(999)])\n"
+            "class Plugin: pass\nplugin = Plugin()\n",
+        )
+        own(tree, "many")
+        done = run(tree)
+        assert [] == references(tree)["many"]
+        assert ["good.IMore"] == references(tree)["good"]
+        lines = [line for line in warnings(done) if line.startswith("app.plugins.many")]
+        assert 20 == len(lines)
+        assert max(map(len, lines)) < 500
+
+    @pytest.mark.parametrize("count", [1, 999])
+    def test_too_many(self, count: int) -> None:
+        """What is not tried is left out by itself, whatever others have found out."""
+        names = [InterfaceName(f"m{number:03}", "I") for number in range(count)]
+        plugin = Plugin("p", None, tuple(names), tuple(each.dotted for each in names))
+        tried = References({}, None, None)  # type: ignore[arg-type]  # nothing is tried
+        tried._reachable.update(("key", *each) for each in names)
+        outcome = tried.only_reachable("key", "a.b", Description(None, (plugin,), ()))
+        assert isinstance(outcome, Description)
+        (kept,) = outcome.plugins
+        assert tuple(names[:32]) == kept.references
+        assert tuple(each.dotted for each in names[:32]) == kept.interfaces
+        reason = "interface I left out: interfaces of more than 32 modules are too many"
+        assert {f"a.b.p: {reason}"} == {*outcome.warnings} or count == 1
+        assert min(count - 1, 20) == len(outcome.warnings)
 
     def test_of_the_moment(self, tree: Tree) -> None:
         """What could not be tried this time is tried again; what was known of it is kept."""

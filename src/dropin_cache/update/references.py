@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from dropin_cache._model import InterfaceName
 from dropin_cache.update.discovery.interpreters import Interpreter
 from dropin_cache.update.discovery.owners import Owners, key_of
 from dropin_cache.update.importing.importer import Importer
@@ -26,6 +27,10 @@ from dropin_cache.update.state.observations import Look
 from dropin_cache.update.state.recorded import Recorded
 
 Wanted = dict[str, list[str]]
+
+_MAX_MODULES = 32  # that one plugin module refers to; for each a process may have to be started
+_MAX_WARNINGS = 20  # of a plugin module
+_MAX_NAME = 200  # characters of a name in a warning
 
 
 class References:
@@ -64,24 +69,27 @@ class References:
         """
         if not isinstance(outcome, Description):
             return outcome
-        wanted = {each.module for plugin in outcome.plugins for each in plugin.references}
+        wanted = _modules_of(outcome)
         undecided = sorted(each for each in wanted if (key, each) in self._undecided)
         if undecided:
             reason = f"its interfaces could not be looked for in {undecided[0]} this time"
             return Failure(reason, passing=True)
         plugins, warnings = [], list(outcome.warnings)
         for plugin in outcome.plugins:
-            kept = [each for each in plugin.references if (key, *each) in self._reachable]
-            lost = [each for each in plugin.references if each not in kept]
+            kept: list[InterfaceName] = []
+            lost: list[InterfaceName] = []
+            for each in plugin.references:
+                reached = each.module in wanted and (key, *each) in self._reachable
+                (kept if reached else lost).append(each)
             warnings += [
-                f"{module}.{plugin.name}: interface {each.name} left out: "
-                f"no other process finds it in {each.module}"
-                for each in lost
+                f"{module}.{plugin.name[:_MAX_NAME]}: interface {each.name[:_MAX_NAME]} left out: "
+                f"{_why_lost(each.module, wanted)}"
+                for each in lost[:_MAX_WARNINGS]
             ]
             gone = {each.dotted for each in lost}
             names = tuple(name for name in plugin.interfaces if name not in gone)
             plugins.append(Plugin(plugin.name, plugin.description, tuple(kept), names))
-        return Description(outcome.description, tuple(plugins), tuple(warnings))
+        return Description(outcome.description, tuple(plugins), tuple(warnings[:_MAX_WARNINGS]))
 
     def _unknown(self, key: str, wanted: Wanted) -> Wanted:
         """Take what is known, and return what has to be tried."""
@@ -134,10 +142,25 @@ def _wanted(imported: Imported) -> Wanted:
     """Return the names of all interfaces that are referred to, by module."""
     wanted: dict[str, set[str]] = {}
     for outcome in imported.outcomes.values():
-        for plugin in outcome.plugins if isinstance(outcome, Description) else ():
-            for reference in plugin.references:
-                wanted.setdefault(reference.module, set()).add(reference.name)
+        if isinstance(outcome, Description):
+            modules = _modules_of(outcome)
+            for plugin in outcome.plugins:
+                for reference in plugin.references:
+                    if reference.module in modules:
+                        wanted.setdefault(reference.module, set()).add(reference.name)
     return {module: sorted(names) for module, names in wanted.items()}
+
+
+def _modules_of(outcome: Description) -> set[str]:
+    """Return the modules of interfaces in which it is worth to look."""
+    named = (each.module for plugin in outcome.plugins for each in plugin.references)
+    return set(list(dict.fromkeys(named))[:_MAX_MODULES])
+
+
+def _why_lost(module: str, wanted: set[str]) -> str:
+    if module in wanted:
+        return f"no other process finds it in {module[:_MAX_NAME]}"
+    return f"interfaces of more than {_MAX_MODULES} modules are too many"
 
 
 def _file_of(module: str, roots: Sequence[str], look: Look) -> str:
