@@ -97,6 +97,7 @@ complete -c dropin-cache -n '_shtab_dropin_cache_using explain' -l path -xka "(_
 complete -c dropin-cache -n '_shtab_dropin_cache_using explain' -l root -xka "(__fish_complete_directories)" -d 'work on the system below DIR, with its interpreters and its configuration'
 complete -c dropin-cache -n '_shtab_dropin_cache_using explain' -l sandbox -xka "auto namespace landlock user none" -d 'sandbox to import plugin modules in (default: auto, for root the best that the configuration allows, for other users none)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using explain' -l json -d 'print the result as JSON'
+complete -c dropin-cache -n '_shtab_dropin_cache_using explain' -l interface -x -d 'also tell why plugins do not provide this interface'
 complete -c dropin-cache -n '_shtab_dropin_cache_using explain' -l timeout -x -d 'seconds of processor time that the import of one plugin module may take (default: the configured number, or 30)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using explain; and test $_shtab_dropin_cache_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'dotted name of a plugin module or plugin, or path of a file or directory'
 complete -c dropin-cache -n '_shtab_dropin_cache_using; and test $_shtab_dropin_cache_npos -eq 0' -a clean -d 'Remove the caches that this program wrote: those of what is selected, or all.'

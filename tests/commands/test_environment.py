@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Account, account, give_away, run
+from command_line import Account, account, give_away, run, unprivileged
 from dropin_cache.commands.environment import choose
 
 ROOT = os.geteuid() == 0
@@ -53,6 +53,14 @@ class TestUsers:
         message = f"dropin-cache: error: cannot use the interpreter {user.venv}/bin/python: "
         assert 2 == found.status
         assert found.err.startswith(message)
+
+    def test_chosen(self, user: User, capsys: pytest.CaptureFixture[str]) -> None:
+        """It counts as if it had been named."""
+        arguments = Namespace(command="update", python=[], root=None)
+        with unprivileged():
+            choose(arguments, str(user.venv))
+        assert [str(user.venv)] == arguments.python
+        assert ("", "") == capsys.readouterr()
 
     def test_works(self, user: User) -> None:
         """Nothing has to be said about it."""

@@ -35,7 +35,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "verbose": False,
     },
     "list": {**ENVIRONMENT, "packages": [], "json": False, "interface": None, "package": []},
-    "explain": {**ENVIRONMENT, "name": "a.b", "json": False, "timeout": None},
+    "explain": {
+        **ENVIRONMENT,
+        "name": "a.b",
+        "json": False,
+        "timeout": None,
+        "interface": None,
+    },
     "clean": {**ENVIRONMENT, "lock_timeout": None, "quiet": False},
 }
 

@@ -152,7 +152,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _explain(arguments: argparse.Namespace) -> int:
     from dropin_cache.commands.explain import explain
 
-    found = explain(_request(arguments, write=False), arguments.name)
+    found = explain(_request(arguments, write=False), arguments.name, arguments.interface)
     if arguments.json:
         from dropin_cache.commands import as_json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dropin_cache.update.report import DirectoryReport, Report
 
 if TYPE_CHECKING:
-    from dropin_cache.commands.explain import Explanation
+    from dropin_cache.commands.explanation import Explanation
     from dropin_cache.commands.listing import Row
 
 

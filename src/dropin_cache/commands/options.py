@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
-from dropin_cache.update.text import one_line
+from dropin_cache.commands.parser import (
+    VERSION,
+    CommandLine,
+    CommandParser,
+    Parser,
+    Version,
+)
 
 _EPILOG = """exit status:
   0  done; for check: every cache is fresh
@@ -29,8 +34,6 @@ _COMMANDS = {
     "hook": "turn automatic updates after pip on or off, or show whether they are on",
     "run": "run an installer, then update the caches of what it changed",
 }
-_VERSION = ("-V", "--version")
-_UNRECOGNIZED = "unrecognized arguments: "
 _RUN_USAGE = (
     "dropin-cache run [-h] [--python EXE|ENVIRONMENT] [--path DIR] [--] COMMAND [ARGUMENT ...]"
 )
@@ -43,7 +46,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         command: The only one whose own arguments are wanted; if it is none, those of all are.
     """
     wanted = {command} if command in _COMMANDS else _COMMANDS.keys()
-    parser = _Parser(
+    parser = Parser(
         prog="dropin-cache",
         description="Keep the plugin caches (dropin.cache) of Python sites fresh.",
         epilog=_EPILOG,
@@ -51,9 +54,9 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     version = "print the version and exit"
-    parser.add_argument(*_VERSION, action=_Version, help=version)
+    parser.add_argument(*VERSION, action=Version, help=version)
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser
+        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser
     )
     for name, purpose in _COMMANDS.items():
         subparser = commands.add_parser(
@@ -76,96 +79,6 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says what may have been meant."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the usage, what is wrong, and what may have been meant; exit with 2."""
-        from dropin_cache.commands.suggestions import did_you_mean  # noqa: PLC0415 - for mistakes
-
-        hint = ""
-        if "argument COMMAND: invalid choice: " in message:
-            hint = did_you_mean(message.split("'")[1], _COMMANDS)
-        elif message.startswith(_UNRECOGNIZED):
-            hint = self._hint(message[len(_UNRECOGNIZED) :].split(maxsplit=1)[0].partition("=")[0])
-        self.print_usage(sys.stderr)
-        lines = [f"{self.prog}: error: {one_line(message)}", *([f"  {hint}"] if hint else ())]
-        self.exit(2, "".join(f"{line}\n" for line in lines))
-
-    def _hint(self, option: str) -> str:
-        """Say what may have been meant by an option that this command does not have."""
-        from dropin_cache.commands.suggestions import did_you_mean  # noqa: PLC0415 - as above
-
-        if not option.startswith("-"):
-            return ""
-        known = self._option_string_actions
-        elsewhere = [
-            name
-            for name, parser in _commands_of(build_parser()).items()
-            if option in parser._option_string_actions  # noqa: SLF001 - argparse tells nowhere else
-        ]
-        if elsewhere:
-            return f"{option} is an option of {', '.join(elsewhere)}."
-        return did_you_mean(option, (each for each in known if each.startswith("--")))
-
-
-class _CommandParser(_Parser):
-    """The parser of one command.
-
-    Its own usage is shown for an option that it does not have. `--version` may follow any command.
-    """
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Any = None, namespace: Any = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        found, rest = super().parse_known_args(args, namespace)
-        if rest[:1] in ([option] for option in _VERSION):
-            _print_version()
-            self.exit()
-        if rest:
-            self.error(f"{_UNRECOGNIZED}{' '.join(rest)}")
-        return found, rest
-
-
-def _commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    (action,) = (
-        each
-        for each in parser._actions  # noqa: SLF001 - argparse tells nowhere else
-        if isinstance(each, argparse._SubParsersAction)  # noqa: SLF001 - likewise
-    )
-    return dict(action.choices)
-
-
-class _Version(argparse.Action):
-    """Print the version and exit."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's name
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        _print_version()
-        parser.exit()
-
-
-def _print_version() -> None:
-    """Look it up only when somebody asks: it takes installed metadata."""
-    from importlib import metadata  # noqa: PLC0415 - slow to import
-
-    print(metadata.version("dropin-cache"))
-
-
-class _CommandLine(argparse.Action):
-    """Take a command with all that follows, whatever it looks like; two dashes in front may go."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, *_: Any
-    ) -> None:
-        command = values[1:] if values[:1] == ["--"] else values
-        if not command:
-            parser.error("the following arguments are required: COMMAND")
-        setattr(namespace, self.dest, command)
-
-
 def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     if command in {"update", "check", "list"}:
         _add_packages(parser)
@@ -178,8 +91,8 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     _add_environment(parser)
     if command != "clean":
         _add_flag(parser, "--json", help="print the result as JSON")
-    if command == "list":
-        _add_selection(parser)
+    if command in {"list", "explain"}:
+        _add_selection(parser, command)
     if command in {"update", "check", "explain"}:
         parser.add_argument(
             "--timeout",
@@ -277,14 +190,18 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "command_line",
-        action=_CommandLine,
+        action=CommandLine,
         nargs=argparse.REMAINDER,
         metavar="COMMAND",
         help="the command; everything behind it is its own",
     )
 
 
-def _add_selection(parser: argparse.ArgumentParser) -> None:
+def _add_selection(parser: argparse.ArgumentParser, command: str) -> None:
+    if command == "explain":
+        why = "also tell why plugins do not provide this interface"
+        parser.add_argument("--interface", metavar="DOTTED", help=why)
+        return
     parser.add_argument(
         "--interface", metavar="DOTTED", help="only plugins that provide this interface"
     )

@@ -12,7 +12,7 @@ from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
 if TYPE_CHECKING:
-    from dropin_cache.commands.explain import Explanation
+    from dropin_cache.commands.explanation import Explanation
     from dropin_cache.commands.listing import Row
     from dropin_cache.installers.startup_file import Status
 
@@ -184,17 +184,26 @@ def explanation(found: Explanation) -> None:
     result(f"{found.name}: {found.state}")
     for title, text in (
         *(("because", reason) for reason in found.reasons),
+        ("to do", found.remedy or None),
         ("error", found.error),
         *(("", line) for line in found.traceback.splitlines()[-_LAST_LINES:]),
         ("path", found.path),
         ("cache", found.cache),
         ("owner", owner),
         ("python", found.python),
-        *(("plugin", f"{name}: {', '.join(names)}") for name, names in found.provides),
+        ("ask", _question(found.package)),
+        *(("plugin", f"{name}: {', '.join(names)}") for name, names in found.plugins),
         *(("changed", f"{module}: {why}") for module, why in found.changes),
     ):
         if text is not None:
             result(f"  {title:8} {text}".rstrip())
+
+
+def _question(package: str) -> str:
+    """Return how applications ask for what is in a plugin package, and for nothing else."""
+    if package == "dropin_cache.plugins":
+        return "dropin_cache.getPlugins(INTERFACE)"
+    return f"dropin_cache.getPlugins(INTERFACE, {package})"
 
 
 def hook(found: Status) -> None:

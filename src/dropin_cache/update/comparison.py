@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from dropin_cache._scan import Dropin
 from dropin_cache.update import report
+from dropin_cache.update.discovery.damage import damage_in
 from dropin_cache.update.discovery.differences import Difference
 from dropin_cache.update.discovery.directories import PluginDirectory, Target
 from dropin_cache.update.discovery.dropin_files import has_cache
@@ -122,7 +123,7 @@ def _unusable(directory: PluginDirectory, difference: Difference) -> str | None:
         there = has_cache(directory.handle)
         return "there is something in the place of the cache that cannot be read" if there else None
     if cache.dropins() is None:
-        return "the cache is damaged"
+        return damage_in(cache.data)
     if cache.mode & _READABLE != _READABLE:
         return f"its mode is {cache.mode:04o}, so that not every user can read it"
     return None

@@ -58,7 +58,7 @@ class Difference(NamedTuple):
         with Files(enforced=False, root=root) as files:
             place = above if inner else inside
             buckets = scan(
-                package, [place], _pass_over, files.status, lambda path: _listed(files, path)
+                package, [place], _pass_over, files.status, lambda path: listed(files, path)
             )
             cache = _cache_in(files, inside)
         dropins = [
@@ -126,7 +126,7 @@ class Difference(NamedTuple):
         return {module: text for module, text in remarks if text is not None}
 
 
-def _listed(files: Files, path: str) -> Listing:
+def listed(files: Files, path: str) -> Listing:
     """List a directory as `list_directory` does."""
     descriptor = files.directory(path)
     try:
