@@ -1,4 +1,4 @@
-"""`dropin-cache run` with the real poetry, pdm, pipx and hatch: each keeps environments elsewhere."""
+"""The real poetry, pdm, pipx and hatch behind `dropin-cache run`: environments in many places."""
 
 from __future__ import annotations
 
