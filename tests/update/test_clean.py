@@ -443,6 +443,16 @@ class TestForget:
         with open_ledger(request_) as opened:
             assert {} == opened.directories
 
+    def test_broken(self, app: Tree, plugins: Path, request_: Request) -> None:
+        """That of a package that fails for now stays, and is still known."""
+        write_all(request_)
+        before = (plugins / CACHE).read_bytes()
+        (app.path / "app/__init__.py").write_text("import nothing_of_the_kind\n")
+        assert [] == states(update(request_, lambda *_: None))
+        assert before == (plugins / CACHE).read_bytes()
+        with open_ledger(request_) as opened:
+            assert [str(plugins)] == list(opened.directories)
+
     def test_another_program(self, plugins: Path, request_: Request) -> None:
         """One that another program has written since stays."""
         write_all(request_)

@@ -24,6 +24,9 @@ from dropin_cache.errors import (
     UnstableError,
     UntrustedError,
 )
+from dropin_cache.update import refresh
+from dropin_cache.update.discovery.directories import Target
+from dropin_cache.update.discovery.interpreters import interpreter_of
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Report, Request
@@ -653,6 +656,13 @@ class TestForeign:
         for place in ("own", "own/app/plugins"):
             command_line.give_away(system.parent / place)
         return system.parent / "own"
+
+    def test_named(self) -> None:
+        """They are named, and do not count."""
+        target = Target("app.plugins", (), interpreter_of("/python", [], []), ())
+        found = list(refresh._unknown({"/b", "/a"}, [target]))
+        assert ["/a", "/b"] == [each.path for each in found]
+        assert [] == Report(None, tuple(found)).own
 
     @pytest.mark.parametrize("more", [[], ["--force"], ["--trigger"], ["-q"]])
     def test_update(self, system: Path, own: Path, more: list[str]) -> None:

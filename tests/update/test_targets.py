@@ -381,6 +381,17 @@ class TestGone:
         with opened(request._replace(packages=())) as found:
             assert "app.plugins" in names(found)
 
+    def test_no_plugin_package_any_more(self, tree: Tree) -> None:
+        """One that is known to contain another by now is none."""
+        tree.application()
+        tree.dropin("one")
+        request = Request(packages=("app.plugins",), paths=(str(tree.path),))
+        update(request, nothing)
+        tree.write("app/plugins/inner/__init__.py")
+        tree.declare("app.plugins.inner")
+        with opened(request._replace(packages=())) as found:
+            assert {"app.plugins", "app.plugins.inner"} & {*names(found)} == {"app.plugins.inner"}
+
 
 class TestPythonPaths:
     """The paths of interpreters."""

@@ -161,6 +161,14 @@ class TestImage:
 
         assert expected == ask(system, "/a.py", "/b\tc.py", "/c.py", image=True)
 
+    def test_no_copy(self, system: Path) -> None:
+        """Of what cannot be copied, or without a user who may read the copy, nothing is known."""
+        with Files(enforced=False, root=str(system)) as files:
+            assert {} == rpm.owners(["/a.py"], files, image=True, reader=None)
+        (system / "var/lib/rpm/rpmdb.sqlite").unlink()
+        (system / "var/lib/rpm/rpmdb.sqlite").mkdir()
+        assert {} == ask(system, "/a.py", image=True)
+
     @pytest.mark.parametrize("more", ["rpmdb.sqlite-wal", "Index.db", "Packages.db"])
     def test_copy(self, system: Path, more: str) -> None:
         """The tool has a copy, with all that belongs to it, and nothing is written in the image."""
