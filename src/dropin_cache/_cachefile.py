@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 
 from dropin_cache import _decode
 from dropin_cache._model import CachedDropin, CacheTimes, NamedTuple
 from dropin_cache._scan import CACHE_NAME, open_regular
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import FileIO
 
 
 class CacheFile(NamedTuple):
@@ -56,10 +59,10 @@ def read_cache_file(directory: str | int) -> CacheFile | None:
 
 def read_open_cache(descriptor: int) -> CacheFile | None:
     """Read a cache that has been opened, and close it; the rest is as for `read_cache_file`."""
-    return _read(io.FileIO(descriptor))
+    return _read(open(descriptor, "rb", buffering=0))
 
 
-def _read(file: io.FileIO) -> CacheFile | None:
+def _read(file: FileIO) -> CacheFile | None:
     try:
         with file:
             status = os.fstat(file.fileno())
@@ -74,17 +77,17 @@ def _read(file: io.FileIO) -> CacheFile | None:
     return CacheFile(data, status.st_mtime, status.st_mtime_ns, mode, status.st_ctime_ns)
 
 
-def _open(directory: str | int) -> io.FileIO:
+def _open(directory: str | int) -> FileIO:
     if isinstance(directory, str):
         return open_regular(os.path.join(directory, CACHE_NAME))
     # Who asks by descriptor does not want to be led elsewhere. See `open_regular`.
     if not stat.S_ISREG(os.stat(CACHE_NAME, dir_fd=directory, follow_symlinks=False).st_mode):
         raise OSError("not a regular file")
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
-    return io.FileIO(os.open(CACHE_NAME, flags, dir_fd=directory))
+    return open(os.open(CACHE_NAME, flags, dir_fd=directory), "rb", buffering=0)
 
 
-def _read_exactly(file: io.FileIO, size: int) -> bytes | None:
+def _read_exactly(file: FileIO, size: int) -> bytes | None:
     """Read `size` bytes; None if the file turns out shorter or longer."""
     data = bytearray()
     while len(data) <= size:

@@ -5,7 +5,6 @@ Everything here looks at directories and files; nothing is imported and nothing 
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import sys
@@ -15,6 +14,7 @@ from dropin_cache._model import MARKER, Fingerprint, NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import FileIO
     from typing import Any, Callable, Optional
 
     from dropin_cache._model import CachedDropin, CacheTimes
@@ -181,7 +181,7 @@ def content_digest(path: str) -> str | None:
     return str(digest.hexdigest())
 
 
-def open_regular(path: str) -> io.FileIO:
+def open_regular(path: str) -> FileIO:
     """Open a file for reading, unbuffered.
 
     Raises:
@@ -197,7 +197,8 @@ def open_regular(path: str) -> io.FileIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(f"not a regular file: {path}")
-    return io.FileIO(descriptor)
+    # Not io.FileIO, which is the same: from Python 3.15 on, `io` is not loaded at start.
+    return open(descriptor, "rb", buffering=0)
 
 
 def fingerprint(dropin: Dropin) -> Fingerprint | None:
