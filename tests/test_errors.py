@@ -94,6 +94,12 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         "no plugin module, plugin package or cache is known as a.b",
     ),
     (
+        errors.UnknownInterfaceError("a.IB", ("a.IC",)),
+        2,
+        {"interface": "a.IB", "known": ("a.IC",)},
+        "no plugin in any cache provides a.IB",
+    ),
+    (
         errors.UntrustedError("/d/e/f", "/d/e", "can be written by others"),
         4,
         {"path": "/d/e/f", "component": "/d/e", "problem": "can be written by others"},

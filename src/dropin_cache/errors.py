@@ -166,6 +166,20 @@ class UnknownNameError(DropinCacheError):
     message = "no plugin module, plugin package or cache is known as {name}"
 
 
+class UnknownInterfaceError(DropinCacheError):
+    """No plugin in any cache provides an interface.
+
+    Attributes:
+        interface: Its dotted name.
+        known: Dotted names of interfaces that plugins provide.
+    """
+
+    interface: str
+    known: tuple[str, ...] = ()
+    exit_code = 2
+    message = "no plugin in any cache provides {interface}"
+
+
 class NotWrittenError(DropinCacheError):
     """A cache could not be written or removed; it is what it was, unless the reason says otherwise.
 

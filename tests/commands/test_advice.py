@@ -185,6 +185,20 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "Did you mean twisted.plugins.twisted_web?",
     ),
     (
+        errors.UnknownInterfaceError(
+            "IServiceMaker", ("twisted.application.service.IServiceMaker",)
+        ),
+        "Did you mean twisted.application.service.IServiceMaker?",
+    ),
+    (
+        errors.UnknownInterfaceError("a.IB", ("a.interfaces.IMaker",)),
+        "Check the spelling. To see what plugins provide: dropin-cache list",
+    ),
+    (
+        errors.UnknownInterfaceError("a.IB", ()),
+        "No cache has any plugins. To see whether they are fresh: dropin-cache check",
+    ),
+    (
         errors.UntrustedError("/d/e/f", "/d/e", "can be written by others"),
         "Only root may be able to write there: chmod go-w /d/e",
     ),

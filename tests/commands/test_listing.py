@@ -18,7 +18,7 @@ from conftest import NOBODY, Tree
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin, CachedPlugin, Fingerprint, InterfaceName
 from dropin_cache.commands import as_json, listing
-from dropin_cache.errors import DirectoryError, InterpreterError
+from dropin_cache.errors import DirectoryError, InterpreterError, UnknownInterfaceError
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
@@ -76,14 +76,21 @@ class TestRows:
         [
             ("app.interfaces.IGreeter", 2),
             ("app.interfaces.ILoudGreeter", 1),
-            ("app.interfaces.IOther", 0),
-            ("IGreeter", 0),
         ],
     )
     def test_interface(self, app: Tree, interface: str, count: int) -> None:
         """Inherited interfaces count."""
         write(app)
         assert count == len(rows(app, interface))
+
+    @pytest.mark.parametrize("interface", ["app.interfaces.IOther", "IGreeter"])
+    def test_no_interface(self, app: Tree, interface: str) -> None:
+        """One that nobody provides may be a mistake; what there is helps to tell."""
+        write(app)
+        with pytest.raises(UnknownInterfaceError) as caught:
+            rows(app, interface)
+        assert interface == caught.value.interface
+        assert "app.interfaces.IGreeter" in caught.value.known
 
     def test_no_cache(self, app: Tree) -> None:
         """Where there is no cache there is nothing to list."""

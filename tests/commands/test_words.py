@@ -73,7 +73,7 @@ class TestForeign:
 
     def test_nothing_else(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Where there is nothing else, that is the result."""
-        words.report(Report(None, (self.FOREIGN,)), conditional=False)
+        words.report(Report(None, (self.FOREIGN,)))
         expected = "none of the caches here is this user's to write; with -v, they are named\n"
         assert expected == capsys.readouterr().out
 
@@ -82,9 +82,3 @@ def test_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a package that is broken, there is a traceback for who wants it."""
     words.error(errors.PackageBrokenError("a.b", "E: e", "line 1\nline 2"), verbose=True)
     assert ["  line 1", "  line 2"] == capsys.readouterr().err.splitlines()[1:3]
-
-
-def test_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where no cache has any plugins, that is said."""
-    words.rows([])
-    assert capsys.readouterr().err.startswith("dropin-cache: warning: no such plugins")

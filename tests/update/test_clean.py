@@ -370,8 +370,10 @@ class TestCommand:
         expected = "".join(
             f"removed: {path}\n" for path in (plugins / CACHE, plugins, plugins.parent)
         )
-        assert (0, expected, "") == command_line.run("clean", *self.options(request_))
-        assert (0, "", "") == command_line.run("clean", *self.options(request_))
+        done = command_line.run("clean", *self.options(request_))
+        assert (0, f"{expected}1 cache removed\n", "") == done
+        done = command_line.run("clean", *self.options(request_))
+        assert (0, "0 caches removed\n", "") == done
 
     def test_quiet(self, plugins: Path, request_: Request) -> None:
         """With -q nothing is printed but errors."""
@@ -398,7 +400,21 @@ class TestCommand:
         plugins.chmod(0o777)
         outcome = command_line.run("clean", *self.options(request_))
         message = f"dropin-cache: error: refused {plugins}: {plugins} can be written by others\n"
-        assert (4, "", message) == (outcome.status, outcome.out, outcome.err[: len(message)])
+        removed = "0 caches removed\n"
+        assert (4, removed, message) == (outcome.status, outcome.out, outcome.err[: len(message)])
+
+    @pytest.mark.skipif(not ROOT, reason="refusals are for root")
+    @pytest.mark.parametrize("whole", [False, True])
+    def test_of_another(self, app: Tree, whole: bool) -> None:
+        """So is a directory of another user's that is selected, whatever of it is his."""
+        app.write("dropin_cache/plugins/one.py")
+        command_line.run("update", "dropin_cache.plugins", "--path", app.path)
+        his = app.path if whole else app.path / "dropin_cache"
+        os.chown(his, command_line.NOBODY, command_line.NOBODY)
+        outcome = command_line.run("clean", "--path", app.path)
+        problem = f"{his} belongs to user {command_line.NOBODY}"
+        assert 4 == outcome.status
+        assert problem in outcome.err.splitlines()[0]
 
 
 class TestForget:

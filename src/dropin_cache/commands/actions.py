@@ -232,7 +232,10 @@ def _report(found: Report, arguments: argparse.Namespace) -> None:
 
         print(as_json.report(found))
     elif not arguments.quiet:
-        words.report(found, conditional=getattr(arguments, "dry_run", False))
+        if arguments.command == "check" or arguments.dry_run:
+            words.findings(found, conditional=arguments.command != "check")
+        else:
+            words.report(found)
 
 
 def _predicted(found: Report, *, force: bool) -> Report:

@@ -133,6 +133,14 @@ def _about_names(problem: errors.UnknownNameError) -> str:
     )
 
 
+def _about_interfaces(problem: errors.UnknownInterfaceError) -> str:
+    if not problem.known:
+        return "No cache has any plugins. To see whether they are fresh: dropin-cache check"
+    return did_you_mean(problem.interface, problem.known) or (
+        "Check the spelling. To see what plugins provide: dropin-cache list"
+    )
+
+
 def _about_writing(problem: errors.NotWrittenError) -> str:
     directory = os.path.dirname(problem.path)
     if "chattr" in problem.reason:
@@ -223,6 +231,7 @@ _ADVICE: dict[type[DropinCacheError], str | Callable[[Any], str]] = {
     errors.InterpreterError: _about_interpreters,
     errors.DirectoryError: _about_directories,
     errors.UnknownNameError: _about_names,
+    errors.UnknownInterfaceError: _about_interfaces,
     errors.NotWrittenError: _about_writing,
     errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",
     errors.UntrustedError: remedy,

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from dropin_cache._cachefile import read_open_cache
 from dropin_cache._model import CachedDropin, CachedPlugin
 from dropin_cache._scan import CACHE_NAME
-from dropin_cache.errors import UntrustedError
+from dropin_cache.errors import PackageNotFoundError, UnknownInterfaceError, UntrustedError
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer
-from dropin_cache.update.plugin_packages import wanted_packages
+from dropin_cache.update.plugin_packages import known_packages, wanted_packages
 from dropin_cache.update.report import Request
 from dropin_cache.update.session import open_session
 from dropin_cache.update.targets import directories, find_interpreters
@@ -66,6 +66,8 @@ def listed(request: Request, interface: str | None) -> Listed:
         interface: Dotted name; only plugins that provide it, inherited or not, are listed.
 
     Raises:
+        PackageNotFoundError: A package that the request names is not there.
+        UnknownInterfaceError: No plugin provides the interface.
         DirectoryError, InterpreterError, ZopeInterfaceMissingError: As for an update.
     """
     places: dict[tuple[str, str], None] = {}  # interpreters may share directories
@@ -85,6 +87,11 @@ def listed(request: Request, interface: str | None) -> Listed:
             found = directories(packages, roots, session.unchecked)
             places.update(dict.fromkeys(found))
             archives.update(dict.fromkeys(_archives(session.files, packages, roots)))
+        there = {package for package, _ in places}
+        for package in () if archives else request.packages:
+            if package not in there:
+                known = known_packages(session, environments, interpreters)
+                raise PackageNotFoundError(package, interpreters[0].python, tuple(known))
         all_rows = [
             row._replace(path=session.shown(row.path))
             for package, directory in places
@@ -92,6 +99,9 @@ def listed(request: Request, interface: str | None) -> Listed:
         ]
         shown = [session.shown(path) for path in archives]
     rows = [row for row in all_rows if interface in (None, *row.provides, *row.inherits)]
+    if interface is not None and not rows:
+        every = (name for row in all_rows for name in (*row.provides, *row.inherits))
+        raise UnknownInterfaceError(interface, tuple(dict.fromkeys(every)))
     return Listed(rows, shown)
 
 

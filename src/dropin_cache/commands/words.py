@@ -107,7 +107,18 @@ def warnings(found: Report) -> list[str]:
     return [terminal.line_of(kind, text) for kind, text, _ in notes]
 
 
-def report(found: Report, *, conditional: bool) -> None:
+def report(found: Report) -> None:
+    """Print what an update did, and where it imports plugin modules.
+
+    Args:
+        found: The report.
+    """
+    findings(found)
+    if found.own and found.sandbox not in (None, "none"):
+        result(f"plugin modules are imported in the sandbox {found.sandbox}")
+
+
+def findings(found: Report, *, conditional: bool = False) -> None:
     """Print what a run did or found.
 
     Args:
@@ -119,14 +130,12 @@ def report(found: Report, *, conditional: bool) -> None:
 
 
 def summary(found: Report, *, conditional: bool = False) -> list[str]:
-    """Return what a run did or found, in lines; as for `report`."""
+    """Return what a run did or found, in lines; as for `findings`."""
     lines = [_line(directory, conditional=conditional) for directory in found.own]
     if found.directories and not found.own:
         lines.append("none of the caches here is this user's to write; with -v, they are named")
     elif not found.directories and not found.problems:
         lines.append("there are no plugin modules, so there are no caches")
-    if found.own and found.sandbox not in (None, "none"):
-        lines.append(f"plugin modules are imported in the sandbox {found.sandbox}")
     return lines
 
 
@@ -168,10 +177,11 @@ def cleaned(found: Report) -> None:
     Args:
         found: The report.
     """
-    for directory in found.directories:
-        removed = (f"{directory.path}/dropin.cache", *directory.pruned)
-        for path in removed if directory.error is None else ():
+    removed = [each for each in found.directories if each.error is None]
+    for directory in removed:
+        for path in (f"{directory.path}/dropin.cache", *directory.pruned):
             result(f"removed: {path}")
+    result(f"{_count(len(removed), 'cache')} removed")
 
 
 def explanation(found: Explanation) -> None:
@@ -225,7 +235,8 @@ def rows(found: Sequence[Row]) -> None:
         found: The plugins.
     """
     if not found:
-        message("warning", "no such plugins in any cache; to make the caches: dropin-cache update")
+        message("warning", "there are no plugins in any cache")
+        remedy("To see whether the caches are fresh: dropin-cache check")
         return
     table = [(row.module, row.plugin, ", ".join(row.provides)) for row in found]
     terminal.table([("MODULE", "PLUGIN", "PROVIDES"), *table])

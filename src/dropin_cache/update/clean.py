@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Collection, Iterator
 
@@ -11,6 +10,7 @@ from dropin_cache._decode import is_sealed
 from dropin_cache.errors import DropinCacheError, LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
+from dropin_cache.update.discovery.dropin_files import has_cache
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
@@ -41,6 +41,7 @@ def clean(request: Request) -> Report:
 
     Raises:
         DirectoryError, InterpreterError: What is selected is not there.
+        UntrustedError: A directory that is selected is not to be relied on.
     """
     with open_session(request) as session:
         selected = _require_selected(session)
@@ -52,8 +53,11 @@ def clean(request: Request) -> Report:
             for path, record in ledger.directories.items()
         }
         # On the way to being removed itself, the system may have no interpreter left to ask.
-        with contextlib.suppress(DropinCacheError):
+        try:
             found.update(_present(session))
+        except DropinCacheError as error:
+            if request.paths and isinstance(error, UntrustedError):
+                raise  # nobody else says that nothing was looked at there
         if selected:
             found = _selected(session, found)
         removed = [
@@ -183,7 +187,8 @@ def _present(session: Session) -> dict[str, tuple[str, str]]:
             each.directory: (each.package, each.import_root)
             for package in targets.packages
             for each in found.plugin_directories(package)
-            if each.refusal is None
+            # What is refused is nobody's business unless somebody asks for it.
+            if each.refusal is None or (session.request.paths and has_cache(each.handle))
         }
 
 
