@@ -285,6 +285,19 @@ class TestClean:
         assert {str(plugins): "removed"} == done
         assert one.cache.exists()
 
+    def test_moved(self, sites: tuple[Site, Site], tmp_path: Path) -> None:
+        """So it is with caches that nobody knows of, as in a tree that was moved."""
+        one, _ = sites
+        one.update("own.plugins")
+        moved = tmp_path / "moved"
+        one.plugins.parent.rename(moved)
+        other = moved / "other"
+        other.mkdir()
+        (other / CACHE).write_bytes(b"}.")  # this one is Twisted's
+        done = states(clean(Request(paths=(str(tmp_path),))))
+        assert {str(moved / "plugins"): "removed"} == done
+        assert (other / CACHE).exists()
+
     @pytest.mark.parametrize(
         ("request_", "error"),
         [

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._decode import is_sealed
+from dropin_cache._scan import CACHE_NAME
 from dropin_cache.errors import DropinCacheError, LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import Difference
@@ -14,6 +15,7 @@ from dropin_cache.update.discovery.dropin_files import has_cache
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.files.atomic import prune
+from dropin_cache.update.files.contents import contents
 from dropin_cache.update.importing.importer import Importer
 from dropin_cache.update.report import DirectoryReport, Report, Request
 from dropin_cache.update.session import Session, open_session, survey
@@ -29,8 +31,9 @@ from dropin_cache.update.targets import (
 def clean(request: Request) -> Report:
     """Remove the caches that this project wrote: those of what is selected, or all.
 
-    They are looked for where the ledgers have them and where plugin packages are now. Only the
-    content of a file tells whose it is: a cache that Twisted has written, or written again, stays.
+    They are looked for where the ledgers have them, where plugin packages are now, and everywhere
+    in paths that are selected. Only the content of a file tells whose it is: a cache that Twisted
+    has written, or written again, stays.
 
     Args:
         request: Where to look. With interpreters, it is about what no other environment imports
@@ -58,6 +61,7 @@ def clean(request: Request) -> Report:
         except DropinCacheError as error:
             if request.paths and isinstance(error, UntrustedError):
                 raise  # nobody else says that nothing was looked at there
+        found = {**_lying_about(session), **found}
         if selected:
             found = _selected(session, found)
         removed = [
@@ -190,6 +194,18 @@ def _present(session: Session) -> dict[str, tuple[str, str]]:
             # What is refused is nobody's business unless somebody asks for it.
             if each.refusal is None or (session.request.paths and has_cache(each.handle))
         }
+
+
+def _lying_about(session: Session) -> dict[str, tuple[str, str]]:
+    """Find the caches in selected paths, of whatever package: as `_present` returns them."""
+    found = {}
+    for root in map(os.path.abspath, session.request.paths):
+        for path, _ in contents(session.files, root, ()):
+            directory, name = os.path.split(path)
+            if name == CACHE_NAME:
+                package = os.path.relpath(directory, root).replace(os.sep, ".")
+                found[directory] = package, root
+    return found
 
 
 def _holds_ours(session: Session, path: str) -> bool:
