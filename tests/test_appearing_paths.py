@@ -17,7 +17,7 @@ import command_line
 from dropin_cache.update.orchestrator import update
 from dropin_cache.update.report import Request
 from environments import Environment
-from updates import SETTLED
+from updates import ROOT, SETTLED
 
 pytestmark = pytest.mark.processes
 
@@ -109,6 +109,17 @@ class TestNamed:
         # The sandbox shows what is named where anybody can read it.
         (site.site / "shown.pth").write_text(f"{tmp_path / 'checkout'}\n")
         assert {str(plugins): "written"} == updated(site)
+
+    @pytest.mark.parametrize("there", ["", "checkout", "checkout/dropin_cache"])
+    def test_by_code(self, site: Environment, tmp_path: Path, there: str) -> None:
+        """What code puts on the path, whatever is there of it, is not passed over in silence."""
+        code = f"import sys; sys.path.append({str(tmp_path / 'checkout')!r})\n"
+        (site.site / "code.pth").write_text(code)
+        (tmp_path / there).mkdir(parents=True, exist_ok=True)
+        assert {} == updated(site)
+        plugins = install(tmp_path / "checkout")
+        # Root's sandbox shows what is named; for what is not, the refusal says what to do.
+        assert {str(plugins): "refused" if ROOT else "written"} == updated(site)
 
 
 class TestOther:

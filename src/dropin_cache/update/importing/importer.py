@@ -119,7 +119,9 @@ class Importer:
             session.close()
         else:
             self._warm[interpreter.key, package] = session
+            awaited = self._starter.awaited(interpreter, found)
             found = self._starter.plugin_path(interpreter, found)
+            return found, Observed.of_all([session.observed, awaited])
         return found, session.observed
 
     def unseen(self, interpreter: Interpreter, observed: Observed, files: Files) -> tuple[str, ...]:

@@ -185,6 +185,13 @@ class Starter:
         shown = set(self.visible(interpreter, paths))
         return tuple(path for path in paths if path in shown or self._is_reliable(path))
 
+    def awaited(self, interpreter: Interpreter, paths: Sequence[str]) -> Observed:
+        """Return what tells that one of those that are not shown has appeared: its name."""
+        shown = set(self.visible(interpreter, paths))
+        missing = [each for each in paths if each not in shown and not self._files.kind(each)]
+        parts = map(os.path.split, missing)
+        return Observed(names=frozenset((name, (place,)) for place, name in parts))
+
     def _is_reliable(self, directory: str) -> bool:
         with contextlib.suppress(OSError, UntrustedError):
             os.close(self._files.directory(directory))
