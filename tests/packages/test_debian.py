@@ -331,6 +331,19 @@ class TestObstacles:
             f"No module named '{module}'; run update-dropin-cache later"
         )
 
+    def test_killed(self, debian: Debian) -> None:
+        """Of what is killed, the exit status tells."""
+        debian.root.write("/usr/bin/dropin-cache", "#!/bin/sh\nkill -9 $$\n", 0o755)
+        assert "not updated: exit status 137; run" in self.reinstall(debian)
+
+    def test_removed_with_half_a_python(self, debian: Debian) -> None:
+        """Removing the package succeeds, and one line says which module is missing."""
+        debian.root.run("mv", f"{DIST}/filelock", "/srv/gone")
+        done = debian.root.run("dpkg", "--remove", "dropin-cache")
+        assert "Traceback" not in done.err
+        assert done.err.startswith("ModuleNotFoundError: No module named 'filelock'\n")
+        assert "dropin-cache: warning: some plugin caches may be left; " in done.err
+
     def test_no_zope(self, debian: Debian) -> None:
         """Where nothing can have plugins, no cache is touched."""
         before = (debian.root.path / f"{PLUGINS}/dropin.cache"[1:]).read_bytes()
