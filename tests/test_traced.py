@@ -126,6 +126,24 @@ class TestMachine:
         assert [] == list(unaccounted(found, site.path, bare.path))
         assert [] == blocking(found, public_path)
 
+    def test_run(self, public_path: Path, hostile: Path) -> None:
+        """Of another user's environment around the working directory, only the owner is looked at."""
+        venv = hostile / ".venv"
+        for directory in ("bin", "lib/python3.11"):
+            (venv / directory).mkdir(parents=True)
+        os.mkfifo(venv / "pyvenv.cfg")
+        (venv / "bin" / "python").symlink_to("/usr/bin/true")
+        (venv / "lib" / "python3.11" / "site-packages").symlink_to("/")
+        subprocess.run(["chown", "-Rh", "64111", hostile], check=True)
+        found = opened(public_path / "log", hostile, "run", "--", "/usr/bin/true")
+        assert [] == [each for each in unaccounted(found) if not is_look(each)]
+        assert [] == blocking(found, public_path)
+
+
+def is_look(each: Opened) -> bool:
+    """Tell whether only the kind and the owner of something were to be had."""
+    return "O_PATH" in each.rest and "O_NOFOLLOW" in each.rest
+
 
 class TestImage:
     """Commands about an image that is full of traps."""
