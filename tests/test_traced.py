@@ -127,7 +127,7 @@ class TestMachine:
         assert [] == blocking(found, public_path)
 
     def test_run(self, public_path: Path, hostile: Path) -> None:
-        """Of another user's environment around the working directory, only the owner is looked at."""
+        """Of another user's environment, where root works, only the owner is looked at."""
         venv = hostile / ".venv"
         for directory in ("bin", "lib/python3.11"):
             (venv / directory).mkdir(parents=True)
