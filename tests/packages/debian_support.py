@@ -298,7 +298,7 @@ def _build(place: Path) -> None:
     debian = Debian(BUILDER)
     try:
         debian.root.copy(tree, "/srv/tree")
-        debian.root.run("sh", "/srv/tree/tools/deb", "/srv/built")
+        debian.root.run("sh", "/srv/tree/tools/deb", "/srv/built", timeout=1800)
         shutil.copytree(debian.root.path / "srv/built", place / "built")
     finally:
         debian.close()
