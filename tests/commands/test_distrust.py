@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from dropin_cache.commands import distrust
 from dropin_cache.commands.distrust import remedy
 from dropin_cache.errors import UntrustedError
 
@@ -61,3 +64,26 @@ class TestRemedy:
 
         assert advice.startswith(expected)
         assert "chown" not in advice
+
+    @pytest.mark.parametrize(
+        ("users", "mapped"),
+        [
+            ("0 1000 1\n", False),
+            ("0 1000 1\n 1 100000 65536\n", True),
+            ("0 0 4294967295\n", True),
+            ("nonsense", True),
+            (None, True),
+        ],
+    )
+    def test_user_namespace(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str | None, mapped: bool
+    ) -> None:
+        """Where one number stands for all users outside, it is no user to run anything as."""
+        file = tmp_path / "uid_map"
+        if users is not None:
+            file.write_text(users)
+        monkeypatch.setattr(distrust, "_USERS", str(file))
+        problem = "belongs to user 65534 (nobody), not to root"
+        advice = remedy(UntrustedError("/", "/", problem))
+        assert mapped == advice.startswith(f"{AS_USER} nobody ")
+        assert mapped != advice.endswith("Run this outside of it, or as an ordinary user.")

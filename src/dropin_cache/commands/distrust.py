@@ -11,7 +11,10 @@ import re
 import stat
 
 from dropin_cache.errors import UntrustedError
+from dropin_cache.update.files.reading import read_file
 
+_USERS = "/proc/self/uid_map"  # user_namespaces(7)
+_MAX_SIZE = 1 << 16
 _GROUPS = "trusted-groups in /etc/dropin-cache/dropin-cache.conf"
 _OTHERS = re.compile(r"(?:belongs to|is a symbolic link of) user (\d+)(?: \((.+)\))?")
 _GROUP = re.compile(r"can be written by group (\d+)(?: \((.+)\))?")
@@ -25,11 +28,7 @@ def remedy(problem: UntrustedError) -> str:
     """
     others = _OTHERS.match(problem.problem)
     if others:
-        user = others[2] or f"'#{others[1]}'"  # as sudo(8) takes a number
-        return (
-            "Root relies on nothing that others can change. Run this as that user: "
-            f"sudo -u {user} dropin-cache ..., or let root have a copy of its own."
-        )
+        return _about_user(others[1], others[2])
     mode = _mode(problem.component)
     if mode and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # such as /dev/null
         return f"Root uses files and directories only. Leave {problem.component} as it is."
@@ -44,6 +43,28 @@ def remedy(problem: UntrustedError) -> str:
     if "hard link" in problem.problem or mode & stat.S_ISVTX:  # as /tmp has it
         return "Everybody can write there, and is meant to. Use a directory that is root's alone."
     return f"Only root may be able to write there: chmod go-w {problem.component}"
+
+
+def _about_user(number: str, name: str | None) -> str:
+    if not _is_mapped(int(number)):
+        return (
+            "In this user namespace, that stands for all users who are not in it. "
+            "Run this outside of it, or as an ordinary user."
+        )
+    user = name or f"'#{number}'"  # as sudo(8) takes a number
+    return (
+        "Root relies on nothing that others can change. Run this as that user: "
+        f"sudo -u {user} dropin-cache ..., or let root have a copy of its own."
+    )
+
+
+def _is_mapped(user: int) -> bool:
+    """Tell whether a number is that of a user in this user namespace, as far as is known."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = read_file(_USERS, _MAX_SIZE).splitlines()
+        ranges = [(int(first), int(count)) for first, _, count in map(bytes.split, lines)]
+        return any(first <= user < first + count for first, count in ranges)
+    return True
 
 
 def _mode(path: str) -> int:
