@@ -17,7 +17,7 @@ import pytest
 
 import command_line
 from command_line import Outcome
-from conftest import NOBODY, Tree
+from conftest import NOBODY, Tree, missing
 from dropin_cache.update.files import cache_directory
 from dropin_cache.update.text import one_line
 
@@ -110,6 +110,15 @@ def other_python(name: str) -> Path:
             if name.encode() == done.stdout.strip():
                 return candidate
     pytest.skip(f"this machine has no Python {name}")
+
+
+def set_attribute(letter: str, path: Path) -> None:
+    """Give a file or directory an attribute, chattr(1), where that can be done."""
+    if shutil.which("chattr") is None:
+        missing("chattr")
+    made = subprocess.run(["chattr", f"+{letter}", path], check=False, capture_output=True)
+    if made.returncode != 0:
+        pytest.skip("this file system has no attributes, or they are not this user's to set")
 
 
 def long(value: str) -> Any:
@@ -401,9 +410,7 @@ class TestPlaces:
         plugins = app.path / "app" / "plugins"
         app.dropin("third")
         before = command_line.snapshot(app.path)
-        made = subprocess.run(["chattr", f"+{letter}", plugins], check=False, capture_output=True)
-        if made.returncode != 0:
-            pytest.skip("this file system has no attributes, or they are not this user's to set")
+        set_attribute(letter, plugins)
         try:
             more = ["--force"] if force else []
             outcome = command_line.run("update", "app.plugins", "--path", app.path, *more)
@@ -418,9 +425,7 @@ class TestPlaces:
         """A cache with an attribute that keeps it from being replaced."""
         cache = app.path / "app" / "plugins" / CACHE
         before = command_line.snapshot(app.path)
-        made = subprocess.run(["chattr", "+i", cache], check=False, capture_output=True)
-        if made.returncode != 0:
-            pytest.skip("this file system has no attributes, or they are not this user's to set")
+        set_attribute("i", cache)
         try:
             outcome = update(app.path)
         finally:
