@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
+import json
 import os
 import select
 import shutil
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +67,28 @@ def finish(process: subprocess.Popen[str], timeout: float = 300) -> Outcome:
         out, err = process.communicate(timeout=timeout)
     finally:
         process.kill()
+    if "--json" in process.args and process.returncode >= 0 and out:
+        require_valid(json.loads(out))
     return Outcome(process.returncode, out or "", err or "")
+
+
+@functools.lru_cache
+def schema() -> dict[str, Any]:
+    """Return the schema of what is printed as JSON, such that it allows nothing else."""
+    text = files("dropin_cache").joinpath("schema.json").read_text(encoding="utf-8")
+
+    def closed(value: dict[str, Any]) -> dict[str, Any]:
+        return {**value, "additionalProperties": False} if "properties" in value else value
+
+    return dict(json.loads(text, object_hook=closed))
+
+
+def require_valid(printed: object) -> None:
+    """Fail if something is not what the schema says of what is printed as JSON."""
+    import jsonschema  # noqa: PLC0415 - of the newest Python, there is none yet
+
+    validator = jsonschema.Draft202012Validator(schema())
+    assert [] == [each.message for each in validator.iter_errors(printed)]
 
 
 def run(*arguments: Any, **options: Any) -> Outcome:

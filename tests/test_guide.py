@@ -220,6 +220,7 @@ class TestLinks:
             "docs/administration.md",
             "docs/architecture.md",
             "docs/arrangements.md",
+            "docs/monitoring.md",
             "docs/packaging.md",
             "docs/plugins.md",
         ],

@@ -4,7 +4,7 @@
 _shtab_dropin_cache_subparsers=(update check list explain clean hook run)
 
 _shtab_dropin_cache_update_option_strings=(-h --help --python --path --root --sandbox --json --timeout --lock-timeout --force --dry-run --strict --settle --trigger -q --quiet -v --verbose)
-_shtab_dropin_cache_check_option_strings=(-h --help --python --path --root --sandbox --json --timeout -q --quiet -v --verbose)
+_shtab_dropin_cache_check_option_strings=(-h --help --python --path --root --sandbox --json --format --timeout -q --quiet -v --verbose)
 _shtab_dropin_cache_list_option_strings=(-h --help --python --path --root --sandbox --json --interface --package)
 _shtab_dropin_cache_explain_option_strings=(-h --help --python --path --root --sandbox --json --interface --timeout)
 _shtab_dropin_cache_clean_option_strings=(-h --help --python --path --root --sandbox --lock-timeout -q --quiet)
@@ -33,6 +33,7 @@ _shtab_dropin_cache_run___path_COMPGEN=_shtab_compgen_dirs
 
 _shtab_dropin_cache_update___sandbox_choices=(auto namespace landlock user none)
 _shtab_dropin_cache_check___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_check___format_choices=(text json nagios prometheus)
 _shtab_dropin_cache_list___sandbox_choices=(auto namespace landlock user none)
 _shtab_dropin_cache_explain___sandbox_choices=(auto namespace landlock user none)
 _shtab_dropin_cache_clean___sandbox_choices=(auto namespace landlock user none)

@@ -48,7 +48,7 @@ function _shtab_dropin_cache_using
 end
 
 set -g _shtab_dropin_cache_commands update check list explain clean hook run
-set -g _shtab_dropin_cache_opts_with_value --interface --lock-timeout --package --path --python --root --sandbox --settle --timeout
+set -g _shtab_dropin_cache_opts_with_value --format --interface --lock-timeout --package --path --python --root --sandbox --settle --timeout
 
 complete -c dropin-cache -e
 complete -c dropin-cache -f
@@ -78,6 +78,7 @@ complete -c dropin-cache -n '_shtab_dropin_cache_using check' -l path -xka "(__f
 complete -c dropin-cache -n '_shtab_dropin_cache_using check' -l root -xka "(__fish_complete_directories)" -d 'work on the system below DIR, with its interpreters and its configuration'
 complete -c dropin-cache -n '_shtab_dropin_cache_using check' -l sandbox -xka "auto namespace landlock user none" -d 'sandbox to import plugin modules in (default: auto, for root the best that the configuration allows, for other users none)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using check' -l json -d 'print the result as JSON'
+complete -c dropin-cache -n '_shtab_dropin_cache_using check' -l format -xka "text json nagios prometheus" -d 'print the result for monitoring (nagios: with its exit codes; prometheus: exit with 0)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using check' -l timeout -x -d 'seconds of processor time that the import of one plugin module may take (default: the configured number, or 30)'
 complete -c dropin-cache -n '_shtab_dropin_cache_using check' -s q -l quiet -d 'print errors only'
 complete -c dropin-cache -n '_shtab_dropin_cache_using check' -s v -l verbose -d 'print tracebacks and say why each module was imported'

@@ -363,7 +363,7 @@ class TestAccess:
         """Its owner may write there."""
         os.chown(public_path, owner, owner)
         how = f"sudo {f'-u {name_of(owner)} ' if owner else ''}dropin-cache ..."
-        assert f"Run this as a user who may write there: {how}." == self.advice(public_path)
+        assert f"Run this as a user who may write there: {how}" == self.advice(public_path)
 
     def test_gone(self, public_path: Path) -> None:
         """Of what is not there, nobody knows the owner."""
@@ -395,4 +395,4 @@ class TestAccess:
         os.chown(public_path, NOBODY, NOBODY)
         error: Any = caused(errors.DirectoryError(str(public_path), "closed"), errno.EACCES)
         how = f"sudo -u {name_of(NOBODY)} dropin-cache ..."
-        assert f"Run this as a user who may read it: {how}." == what_to_do(error)
+        assert f"Run this as a user who may read it: {how}" == what_to_do(error)

@@ -132,11 +132,16 @@ nothing else, and exit with 0
 {QUIET}{VERBOSE}
 {EXIT_STATUS}"""
 HELP_CHECK = f"""\
-usage: dropin-cache check {ENVIRONMENT_USAGE} [--json] [--timeout S] [-q | -v] [PACKAGE ...]
+usage: dropin-cache check {ENVIRONMENT_USAGE} [--json | --format {{text,json,nagios,prometheus}}] \
+[--timeout S] [-q | -v] [PACKAGE ...]
 
 Tell whether caches are up to date.
 
-{PACKAGE}{ENVIRONMENT}{JSON}{TIMEOUT}{QUIET}{VERBOSE}
+{PACKAGE}{ENVIRONMENT}{JSON}\
+  --format {{text,json,nagios,prometheus}}
+                        print the result for monitoring (nagios: with its exit codes; prometheus: \
+exit with 0)
+{TIMEOUT}{QUIET}{VERBOSE}
 {EXIT_STATUS}"""
 HELP_LIST = f"""\
 usage: dropin-cache list {ENVIRONMENT_USAGE} [--json] [--interface DOTTED] [--package DOTTED] \
@@ -531,18 +536,33 @@ class TestUpdate:
             "package": "app.plugins",
             "python": sys.executable,
             "state": "written",
+            "own": True,
             "modules": 2,
             "plugins": 2,
             "broken": [broken],
+            "changes": [
+                {"module": f"app.plugins.{name}", "why": "it is new"}
+                for name in ("bad", "hello", "loud")
+            ],
+            "remarks": [],
+            "warnings": [],
+            "problem": None,
         }
-        expected = {"sandbox": SANDBOX, "directories": [directory]}
+        expected = {
+            "format": 1,
+            "changed": True,
+            "sandbox": SANDBOX,
+            "directories": [directory],
+            "problems": [],
+            "warnings": [],
+        }
         assert (0, json.dumps(expected, indent=2) + "\n", BROKEN) == outcome
 
     def test_json_quiet(self, app: Tree, bad: Path) -> None:
         """With -q besides, people get nothing."""
         outcome = on(app, "update", "--json", "-q")
         assert (0, "") == (outcome.status, outcome.err)
-        assert ["sandbox", "directories"] == list(json.loads(outcome.out))
+        assert 1 == json.loads(outcome.out)["format"]
 
     @pytest.mark.parametrize("state", ["unchanged", "removed", "failed"])
     def test_json_states(self, app: Tree, plugins: Path, state: str) -> None:
@@ -556,8 +576,42 @@ class TestUpdate:
             (plugins / CACHE).unlink()
             (plugins / CACHE).mkdir()
         outcome = on(app, "update", "--json")
-        assert state == json.loads(outcome.out)["directories"][0]["state"]
+        printed = json.loads(outcome.out)
+        assert state == printed["directories"][0]["state"]
+        assert (state == "removed") == printed["changed"]
         assert (5 if state == "failed" else 0) == outcome.status
+        problem = {
+            "kind": "NotWrittenError",
+            "text": f"cannot write {plugins / CACHE}: Is a directory",
+            "remedy": (
+                "A directory has the name of the cache. If it is of no use: "
+                f"rmdir {plugins / CACHE}"
+            ),
+            "status": 5,
+        }
+        problems = [problem] if state == "failed" else []
+        assert problems == printed["problems"]
+        assert (problem if problems else None) == printed["directories"][0]["problem"]
+
+    def test_json_dry_run(self, app: Tree) -> None:
+        """What would be written has not changed anything."""
+        printed = json.loads(on(app, "update", "--json", "--dry-run").out)
+        assert (False, "written") == (printed["changed"], printed["directories"][0]["state"])
+
+    @pytest.mark.parametrize("command", ["update", "check", "list", "explain"])
+    def test_json_failure(self, command: str) -> None:
+        """What could not be done at all is told to programs, too."""
+        name = ["a.b"] if command == "explain" else []
+        outcome = run(command, *name, "--json", "--path", "/nonexistent")
+        problem = {
+            "kind": "DirectoryError",
+            "text": "cannot use the directory /nonexistent: No such file or directory",
+            "remedy": "Check the spelling: of the directories above it, / is there.",
+            "status": 2,
+        }
+        printed = json.loads(outcome.out)
+        assert (2, 1, [problem]) == (outcome.status, printed["format"], printed["problems"])
+        assert f"dropin-cache: error: {problem['text']}\n" in outcome.err
 
     def test_failed(self, app: Tree, plugins: Path) -> None:
         """A directory that cannot be written does not keep the others from it."""
@@ -702,11 +756,26 @@ class TestCheck:
             "package": "app.plugins",
             "python": sys.executable,
             "state": "missing",
+            "own": True,
             "modules": 2,
             "plugins": 0,
             "broken": [],
+            "changes": [
+                {"module": f"app.plugins.{name}", "why": "it is not in the cache"}
+                for name in ("hello", "loud")
+            ],
+            "remarks": [],
+            "warnings": [],
+            "problem": None,
         }
-        expected = {"sandbox": SANDBOX, "directories": [directory]}
+        expected = {
+            "format": 1,
+            "changed": False,
+            "sandbox": SANDBOX,
+            "directories": [directory],
+            "problems": [],
+            "warnings": [],
+        }
         assert (1, json.dumps(expected, indent=2) + "\n", "") == on(app, "check", "--json")
 
     def test_verbose(self, app: Tree, bad: Path) -> None:
@@ -812,7 +881,8 @@ app.plugins.loud   plugin  dropin_cache.IPlugin, app.interfaces.ILoudGreeter
             "description": "The plugin of loud.",
             "path": str(plugins),
         }
-        expected = json.dumps({"plugins": [row]}, indent=2) + "\n"
+        printed = {"format": 1, "plugins": [row], "archives": [], "problems": []}
+        expected = json.dumps(printed, indent=2) + "\n"
         assert (0, expected, "") == outcome
 
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -1145,7 +1215,8 @@ class TestSandbox:
         if allowed == "auto":
             self.compare(Outcome(done.returncode, done.stdout, done.stderr), "landlock")
         else:
-            assert (5, "") == (done.returncode, done.stdout)
+            (problem,) = json.loads(done.stdout)["problems"]
+            assert (5, "NoSandboxError") == (done.returncode, problem["kind"])
             assert "namespace: no user namespace can be made here (" in done.stderr
 
     @pytest.mark.parametrize("tier", ["none", "namespace", "landlock"])

@@ -13,6 +13,7 @@ from command_line import Account, account, give_away, run, unprivileged
 from dropin_cache.commands.environment import choose
 
 ROOT = os.geteuid() == 0
+PACKAGE = "dropin_cache.plugins"
 ABOUT = "dropin-cache: info: this is about the packages of"
 
 
@@ -64,13 +65,13 @@ class TestUsers:
 
     def test_works(self, user: User) -> None:
         """Nothing has to be said about it."""
-        found = user.account.run("update", env={"VIRTUAL_ENV": str(user.venv)})
+        found = user.account.run("update", PACKAGE, env={"VIRTUAL_ENV": str(user.venv)})
         assert (0, "") == (found.status, found.err)
 
     def test_gone(self, user: User, public_path: Path) -> None:
         """One that is not there does not count, and that is said."""
         gone = public_path / "gone"
-        found = user.account.run("update", env={"VIRTUAL_ENV": str(gone)})
+        found = user.account.run("update", PACKAGE, env={"VIRTUAL_ENV": str(gone)})
         expected = f"{ABOUT} {user.account.python}; "
         assert 0 == found.status
         assert found.err == f"{expected}for the environment that is activated: --python {gone}\n"
@@ -85,7 +86,7 @@ class TestUsers:
     def test_named(self, user: User) -> None:
         """Who names an interpreter means that."""
         env = {"VIRTUAL_ENV": "/nonexistent"}
-        found = user.account.run("update", "--python", user.account.python, env=env)
+        found = user.account.run("update", PACKAGE, "--python", user.account.python, env=env)
         assert (0, "") == (found.status, found.err)
 
 

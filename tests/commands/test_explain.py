@@ -626,6 +626,7 @@ app.plugins: stale
     def test_json(self, case: Case, plugins: Path) -> None:
         """With --json programs get the same."""
         expected = {
+            "format": 1,
             "name": HELLO,
             "state": "stale",
             "path": str(plugins / "hello.py"),
@@ -639,9 +640,14 @@ app.plugins: stale
             "traceback": "",
             "owner": "app",
             "plugins": [],
+            "problems": [],
         }
         assert json.dumps(expected, indent=2) + "\n" == case.print(HELLO, "--json")
         assert None is json.loads(case.print("app.plugins", "--json"))["owner"]
+        case.write()
+        provides = ["dropin_cache.IPlugin", "app.interfaces.IGreeter"]
+        plugin = {"name": "plugin", "provides": provides}
+        assert [plugin] == json.loads(case.print(HELLO, "--json"))["plugins"]
 
     def test_unknown(self, case: Case) -> None:
         """A name that means nothing is an error of usage, with advice."""

@@ -30,6 +30,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         **ENVIRONMENT,
         "packages": [],
         "json": False,
+        "format": "text",
         "timeout": None,
         "quiet": False,
         "verbose": False,

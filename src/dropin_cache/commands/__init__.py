@@ -27,9 +27,11 @@ from dropin_cache.commands import actions, environment, terminal, words
 from dropin_cache.commands.actions import EXIT_DONE
 from dropin_cache.commands.options import build_parser
 from dropin_cache.errors import EXIT_SIGNAL, DropinCacheError
-from dropin_cache.update.files.failures import exit_code_of
+
+EXIT_USAGE = 2  # as argparse has it
 
 _TRIGGER = "--trigger"
+_NAGIOS = frozenset(("nagios", "--format=nagios"))
 
 
 def main(arguments: Sequence[str], directory: str = "", activated: str = "") -> int:
@@ -71,7 +73,12 @@ def _forgiving(arguments: Sequence[str], directory: str, activated: str) -> int:
 def _main(argv: Sequence[str], directory: str, activated: str) -> int:
     """Parse the command line, do what it asks for, and say what went wrong."""
     # Package managers wait: making the options of all commands takes longer than reading them.
-    arguments = build_parser(argv[0] if argv else None).parse_args(argv)
+    try:
+        arguments = build_parser(argv[0] if argv else None).parse_args(argv)
+    except SystemExit as leaving:
+        if leaving.code == EXIT_USAGE and _NAGIOS.intersection(argv):
+            raise SystemExit(actions.misused()) from None
+        raise
     # A command that is to be run gets everything as it is; the update behind it does this again.
     if arguments.command != "run":
         _restore_signals()
@@ -90,7 +97,7 @@ def _main(argv: Sequence[str], directory: str, activated: str) -> int:
             brief=brief,
             root=getattr(arguments, "root", None),
         )
-        return exit_code_of(error)
+        return actions.failed(arguments, error)
     except KeyboardInterrupt:
         words.interrupted()
         return EXIT_SIGNAL + signal.SIGINT

@@ -14,6 +14,7 @@ import time
 
 from dropin_cache._quick import BYPASS
 from dropin_cache.commands import terminal, words
+from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.files.failures import exit_code_of
 from dropin_cache.update.report import (
     FRESH,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 EXIT_DONE, EXIT_STALE, EXIT_BROKEN = 0, 1, 3
 
+_MONITORING = frozenset(("nagios", "prometheus"))  # formats of `commands.monitoring`
 _HOOK_PATIENCE = 5.0  # seconds
 
 _LONGEST_SETTLING = 600.0  # seconds; a package manager that takes longer calls again
@@ -120,13 +122,50 @@ def _check(arguments: argparse.Namespace) -> int:
 
     with terminal.progress(quiet=arguments.quiet) as progress:
         found = update(_request(arguments, write=False), progress)
-    _report(found, arguments)
-    failed = _failed(found)
-    if failed:
-        return failed
-    if any(each.state != FRESH for each in found.own):
-        return EXIT_STALE
-    return EXIT_BROKEN if _any_broken(found) else EXIT_DONE
+    stale = any(each.state != FRESH for each in found.own)
+    status = _failed(found) or (EXIT_STALE if stale else 0)
+    status = status or (EXIT_BROKEN if _any_broken(found) else EXIT_DONE)
+    if arguments.format not in _MONITORING:
+        _report(found, arguments)
+        return status
+    from dropin_cache.commands import monitoring
+
+    text, status = monitoring.told(arguments.format, found, status)
+    print(text)
+    return status
+
+
+def failed(arguments: argparse.Namespace, error: DropinCacheError) -> int:
+    """Print for programs that a command could not do what it was to do.
+
+    Args:
+        arguments: The command line.
+        error: Why not.
+
+    Returns:
+        The exit status.
+    """
+    status = exit_code_of(error)
+    form = getattr(arguments, "format", "")
+    if getattr(arguments, "json", False) or form == "json":
+        from dropin_cache.commands import as_json
+
+        print(as_json.failure(arguments.command, error, arguments.root))
+    elif form in _MONITORING:
+        from dropin_cache.commands import monitoring
+
+        text, status = monitoring.failed(form, str(error), status)
+        print(text)
+    return status
+
+
+def misused() -> int:
+    """Tell Nagios of a mistake in its command line; return the exit status."""
+    from dropin_cache.commands import monitoring
+
+    text, status = monitoring.failed("nagios", "the command line has a mistake", 2)
+    print(text)
+    return status
 
 
 def _said(found: Report) -> Said:
@@ -143,7 +182,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         from dropin_cache.commands import as_json
 
-        print(as_json.rows(found.rows))
+        print(as_json.listing(found))
     else:
         words.rows(found.rows)
     return EXIT_DONE
@@ -227,10 +266,11 @@ def _patience(arguments: argparse.Namespace) -> float | None:
 def _report(found: Report, arguments: argparse.Namespace) -> None:
     """Print what a run did or found: results on standard output, the rest on standard error."""
     words.diagnostics(found, quiet=arguments.quiet, verbose=arguments.verbose, root=arguments.root)
-    if arguments.json:
+    if arguments.json or getattr(arguments, "format", None) == "json":
         from dropin_cache.commands import as_json
 
-        print(as_json.report(found))
+        wrote = arguments.command == "update" and not arguments.dry_run
+        print(as_json.report(found, arguments.root, wrote=wrote))
     elif not arguments.quiet:
         if arguments.command == "check" or arguments.dry_run:
             words.findings(found, conditional=arguments.command != "check")

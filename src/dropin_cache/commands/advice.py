@@ -122,7 +122,7 @@ def _about_directories(problem: errors.DirectoryError) -> str:
     if isinstance(cause, NotADirectoryError):
         return "Give the directory that it is unpacked or mounted in, or leave it out."
     if isinstance(cause, PermissionError):
-        return f"Run this as a user who may read it{_such_as_owner(problem.path)}."
+        return f"Run this as a user who may read it{_such_as_owner(problem.path)}"
     return "" if cause is None else "Check the path."
 
 
@@ -172,7 +172,7 @@ def _about_access(directory: str) -> str:
             return f"It is your own directory: chmod u+rwx {directory}"
     if user == 0:
         return "It is not for permissions. SELinux, AppArmor or a file server may forbid it."
-    return f"Run this as a user who may write there{_such_as_owner(directory)}."
+    return f"Run this as a user who may write there{_such_as_owner(directory)}"
 
 
 def _such_as_owner(path: str) -> str:
@@ -182,7 +182,7 @@ def _such_as_owner(path: str) -> str:
         if owner != os.geteuid():
             name = pwd.getpwuid(owner).pw_name
             return ": sudo dropin-cache ..." if owner == 0 else f": sudo -u {name} dropin-cache ..."
-    return ""
+    return "."
 
 
 def _about_foreign(problem: errors.ForeignDirectoryError) -> str:

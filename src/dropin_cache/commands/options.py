@@ -90,7 +90,7 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         )
     _add_environment(parser)
     if command != "clean":
-        _add_flag(parser, "--json", help="print the result as JSON")
+        _add_formats(parser, command)
     if command in {"list", "explain"}:
         _add_selection(parser, command)
     if command in {"update", "check", "explain"}:
@@ -161,6 +161,19 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
         help="sandbox to import plugin modules in (default: auto, for root the best that the "
         "configuration allows, for other users none)",
     )
+
+
+def _add_formats(parser: argparse.ArgumentParser, command: str) -> None:
+    formats = parser.add_mutually_exclusive_group()
+    _add_flag(formats, "--json", help="print the result as JSON")
+    if command == "check":
+        formats.add_argument(
+            "--format",
+            choices=("text", "json", "nagios", "prometheus"),
+            default="text",
+            help="print the result for monitoring (nagios: with its exit codes; prometheus: exit "
+            "with 0)",
+        )
 
 
 def _add_hook_arguments(parser: argparse.ArgumentParser) -> None:
