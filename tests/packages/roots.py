@@ -25,8 +25,8 @@ import pytest
 from conftest import missing
 
 SUITE = os.environ.get("DROPIN_CACHE_SUITE") or "bookworm"
-# Mirrors of a suite that changes each day may be a week behind.
-UNSTABLE = ('--aptopt=Acquire::Check-Valid-Until "false"',) if SUITE == "sid" else ()
+# Mirrors of suites that change each day may be a week behind.
+UNSTABLE = ('--aptopt=Acquire::Check-Valid-Until "false"',) if SUITE in {"forky", "sid"} else ()
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Becomes the first process of the root. Its standard input is the life of the whole.
