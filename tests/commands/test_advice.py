@@ -106,6 +106,10 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "Check the spelling: of the directories above it, /usr is there.",
     ),
     (
+        caused(errors.DirectoryError("/home/x/~/a", "gone"), errno.ENOENT),
+        "A shell puts a home in the place of ~ only where there are no quotes around it.",
+    ),
+    (
         caused(errors.DirectoryError("/x.zip", "Not a directory"), errno.ENOTDIR),
         "Give the directory that it is unpacked or mounted in, or leave it out.",
     ),
@@ -179,6 +183,21 @@ CASES: list[tuple[DropinCacheError, str]] = [
     (
         errors.UnknownNameError("twisted.plugins.twisted_wep", ("twisted.plugins.twisted_web",)),
         "Did you mean twisted.plugins.twisted_web?",
+    ),
+    (
+        errors.UnknownNameError("/etc/passwd", ()),
+        (
+            "Give the path of a plugin module: a file that is there, in a directory of a plugin "
+            "package that is known. To see which are: dropin-cache list"
+        ),
+    ),
+    (
+        errors.UnknownNameError("twisted", ("twisted.plugins", "twisted.plugins.twisted_web")),
+        "Did you mean twisted.plugins or twisted.plugins.twisted_web?",
+    ),
+    (
+        errors.UnknownNameError("app.hello.plugun", ("app.hello.plugin", "app.hallo.plugin")),
+        "Did you mean app.hello.plugin?",
     ),
     (
         errors.UnknownNameError("twisted_web", ("twisted.plugins.twisted_web",)),
@@ -310,15 +329,14 @@ class TestImages:
         expected = "To install it in /image, use what that system is made with."
         assert f"Without it there are no plugins. {expected} {ZOPE}" == advice
 
-    @pytest.mark.parametrize(
-        "error",
-        [
-            errors.InterpreterError("/p", "gone"),
-            caused(errors.DirectoryError("/d", "gone"), errno.ENOENT),
-        ],
-    )
-    def test_paths(self, error: DropinCacheError) -> None:
+    def test_interpreter(self) -> None:
+        """Whether one was given or not, it has to be in there."""
+        advice = what_to_do(errors.InterpreterError("/usr/bin/python3", "gone"), "/image")
+        assert advice.startswith("Paths are inside of /image. If that is the root of a system ")
+
+    def test_paths(self) -> None:
         """Whoever gives a path of this machine is told where it should lead."""
+        error = caused(errors.DirectoryError("/d", "gone"), errno.ENOENT)
         expected = "With --root, all other paths on the command line are inside of it."
         assert expected == what_to_do(error, "/image")
 

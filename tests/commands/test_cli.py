@@ -348,17 +348,22 @@ class TestHelp:
         ],
     )
     def test_usage(self, answer: Answer, arguments: list[str], message: str) -> None:
-        """A command line that means nothing is answered with the usage."""
+        """A command line that means nothing is answered with an error, and where to look."""
         outcome = answer(*arguments)
         assert (2, "") == (outcome.status, outcome.out)
-        assert outcome.err.startswith("usage: dropin-cache ")
-        assert message in next(line for line in outcome.err.splitlines() if ": error: " in line)
+        error, hint = outcome.err.splitlines()
+        assert error.startswith(f"dropin-cache: error: {message}")
+        command = f"dropin-cache {arguments[0]}" if arguments else "dropin-cache"
+        assert f"  To see how it is used: {command} --help" == hint or "is an option of" in hint
 
     @pytest.mark.parametrize(
         ("arguments", "hint"),
         [
             (["udpate"], "Did you mean update?"),
             (["lst"], "Did you mean list?"),
+            (["status"], "Did you mean check?"),
+            (["remove", "--all"], "Did you mean clean?"),
+            (["clean", "twisted.plugins"], "Select by --python and --path."),
             (["update", "--pyton", "/x"], "Did you mean --python?"),
             (["--pyton=/x", "update"], "Did you mean --python?"),
             (["clean", "--lock-timout=3"], "Did you mean --lock-timeout?"),
@@ -372,12 +377,13 @@ class TestHelp:
         outcome = answer(*arguments)
         assert (2, "", f"  {hint}") == (outcome.status, outcome.out, outcome.err.splitlines()[-1])
 
-    @pytest.mark.parametrize("arguments", [["nosuch"], ["update", "--zzz"], ["clean", "word"]])
+    @pytest.mark.parametrize("arguments", [["nosuch"], ["update", "--zzz"], ["hook", "on", "x"]])
     def test_nothing_meant(self, answer: Answer, arguments: list[str]) -> None:
         """Where nothing is alike, nothing is suggested."""
         outcome = answer(*arguments)
+        command = " ".join(["dropin-cache", *arguments[: len(arguments) > 1]])
         assert 2 == outcome.status
-        assert " error: " in outcome.err.splitlines()[-1]
+        assert f"  To see how it is used: {command} --help" == outcome.err.splitlines()[-1]
 
     @pytest.mark.parametrize(
         "arguments",
@@ -976,7 +982,7 @@ class TestTrigger:
         """Errors of usage are told."""
         outcome = run(*arguments)
         assert (0, "") == (outcome.status, outcome.out)
-        assert outcome.err.startswith("usage: dropin-cache ")
+        assert outcome.err.startswith("dropin-cache: error: ")
 
     def test_error(self, app: Tree) -> None:
         """Errors are told in a line, without advice."""

@@ -185,8 +185,14 @@ class TestEmpty:
         with pytest.raises(SystemExit) as left:
             build_parser(command).parse_args([command, option, "", *rest])
         assert 2 == left.value.code
-        message = f"argument {option}: it is empty; is a variable not set?\n"
-        assert capsys.readouterr().err.endswith(message)
+        message = f"dropin-cache: error: argument {option}: it is empty; is a variable not set?\n"
+        assert capsys.readouterr().err.startswith(message)
+
+
+def test_explain_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty name is no name."""
+    refused("explain", "")
+    assert "it is empty; is a variable not set?" in capsys.readouterr().err
 
 
 def test_run_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:

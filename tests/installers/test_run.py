@@ -81,7 +81,8 @@ class TestStatus:
         outcome = run("run")
 
         assert 2 == outcome.status
-        assert outcome.err.startswith("usage: dropin-cache run [-h] [--python EXE|ENVIRONMENT]")
+        message = "dropin-cache: error: the following arguments are required: COMMAND\n"
+        assert outcome.err.startswith(message)
 
     @pytest.mark.parametrize("arguments", [["--trigger"], ["-h"], ["--", "--python", "-x"]])
     def test_arguments(self, arguments):

@@ -46,6 +46,11 @@ def what_to_do(problem: DropinCacheError, root: str | None = None) -> str:
         return limit or _AGAIN
     if isinstance(problem, errors.ZopeInterfaceMissingError):
         return _about_zope(problem, root)
+    if root is not None and isinstance(problem, errors.InterpreterError):
+        return (
+            f"Paths are inside of {root}. If that is the root of a system with Python, name its "
+            "interpreter: --python /usr/bin/python3"
+        )
     if root is not None and _is_path_inside(problem, root):
         return "With --root, all other paths on the command line are inside of it."
     about = _ADVICE.get(type(problem), "")
@@ -67,9 +72,7 @@ def limit_in(text: str) -> str:
 
 def _is_path_inside(problem: DropinCacheError, root: str) -> bool:
     """Tell whether an error is about a path that was given, and not about the image itself."""
-    if isinstance(problem, errors.DirectoryError):
-        return problem.path != os.path.abspath(root)
-    return isinstance(problem, errors.InterpreterError)
+    return isinstance(problem, errors.DirectoryError) and problem.path != os.path.abspath(root)
 
 
 def _about_packages(problem: errors.PackageNotFoundError) -> str:
@@ -115,6 +118,8 @@ def _about_zope(problem: errors.ZopeInterfaceMissingError, root: str | None) -> 
 def _about_directories(problem: errors.DirectoryError) -> str:
     cause = problem.__cause__
     if isinstance(cause, FileNotFoundError):
+        if "~" in problem.path:
+            return "A shell puts a home in the place of ~ only where there are no quotes around it."
         there = problem.path.rstrip("/")
         while not os.path.exists(there or "/"):
             there = os.path.dirname(os.path.abspath(there))
@@ -127,6 +132,11 @@ def _about_directories(problem: errors.DirectoryError) -> str:
 
 
 def _about_names(problem: errors.UnknownNameError) -> str:
+    if os.sep in problem.name:
+        return (
+            "Give the path of a plugin module: a file that is there, in a directory of a plugin "
+            "package that is known. To see which are: dropin-cache list"
+        )
     return did_you_mean(problem.name, problem.known) or (
         "Give the name of a plugin module such as twisted.plugins.twisted_web, or its path. "
         "To see what is in the caches: dropin-cache list. Archives (zip, egg, pyz) have none."

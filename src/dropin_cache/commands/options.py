@@ -86,6 +86,7 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "name",
             metavar="NAME|PATH",
+            type=_some_path,
             help="dotted name of a plugin module or plugin, or path of a file or directory",
         )
     _add_environment(parser)

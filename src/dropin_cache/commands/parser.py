@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any, NoReturn
 
 from dropin_cache.update.text import one_line
@@ -11,6 +10,15 @@ from dropin_cache.update.text import one_line
 VERSION = ("-V", "--version")
 """The options for it, which may also follow a command."""
 
+# What other programs call it.
+_SYNONYMS = {
+    **dict.fromkeys(("upgrade", "refresh", "rebuild", "regenerate", "write"), "update"),
+    **dict.fromkeys(("status", "verify", "test"), "check"),
+    **dict.fromkeys(("ls", "show", "plugins"), "list"),
+    **dict.fromkeys(("info", "why", "describe"), "explain"),
+    **dict.fromkeys(("remove", "delete", "purge", "rm"), "clean"),
+    **dict.fromkeys(("exec", "install"), "run"),
+}
 _UNRECOGNIZED = "unrecognized arguments: "
 
 
@@ -18,17 +26,18 @@ class Parser(argparse.ArgumentParser):
     """A parser that says what may have been meant."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage, what is wrong, and what may have been meant; exit with 2."""
+        """Print what is wrong, and what may have been meant or where to look; exit with 2."""
         from dropin_cache.commands.suggestions import did_you_mean  # noqa: PLC0415 - for mistakes
 
         hint = ""
         if "argument COMMAND: invalid choice: " in message:
-            hint = did_you_mean(message.split("'")[1], commands_of(self))
+            word = message.split("'")[1]
+            message = f"there is no command {word}"
+            hint = did_you_mean(_SYNONYMS.get(word, word), commands_of(self))
         elif message.startswith(_UNRECOGNIZED):
-            hint = self._hint(message[len(_UNRECOGNIZED) :].split(maxsplit=1)[0].partition("=")[0])
-        self.print_usage(sys.stderr)
-        lines = [f"{self.prog}: error: {one_line(message)}", *([f"  {hint}"] if hint else ())]
-        self.exit(2, "".join(f"{line}\n" for line in lines))
+            hint = self._hint(message[len(_UNRECOGNIZED) :].split()[0].partition("=")[0])
+        hint = hint or f"To see how it is used: {self.prog} --help"
+        self.exit(2, f"dropin-cache: error: {one_line(message)}\n  {one_line(hint)}\n")
 
     def _hint(self, option: str) -> str:
         """Say what may have been meant by an option that this command does not have."""
@@ -36,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         from dropin_cache.commands.suggestions import did_you_mean  # noqa: PLC0415 - as above
 
         if not option.startswith("-"):
-            return ""
+            return "Select by --python and --path." if self.prog.endswith("clean") else ""
         known = self._option_string_actions
         elsewhere = [
             name

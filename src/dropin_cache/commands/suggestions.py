@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 _MOST = 3
 _ALIKE = 0.75  # of what difflib calls a ratio: one letter of four
+_WORSE = 0.03  # what is less alike than the best by that is not meant
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -20,7 +21,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def alike(name: str, known: Iterable[str]) -> list[str]:
-    """Return the names that one may have been meant for: misspelt, or without what is before it.
+    """Return the names that one may have been meant for: misspelt, or a part of it.
 
     Args:
         name: What was given.
@@ -29,5 +30,9 @@ def alike(name: str, known: Iterable[str]) -> list[str]:
     import difflib  # noqa: PLC0415 - for mistakes only
 
     names = list(dict.fromkeys(known))
-    ends = [each for each in names if each.endswith(f".{name}")]
-    return ends[:_MOST] or difflib.get_close_matches(name, names, _MOST, _ALIKE)
+    part = [each for each in names if each.endswith(f".{name}") or each.startswith(f"{name}.")]
+    found = part[:_MOST] or difflib.get_close_matches(name, names, _MOST, _ALIKE)
+    if part or not found:
+        return found
+    likeness = [difflib.SequenceMatcher(None, each, name).ratio() for each in found]
+    return [each for each, ratio in zip(found, likeness) if ratio > max(likeness) - _WORSE]
