@@ -1291,6 +1291,11 @@ class TestRoot:
             assert written.replace("written", "unchanged") in outcome.out
             assert "removed" not in outcome.out
             assert (plugins / CACHE).exists()
+            third = Tree(image / "elsewhere").dropin("third")
+            outcome = run("explain", third, *options)
+            assert (0, "app.plugins.third: unseen") == (outcome.status, outcome.out.splitlines()[0])
+            assert "does not import from /elsewhere\n" in outcome.out
+            assert f"  path     {third}\n" in outcome.out
             outcome = run("clean", *options)
             assert f"removed: {plugins / CACHE}\n" in outcome.out  # and what the system has itself
             assert (0, "") == (outcome.status, outcome.err)

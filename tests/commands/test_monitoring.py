@@ -37,15 +37,15 @@ class TestNagios:
     @pytest.mark.parametrize(
         ("directories", "status", "expected", "state"),
         [
-            ((FRESH,), 0, "OK - 1 of 1 caches fresh, 0 plugin modules broken | fresh=1;;;0 ", 0),
-            ((), 0, "OK - 0 of 0 caches fresh, 0 plugin modules broken | fresh=0;;;0 ", 0),
+            ((FRESH,), 0, "OK - fresh caches: 1 of 1, broken plugin modules: 0 | fresh=1;;;0 ", 0),
+            ((), 0, "OK - fresh caches: 0 of 0, broken plugin modules: 0 | fresh=0;;;0 ", 0),
             (
                 (FRESH, STALE),
                 1,
-                "WARNING - 1 of 2 caches fresh, 0 plugin modules broken | fresh=1;;;0 stale=1;;;0 ",
+                "WARNING - fresh caches: 1 of 2, broken plugin modules: 0 | fresh=1;;;0 ",
                 1,
             ),
-            ((BROKEN,), 3, "WARNING - 1 of 1 caches fresh, 1 plugin modules broken | ", 1),
+            ((BROKEN,), 3, "WARNING - fresh caches: 1 of 1, broken plugin modules: 1 | ", 1),
             ((REFUSED, FRESH), 4, "CRITICAL - refused /c/app: /c can be written by others | ", 2),
             ((STALE,), 5, "UNKNOWN - ", 3),
         ],
@@ -136,7 +136,7 @@ class TestCheck:
         run("update", "-q", "app.plugins", "--path", app.path)
         outcome = self.check(app, "nagios")
         assert (0, "") == (outcome.status, outcome.err)
-        assert outcome.out.startswith("DROPIN_CACHE OK - 1 of 1 caches fresh")
+        assert outcome.out.startswith("DROPIN_CACHE OK - fresh caches: 1 of 1, ")
         outcome = self.check(app, "prometheus")
         assert (0, "") == (outcome.status, outcome.err)
         assert 1 == metrics(outcome.out)["dropin_cache_fresh", os.fspath(plugins)]

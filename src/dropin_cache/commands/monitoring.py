@@ -57,7 +57,7 @@ def _nagios(found: Report, status: int) -> tuple[str, int]:
         *found.problems,
         *(each.error for each in own if each.error is not None),
     ]
-    counts = f"{fresh} of {len(own)} caches fresh, {broken} plugin modules broken"
+    counts = f"fresh caches: {fresh} of {len(own)}, broken plugin modules: {broken}"
     first = str(problems[0]) if problems else counts
     lines = [*map(str, problems[1:]), *summary(found)]
     lines += [f"{each.module}: {each.error}" for directory in own for each in directory.broken]
