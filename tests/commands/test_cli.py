@@ -38,6 +38,8 @@ from command_line import (
 )
 from conftest import Tree, missing, run_python
 from dropin_cache import _quick, cli, commands
+from dropin_cache.commands.options import build_parser
+from dropin_cache.commands.parser import commands_of
 from dropin_cache.update.files import cache_directory
 
 Answer = Callable[..., Outcome]
@@ -376,6 +378,21 @@ class TestHelp:
         """A slip of the fingers is answered with what may have been meant."""
         outcome = answer(*arguments)
         assert (2, "", f"  {hint}") == (outcome.status, outcome.out, outcome.err.splitlines()[-1])
+
+    @pytest.mark.parametrize("command", list(commands_of(build_parser())))
+    def test_slips(self, answer: Answer, command: str) -> None:
+        """Whichever letter of a command or of an option is left out, it is known what was meant."""
+        known = commands_of(build_parser())[command]._option_string_actions
+        rest = {"explain": ["a.b"], "hook": ["status"], "run": ["true"]}.get(command, [])
+        slips = [([f"{command[:at]}{command[at + 1 :]}"], command) for at in range(len(command))]
+        for option in (each for each in known if each.startswith("--")):
+            for at in range(2, len(option)):
+                slip = f"{option[:at]}{option[at + 1 :]}"
+                slips += [([command, slip, *rest], option), ([slip, command, *rest], option)]
+        for arguments, meant in slips:
+            outcome = answer(*arguments)
+            assert 2 == outcome.status
+            assert re.search(rf"^  Did you mean .*{meant}\b", outcome.err, re.MULTILINE), outcome
 
     @pytest.mark.parametrize("arguments", [["nosuch"], ["update", "--zzz"], ["hook", "on", "x"]])
     def test_nothing_meant(self, answer: Answer, arguments: list[str]) -> None:
