@@ -82,3 +82,30 @@ class TestPlugin:
     def test_reason(self, text: str, name: str, expected: str | None) -> None:
         """It is said what it is; nothing if there is nothing of its name."""
         assert expected == why_no_plugin(text, name)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "@implementer()\n",
+            "@implementer(",
+            "@a.",
+            "a.",
+            "x = a.",
+            "x",
+            "x:",
+            "x =",
+            " ",
+            "(",
+            "\n",
+        ),
+        *("class ", "class x\n", "x = (", "x = x(\n", "async "),
+    ],
+)
+def test_hostile(line: str) -> None:
+    """Whatever is in a module, its text is searched in no time that matters."""
+    text = line * ((1 << 20) // len(line))
+    for plugin in (None, "y"):
+        for end in ("", "\n", "("):
+            why_no_plugin(text + end, plugin)

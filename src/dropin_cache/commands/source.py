@@ -9,8 +9,9 @@ import re
 
 _MARKER = "IPlugin"
 _NEEDED = "IPlugin, which makes a plugin of an object"
+# With any number of decorators, a file of nothing else would take time by the square of its length.
 _CLASS = re.compile(
-    r"^@(?:\w+\.)*implementer\(([^()]*)\)[^\n]*\n(?:@[^\n]*\n)*class[ \t]+(\w+)", re.MULTILINE
+    r"^@(?:\w+\.)*implementer\(([^()]*)\)[^\n]*\n(?:@[^\n]*\n){0,9}class[ \t]+(\w+)", re.MULTILINE
 )
 _OBJECT = re.compile(r"^(\w+)[ \t]*(?::[^=\n]*)?=[ \t]*(?:\w+\.)*(\w+)[ \t]*\(", re.MULTILINE)
 _NAME = re.compile(
