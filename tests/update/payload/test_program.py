@@ -109,6 +109,24 @@ class TestStart:
         answer = imported(tmp_path, "import helper")
         assert "ValueError" == answer["error"]
 
+    def test_failure(self, tmp_path: Path) -> None:
+        """Nothing depends on what is looked at for telling of an error."""
+        told = tmp_path / "told"
+        text = f"""
+class Odd(Exception):
+    def __str__(self):
+        return open({str(told)!r}).read()
+raise Odd
+"""
+        told.write_text("words")
+        (tmp_path / "bad.py").write_text(text)
+        (tmp_path / "reader.py").write_text(f"open({str(told)!r})")
+        modules = [{"do": "module", "name": name} for name in ("bad", "reader")]
+        _, bad, reader = exchange(starting(tmp_path), *modules)
+        assert "Odd: words" == bad["error"]
+        assert str(told) not in bad["observed"]["files"]
+        assert str(told) in reader["observed"]["files"]
+
     def test_not_asked(self, tmp_path: Path) -> None:
         """It tells nothing of the interpreter where nobody has asked."""
         start = {**starting(tmp_path), "asked": False}

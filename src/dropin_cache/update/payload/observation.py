@@ -10,10 +10,12 @@ Whatever the code that is observed does to these notes changes what is known of 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 # Where the import system lists directories for itself: the finder's notes say what for.
@@ -31,11 +33,21 @@ class Observation:
         self._names: set[tuple[str, int]] = set()
         self._paths: dict[tuple[str, ...], int] = {}
         self._news: dict[str, list[Any]] = _nothing()
+        self._paused = False
 
     def install(self) -> None:
         """Begin to note."""
         sys.addaudithook(self._note_event)
         sys.meta_path.insert(0, self)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Note nothing meanwhile: what is looked at now, no import depends on."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002
         """Note that a module is looked for, and leave finding it to others."""
@@ -81,7 +93,7 @@ class Observation:
             self._note(kind, notes, _source_of(path))
 
     def _note(self, kind: str, notes: set[Any], note: Any) -> None:
-        if note not in notes and len(notes) < _MAX_NOTES:
+        if not self._paused and note not in notes and len(notes) < _MAX_NOTES:
             notes.add(note)
             self._news[kind].append(note)
 

@@ -113,7 +113,9 @@ class _Child:
         except ForkError:
             answer = {"error": "it forks when it is imported", "traceback": "", "passing": False}
         except BaseException as error:  # noqa: BLE001 - a plugin module may raise anything
-            answer = _failure(error)
+            # From Python 3.15 on, a traceback lists directories to say which name was meant.
+            with self.observation.paused():
+                answer = _failure(error)
         answer["of"] = request.get("name", request["do"])
         return {**answer, "observed": self.observation.report()}
 
