@@ -375,6 +375,11 @@ class TestAccess:
         expected = f"It is your own directory: chmod u+rwx {place}"
         assert expected == self.advice(place)
 
+    def test_own_and_open(self, public_path: Path) -> None:
+        """If that is not the reason, nothing of it is advised."""
+        place = give_away(public_path / "place")
+        assert "Run this as a user who may write there." == self.advice(place)
+
     @pytest.mark.skipif(not ROOT, reason="needs directories of two users")
     @pytest.mark.parametrize("owner", [0, 1])
     def test_of_another(self, public_path: Path, owner: int) -> None:

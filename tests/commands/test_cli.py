@@ -870,7 +870,7 @@ app.plugins.loud   plugin  dropin_cache.IPlugin, app.interfaces.ILoudGreeter
         ("interface", "updated", "advice"),
         [
             ("IGreeter", True, "Did you mean app.interfaces.IGreeter?"),
-            ("app.interface.IGreeter", True, "Did you mean app.interfaces.IGreeter or "),
+            ("app.interface.IGreeter", True, "Did you mean app.interfaces.IGreeter?"),
             ("a.b", True, "Check the spelling. To see what plugins provide: dropin-cache list"),
             ("a.b", False, "No cache has any plugins."),
         ],
@@ -1313,6 +1313,7 @@ class TestRoot:
             assert (0, "app.plugins.third: unseen") == (outcome.status, outcome.out.splitlines()[0])
             assert "does not import from /elsewhere\n" in outcome.out
             assert f"  path     {third}\n" in outcome.out
+            assert 2 == run("explain", "/etc/passwd", *options).status  # which is not in there
             outcome = run("clean", *options)
             assert f"removed: {plugins / CACHE}\n" in outcome.out  # and what the system has itself
             assert (0, "") == (outcome.status, outcome.err)

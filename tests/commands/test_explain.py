@@ -458,6 +458,8 @@ class TestNotFound:
         """One in a directory from which nothing is imported."""
         second = Tree(declared.path / "second")
         file = second.dropin("third")
+        origin = '{"url": "file:///nonexistent", "dir_info": {"editable": true}}'
+        declared.write("other-2.dist-info/direct_url.json", origin)  # which is none of its matter
         lines = self.why(case, str(file))
         assert [
             "app.plugins.third: unseen",
@@ -486,7 +488,13 @@ class TestNotFound:
         assert ("unseen", (reason,), str(file)) == (found.state, found.reasons, found.path)
         assert found.remedy.endswith(f"editable_mode=compat -e {project.path}")
 
-    @pytest.mark.parametrize("text", ["{", '{"url": "https://x/"}', '{"dir_info": {}}', "[" * 9999])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("{", '{"url": "https://x/"}', '{"dir_info": {}}', "[" * 9999),
+            '{"url": "file:///nonexistent", "dir_info": {"editable": true}}',
+        ],
+    )
     def test_not_editable(self, case: Case, declared: Tree, text: str) -> None:
         """Other distributions, and what cannot be understood, have no project."""
         declared.write("third-2.dist-info/direct_url.json", text)

@@ -9,6 +9,7 @@ import pytest
 
 from dropin_cache import errors
 from dropin_cache.commands import words
+from dropin_cache.commands.explanation import Explanation
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
@@ -82,3 +83,10 @@ def test_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a package that is broken, there is a traceback for who wants it."""
     words.error(errors.PackageBrokenError("a.b", "E: e", "line 1\nline 2"), verbose=True)
     assert ["  line 1", "  line 2"] == capsys.readouterr().err.splitlines()[1:3]
+
+
+def test_default_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """Applications need not name the package in which they ask without naming any."""
+    package = "dropin_cache.plugins"
+    words.explanation(Explanation("a", "fresh", "/a", "/c", package, "/p", ()))
+    assert "  ask      dropin_cache.getPlugins(INTERFACE)\n" in capsys.readouterr().out

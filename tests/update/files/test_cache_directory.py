@@ -201,6 +201,22 @@ class TestReplace:
         assert [CACHE] == os.listdir(directory)
         assert OLD == (directory / CACHE).read_bytes()
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs files of two users")
+    def test_of_another(self, public_path: Path) -> None:
+        """Where everybody may write, nobody replaces what is another's, and need not read it."""
+        public_path.chmod(0o1777)
+        cache = public_path / CACHE
+        cache.write_bytes(OLD)
+        cache.chmod(0o600)
+        with (
+            unprivileged(),
+            cache_directory.open_locked(str(public_path), 0) as target,
+            pytest.raises(NotWrittenError) as caught,
+        ):
+            target.replace(encode([entry()]), NEWEST)
+        assert (errno.EPERM, os.strerror(errno.EPERM)) == (caught.value.errno, caught.value.reason)
+        assert OLD == cache.read_bytes()
+
     def test_times_of_the_directory(self, directory: Path) -> None:
         """The directory of an image gets its times back, when all goes well and when not."""
         litter = directory / f".{CACHE}.0123456789abcdef.new"
