@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import py_compile
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from conftest import Tree
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
 from dropin_cache._model import InterfaceName
-from dropin_cache.commands.explain import _is_same, explain
+from dropin_cache.commands.explain import _is_same, _update_of, explain
 from dropin_cache.commands.explanation import Explanation
 from dropin_cache.errors import UnknownNameError
 from dropin_cache.update.discovery.owners import Owner
@@ -77,6 +78,12 @@ class Case:
         time.sleep(SETTLED)
         update(self.request._replace(packages=("app.plugins",), write=True), lambda *_: None)
         time.sleep(SETTLED)
+
+    @property
+    def fresh(self) -> str:
+        """What is said of a cache that is not fresh."""
+        options = f"--python {self.python} --path {self.path}"
+        return f"To make it fresh: dropin-cache update {options} app.plugins"
 
     def explain(self, name: object, interface: str | None = None) -> Explanation:
         """Explain a name, or a path."""
@@ -196,6 +203,7 @@ class TestDropin:
         found = case.explain(HELLO)
         reason = f"refused {plugins}: {plugins} can be written by others"
         assert ("refused", (reason,)) == (found.state, found.reasons)
+        assert f"Only root may be able to write there: chmod go-w {plugins}" == found.remedy
 
 
 class TestNames:
@@ -534,6 +542,24 @@ class TestNotFound:
         assert reason == found.reasons[-1]
 
 
+class TestRemedies:
+    """What to do about it."""
+
+    def test_works(self, case: Case) -> None:
+        """The command that is told makes it fresh, and then there is nothing to do."""
+        for name in ("app.plugins", HELLO):
+            assert case.fresh == case.explain(name).remedy
+        words = shlex.split(case.fresh.partition(": ")[2])
+        assert 0 == run(*words[1:]).status
+        for name in ("app.plugins", HELLO):
+            assert ("fresh", "") == (case.explain(name).state, case.explain(name).remedy)
+
+    def test_in_an_image(self) -> None:
+        """An image is named, too, and what a shell would not take as it is."""
+        request = Request(root="/i m", pythons=("/p",), write=False)
+        assert "dropin-cache update --root '/i m' --python /p" == _update_of(request)
+
+
 class TestPaths:
     """What can be asked about by path."""
 
@@ -622,6 +648,7 @@ app.plugins.hello: fresh
         expected = f"""\
 app.plugins: stale
   because  {GONE} (1 of its modules)
+  to do    {case.fresh}
   path     {plugins}
   cache    {plugins}/dropin.cache
   owner    unknown
@@ -642,7 +669,7 @@ app.plugins: stale
             "package": "app.plugins",
             "python": case.python,
             "reasons": [NOT_CACHED],
-            "remedy": "",
+            "remedy": case.fresh,
             "changes": [],
             "error": None,
             "traceback": "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 
 from dropin_cache._scan import CACHE_NAME
@@ -37,12 +38,21 @@ def explain(request: Request, name: str, interface: str | None = None) -> Explan
         UnknownNameError: There is no such thing.
         DropinCacheError: As for an update.
     """
-    asked = Asked(request.root, interface)
+    asked = Asked(request.root, interface, _update_of(request))
     if os.sep in name or os.path.exists(name):
         return _explain_path(request, os.path.abspath(name), asked)
     if is_dotted(name):
         return _explain_name(request, name, asked)
     raise UnknownNameError(name)
+
+
+def _update_of(request: Request) -> str:
+    """Return the command that updates what a request is about."""
+    words = ["dropin-cache", "update"]
+    words += ["--root", request.root] if request.root is not None else []
+    for option, values in (("--python", request.pythons), ("--path", request.paths)):
+        words += [word for value in values for word in (option, value)]
+    return shlex.join(words)
 
 
 def _explain_path(request: Request, path: str, asked: Asked) -> Explanation:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dropin_cache._model import CachedPlugin
 from dropin_cache._scan import CACHE_NAME, Dropin
+from dropin_cache.commands.advice import what_to_do
 from dropin_cache.commands.overlooked import Unseen
 from dropin_cache.commands.source import why_no_plugin
 from dropin_cache.commands.suggestions import alike
@@ -70,10 +71,12 @@ class Asked(NamedTuple):
     Attributes:
         root: The image that it is about.
         interface: The interface that a plugin is asked for.
+        update: A command that would look after the same, but for the package.
     """
 
     root: str | None
     interface: str | None
+    update: str
 
 
 def of_directory(found: DirectoryReport, asked: Asked) -> Explanation:
@@ -97,6 +100,7 @@ def of_directory(found: DirectoryReport, asked: Asked) -> Explanation:
         package=found.package,
         python=found.python,
         reasons=tuple(reasons),
+        remedy=_remedy(found, found.state, asked),
         changes=tuple(
             (module, why)
             for module, why in _changes(found).items()
@@ -170,10 +174,20 @@ def _stateof_module(
         package=found.package,
         python=found.python,
         reasons=tuple(reasons),
+        remedy=_remedy(found, state, asked),
         error=None if broken is None else broken.error,
         traceback="" if broken is None else broken.traceback,
         owner=_owner(asked, path),
     )
+
+
+def _remedy(found: DirectoryReport, state: str, asked: Asked) -> str:
+    """Return what can be done about a state; nothing if that is all right, or not to be said."""
+    if found.error is not None:
+        return what_to_do(found.error, asked.root)
+    if state in {report.STALE, report.MISSING, report.CORRUPT}:
+        return f"To make it fresh: {asked.update} {found.package}"
+    return ""
 
 
 def of_unseen(found: Unseen, asked: Asked) -> Explanation:
