@@ -6,22 +6,19 @@ that is there, and never for what has just been done.
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
-import pwd
-import stat
-from errno import EACCES, EAGAIN, EISDIR, EMFILE, ENOENT, ENOEXEC, ENOMEM, EROFS
+from errno import EAGAIN, EMFILE, ENOENT, ENOEXEC, ENOMEM
 from typing import Any, Callable
 
 from dropin_cache import errors
 from dropin_cache.commands.distrust import remedy
+from dropin_cache.commands.obstacles import AGAIN, about_writing, such_as_owner
 from dropin_cache.commands.suggestions import did_you_mean
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.files.failures import is_failure
 
 _HIDDEN = "the sandbox does not show "
-_AGAIN = "Fix that, and run the same command again."
 # What the system has no more of, and how to give it more: options of `ulimit`.
 _LIMITS = {EMFILE: "-n 1024", EAGAIN: "-u 1024", ENOMEM: "-v unlimited -d unlimited"}
 _BUILDER = ". In a builder that is a sandbox itself: --sandbox user"
@@ -43,7 +40,7 @@ def what_to_do(problem: DropinCacheError, root: str | None = None) -> str:
     # What a package itself meets with are limits of the sandbox.
     limit = "" if isinstance(problem, errors.PackageBrokenError) else limit_in(str(problem))
     if limit or (isinstance(cause, OSError) and cause.errno and is_failure(cause)):
-        return limit or _AGAIN
+        return limit or AGAIN
     if isinstance(problem, errors.ZopeInterfaceMissingError):
         return _about_zope(problem, root)
     if root is not None and isinstance(problem, errors.InterpreterError):
@@ -59,7 +56,7 @@ def what_to_do(problem: DropinCacheError, root: str | None = None) -> str:
 
 def failed(problem: OSError) -> str:
     """Return what can be done where the system has failed, and nobody expected it."""
-    return limit_in(str(problem)) or _AGAIN
+    return limit_in(str(problem)) or AGAIN
 
 
 def limit_in(text: str) -> str:
@@ -127,7 +124,7 @@ def _about_directories(problem: errors.DirectoryError) -> str:
     if isinstance(cause, NotADirectoryError):
         return "Give the directory that it is unpacked or mounted in, or leave it out."
     if isinstance(cause, PermissionError):
-        return f"Run this as a user who may read it{_such_as_owner(problem.path)}"
+        return f"Run this as a user who may read it{such_as_owner(problem.path)}"
     return "" if cause is None else "Check the path."
 
 
@@ -149,50 +146,6 @@ def _about_interfaces(problem: errors.UnknownInterfaceError) -> str:
     return did_you_mean(problem.interface, problem.known) or (
         "Check the spelling. To see what plugins provide: dropin-cache list"
     )
-
-
-def _about_writing(problem: errors.NotWrittenError) -> str:
-    directory = os.path.dirname(problem.path)
-    if "chattr" in problem.reason:
-        what = directory if "directory" in problem.reason else problem.path
-        return f"Somebody wants it to stay as it is. If not any more, as root: chattr -i -a {what}"
-    if "no place for a lock" in problem.reason:
-        return _about_locks()
-    if problem.errno == EROFS:
-        return "Update before it is made read-only, or mount it writable."
-    if problem.errno == EISDIR:
-        return f"A directory has the name of the cache. If it is of no use: rmdir {problem.path}"
-    if problem.errno == EACCES:
-        return _about_access(directory)
-    return _AGAIN
-
-
-def _about_locks() -> str:
-    if os.geteuid() == 0:
-        return "Move away what is in the way there, and run the same command again."
-    return "Name a directory of yours for locks: XDG_RUNTIME_DIR=DIR dropin-cache ..."
-
-
-def _about_access(directory: str) -> str:
-    """Say what to do about a directory in which this user cannot write."""
-    user = os.geteuid()
-    with contextlib.suppress(OSError):
-        status = os.stat(directory)
-        if status.st_uid == user and status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-            return f"It is your own directory: chmod u+rwx {directory}"
-    if user == 0:
-        return "It is not for permissions. SELinux, AppArmor or a file server may forbid it."
-    return f"Run this as a user who may write there{_such_as_owner(directory)}"
-
-
-def _such_as_owner(path: str) -> str:
-    """Name the owner of something and how to be that user, if it is known and another one."""
-    with contextlib.suppress(OSError, KeyError):
-        owner = os.stat(path).st_uid
-        if owner != os.geteuid():
-            name = pwd.getpwuid(owner).pw_name
-            return ": sudo dropin-cache ..." if owner == 0 else f": sudo -u {name} dropin-cache ..."
-    return "."
 
 
 def _about_foreign(problem: errors.ForeignDirectoryError) -> str:
@@ -242,7 +195,7 @@ _ADVICE: dict[type[DropinCacheError], str | Callable[[Any], str]] = {
     errors.DirectoryError: _about_directories,
     errors.UnknownNameError: _about_names,
     errors.UnknownInterfaceError: _about_interfaces,
-    errors.NotWrittenError: _about_writing,
+    errors.NotWrittenError: about_writing,
     errors.LockTimeoutError: "Try again when it is done, or wait longer: --lock-timeout S",
     errors.UntrustedError: remedy,
     errors.ForeignDirectoryError: _about_foreign,

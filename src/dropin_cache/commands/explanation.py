@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dropin_cache._model import CachedPlugin
-from dropin_cache._scan import CACHE_NAME, Dropin
+from dropin_cache._scan import CACHE_NAME
 from dropin_cache.commands.advice import what_to_do
 from dropin_cache.commands.overlooked import Unseen
-from dropin_cache.commands.source import why_no_plugin
+from dropin_cache.commands.source import text_of, why_no_plugin
 from dropin_cache.commands.suggestions import alike
 from dropin_cache.commands.words import UNIMPORTABLE
-from dropin_cache.errors import UntrustedError
 from dropin_cache.update import report
 from dropin_cache.update.discovery.differences import BY_TWISTED, Difference
 from dropin_cache.update.discovery.owners import Owner, Owners
-from dropin_cache.update.files.reading import read
-from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.report import DirectoryReport
 from dropin_cache.update.state.observations import IMPORTS
 
 BROKEN, UNSEEN = "broken", "unseen"
-
-_MAX_SIZE = 1 << 20  # bytes of a module that are searched for what it defines
 
 
 class Explanation(NamedTuple):
@@ -120,7 +114,7 @@ def of_module(
         return explained
     reasons = [why for plugin in entry.plugins for why in _why_not_asked(plugin, asked)]
     if not entry.plugins and explained.state == report.FRESH:
-        text = _text(difference.files.get(module), asked)
+        text = text_of(difference.files.get(module), asked.root)
         reasons += filter(None, [why_no_plugin(text)])
     return explained._replace(
         reasons=(*explained.reasons, *reasons), plugins=tuple(_provides(entry.plugins))
@@ -140,7 +134,7 @@ def of_plugin(
         return explained._replace(
             reasons=(*explained.reasons, *reasons), plugins=tuple(_provides(plugins))
         )
-    why = why_no_plugin(_text(difference.files.get(module), asked), name)
+    why = why_no_plugin(text_of(difference.files.get(module), asked.root), name)
     if explained.state == report.FRESH and why is not None:
         return explained._replace(state=UNSEEN, reasons=(why, *explained.reasons))
     # What it would define if it could be imported, or were, nobody knows.
@@ -220,19 +214,6 @@ def _why_not_asked(plugin: CachedPlugin, asked: Asked) -> Iterator[str]:
         yield f"{name} does not provide {wanted} itself; Twisted wrote no more of it into the cache"
     else:
         yield f"{name} does not provide {wanted}"
-
-
-def _text(file: Dropin | None, asked: Asked) -> str:
-    """Return the source of a module, nothing if there is none to be had."""
-    if file is None or not file.path.endswith(".py"):
-        return ""
-    prefix = "" if asked.root is None else os.path.abspath(asked.root).rstrip("/")
-    with (
-        contextlib.suppress(OSError, UntrustedError),
-        Files(enforced=False, root=asked.root) as files,
-    ):
-        return read(files.file(file.path[len(prefix) :]), _MAX_SIZE).decode(errors="replace")
-    return ""
 
 
 def _changes(found: DirectoryReport) -> dict[str, str]:

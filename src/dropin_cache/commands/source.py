@@ -5,8 +5,16 @@ The text is only searched, in time linear in its length: nothing is executed, co
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 
+from dropin_cache._scan import Dropin
+from dropin_cache.errors import UntrustedError
+from dropin_cache.update.files.reading import read
+from dropin_cache.update.files.trusted import Files
+
+_MAX_SIZE = 1 << 20  # bytes of a module that are searched
 _MARKER = "IPlugin"
 _NEEDED = "IPlugin, which makes a plugin of an object"
 # With any number of decorators, a file of nothing else would take time by the square of its length.
@@ -17,6 +25,21 @@ _OBJECT = re.compile(r"^(\w+)[ \t]*(?::[^=\n]*)?=[ \t]*(?:\w+\.)*(\w+)[ \t]*\(",
 _NAME = re.compile(
     r"^(?:async[ \t]+)?(?:class|def)[ \t]+(\w+)|^(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE
 )
+
+
+def text_of(file: Dropin | None, root: str | None) -> str:
+    """Return the source of a module, nothing if there is none to be had.
+
+    Args:
+        file: Its file.
+        root: The directory of the image that it is in, which nothing leads out of.
+    """
+    if file is None or not file.path.endswith(".py"):
+        return ""
+    prefix = "" if root is None else os.path.abspath(root).rstrip("/")
+    with contextlib.suppress(OSError, UntrustedError), Files(enforced=False, root=root) as files:
+        return read(files.file(file.path[len(prefix) :]), _MAX_SIZE).decode(errors="replace")
+    return ""
 
 
 def why_no_plugin(text: str, plugin: str | None = None) -> str | None:
