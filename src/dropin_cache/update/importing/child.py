@@ -176,10 +176,26 @@ class Child:
                 left = left[os.write(stdin.fileno(), left) :]
             except BlockingIOError:
                 # A plugin module can open the other end and fill the pipe.
-                if not _wait_to_write(stdin.fileno(), deadline):
+                if not self._wait_to_send(stdin.fileno(), deadline):
                     raise self._end("it keeps the process from reading") from None
             except BrokenPipeError:
                 return  # that a child is dead is found out when its answer is awaited
+
+    def _wait_to_send(self, descriptor: int, deadline: float) -> bool:
+        """Wait until something can be sent, and tell whether it can.
+
+        Whatever is installed may print when an interpreter starts. It reads only when that is read.
+        """
+        events = select.poll()
+        events.register(descriptor, select.POLLOUT)
+        events.register(self._output.read, select.POLLIN)
+        while (left := deadline - time.monotonic()) > 0:
+            ready = [each for each, _ in events.poll(left * 1000)]
+            if descriptor in ready:
+                return True
+            if ready and self._read_output() == 0:
+                events.unregister(self._output.read)
+        return False
 
     def _read_answers(self) -> None:
         chunk = os.read(self._answers.read, _CHUNK)
@@ -230,12 +246,6 @@ def _pipe() -> _Pipe:
 def _close(*descriptors: int) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def _wait_to_write(descriptor: int, deadline: float) -> bool:
-    events = select.poll()
-    events.register(descriptor, select.POLLOUT)
-    return bool(events.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
 
 def _exit_reason(status: int, processor: float) -> tuple[str, bool]:
