@@ -109,7 +109,7 @@ class TestClean:
         assert before != command_line.snapshot(app.path)
         assert [(str(plugins), "removed")] == states(clean(request_))
         assert before == command_line.snapshot(app.path)
-        assert not ledger_file(request_.pythons[0]).parent.exists()
+        assert [] == list(ledger_file(request_.pythons[0]).parent.glob("*.ledger"))
 
     def test_nothing_to_do(self, app: Tree, request_: Request) -> None:
         """Where nothing was written there is nothing to tell."""

@@ -255,6 +255,8 @@ class TestStates:
         plugins = app.path / "app" / "plugins"
         before = (plugins / CACHE).read_bytes()
         (plugins / "one.py").touch()
+        # Who has no rules of trust lets the system follow links.
+        call = "stat" if call == "lstat" and os.geteuid() != 0 else call
         real = getattr(os, call)
         marks = (str(plugins), "/proc/self/fd/", str(plugins / "one.py"))
 
