@@ -85,6 +85,17 @@ def test_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["  line 1", "  line 2"] == capsys.readouterr().err.splitlines()[1:3]
 
 
+def test_remarks(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is alike for several modules is told once, with their number."""
+    remarks = (("a.b", "it is old"), ("a.c", "it is old"), ("a.d", "it is new"))
+    directory = DirectoryReport("/a", "a", "/p", "fresh", "fresh", remarks=remarks)
+    words.diagnostics(Report(None, (directory,)), quiet=False, verbose=False)
+    assert [
+        "dropin-cache: info: /a: it is old (2 modules)",
+        "dropin-cache: info: /a: it is new (1 module)",
+    ] == capsys.readouterr().err.splitlines()
+
+
 def test_default_package(capsys: pytest.CaptureFixture[str]) -> None:
     """Applications need not name the package in which they ask without naming any."""
     package = "dropin_cache.plugins"
