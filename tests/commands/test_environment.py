@@ -105,7 +105,7 @@ class TestRoot:
     @pytest.mark.parametrize("option", ["--trigger", "-q"])
     def test_silent(self, tmp_path: Path, option: str) -> None:
         """Package managers hear nothing of that, nor does who wants to hear of errors only."""
-        found = run("update", option, env={"VIRTUAL_ENV": str(tmp_path)})
+        found = run("update", PACKAGE, option, env={"VIRTUAL_ENV": str(tmp_path)})
         assert "info" not in found.err
 
 
