@@ -231,11 +231,12 @@ class TestDeath:
     @pytest.mark.parametrize("more", ["", "exec >&- 2>&-; sleep 0.1; "])
     def test_prints_first(self, more: str) -> None:
         """A child that prints more than a pipe holds before it reads anything is read meanwhile."""
-        program = f"head -c 300000 /dev/zero; {more}head -c 99999 >/dev/null; exit 3"
+        program = f"head -c 300000 /dev/zero; echo end; {more}head -c 99999 >/dev/null; exit 3"
         process = Child(Launch(["/bin/sh", "-c", program], {"PATH": "/usr/bin:/bin"}, "/"))
         with pytest.raises(ChildError) as caught:
             process.ask({"do": "package", "name": "x"}, 60)
         assert "it ended the process with exit status 3" == caught.value.reason
+        assert caught.value.output.endswith("end\n")
 
     def test_does_not_read(self) -> None:
         """A child whose input is full is given up when its time is over."""

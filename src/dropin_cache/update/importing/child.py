@@ -49,7 +49,7 @@ class Child:
             UnreadableError: The child's program cannot be read.
         """
         self._offspring = offspring_of(launch.tier)
-        self._tail = b""
+        self._tail = self._early = b""
         self._unread = bytearray()  # answers that have come already
         self._processor = 0.0
         self._ended = False
@@ -121,7 +121,7 @@ class Child:
             ChildError: The child died, or overstepped a limit and was ended.
             AnswerError: It is no answer to that.
         """
-        self._tail = b""
+        self._tail, self._early = self._early, b""
         self._processor = processor
         line = self._read_line(time.monotonic() + timeout, timeout)
         return answers.from_untrusted(line, about)
@@ -193,8 +193,11 @@ class Child:
             ready = [each for each, _ in events.poll(left * 1000)]
             if descriptor in ready:
                 return True
-            if ready and self._read_output() == 0:
-                events.unregister(self._output.read)
+            if ready:
+                chunk = os.read(self._output.read, _CHUNK)
+                self._early = (self._early + chunk)[-_TAIL:]  # what comes before the answer
+                if not chunk:
+                    events.unregister(self._output.read)
         return False
 
     def _read_answers(self) -> None:
