@@ -588,6 +588,7 @@ class TestIsDescribed:
             ("from app.markers import IPlugin\n", False),
             ("from twisted.application.service import ServiceMaker\n", False),
             ("", False),
+            ("'It needs nothing of others.'", True),
         ],
     )
     def test_nothing_found_by_twisted(self, tree: Tree, text: str, expected: bool) -> None:

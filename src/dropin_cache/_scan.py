@@ -271,7 +271,8 @@ def is_described(entry: CachedDropin, dropin: Dropin, cache: CacheTimes) -> bool
 
     Twisted leaves out plugins that are marked with our `IPlugin` alone. So what it says of a module
     may not be all if the module names this package. If it has found nothing at all, it is believed
-    of a module that names Twisted's marker, such as one that does without an optional library.
+    of a module that names Twisted's marker, such as one that does without an optional library, and
+    of one that imports nothing.
 
     Args:
         entry: The entry.
@@ -290,7 +291,9 @@ def is_described(entry: CachedDropin, dropin: Dropin, cache: CacheTimes) -> bool
     if entry.plugins:
         return True
     # Bytecode has the path of its source in it, which is below twisted/plugins as a rule.
-    return dropin.path.endswith(".py") and b"twisted" in text and b"IPlugin" in text
+    named = b"twisted" in text and b"IPlugin" in text
+    alone = text != b"" and b"import" not in text
+    return dropin.path.endswith(".py") and (named or alone)
 
 
 def _beginning(path: str) -> bytes:
