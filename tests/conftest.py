@@ -53,6 +53,7 @@ _started: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make what the tests start independent of who has started them."""
+    os.environ.pop("VIRTUAL_ENV", None)  # commands tell that another Python was looked at
     config.addinivalue_line("markers", f"{_MARK}: starts processes; tried on one Python only")
     config.addinivalue_line("markers", "long: takes long; a part of `make test-long`")
     sys.addaudithook(lambda event, _: _started.append(event) if event in _STARTS else None)

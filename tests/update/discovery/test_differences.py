@@ -21,7 +21,7 @@ def plugins(tree: Tree) -> Path:
     place = tree.path / "app" / "plugins"
     entries = []
     for name in ("same", "gone", "changed", "dated", "pack/__init__", "unknown", "empty"):
-        file = tree.write(f"app/plugins/{name}.py", f"# {name}\n", 10**18)
+        file = tree.write(f"app/plugins/{name}.py", f"import os  # {name}\n", 10**18)
         entry = CachedDropin(f"app.plugins.{name.partition('/')[0]}", None)
         entry.fingerprint = fingerprint_of(file) if name not in {"unknown", "empty"} else None
         if name == "unknown":
