@@ -485,6 +485,18 @@ class TestInterruptions:
         told(command_line.finish(process), 130, self.MESSAGE, "again")
         assert before == command_line.snapshot(app.path)
 
+    def test_interrupt_anywhere(self, tmp_path: Path) -> None:
+        """The exit status is the same where Python itself would rather die of the signal."""
+        (tmp_path / "interrupted.py").write_text(
+            "from dropin_cache import cli, commands\n"
+            "commands.actions.run = lambda _: eval(\"__import__('signal').raise_signal(2)\")\n"
+            "raise SystemExit(cli.main(['hook', 'status']))\n"
+        )
+        command = [sys.executable, "-B", "-m", "interrupted"]
+        done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True)
+        assert 130 == done.returncode
+        assert self.MESSAGE.encode() in done.stderr
+
     @pytest.mark.parametrize("group", [False, True], ids=["process", "group"])
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_terminate(

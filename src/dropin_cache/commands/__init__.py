@@ -99,6 +99,9 @@ def _main(argv: Sequence[str], directory: str, activated: str) -> int:
         )
         return actions.failed(arguments, error)
     except KeyboardInterrupt:
+        # If it came while text was evaluated, as typing.NamedTuple does, Python would end by the
+        # signal, whatever is returned here. It forgets that when text is evaluated again.
+        eval("0")  # noqa: S307 - see above
         words.interrupted()
         return EXIT_SIGNAL + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
