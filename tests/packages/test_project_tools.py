@@ -18,7 +18,7 @@ import zope.interface
 import dropin_cache
 from command_line import Outcome, run
 from installs import APPLICATION, CACHE, ENTRY_POINTS, dropin, wheel
-from roots import _cache
+from roots import cache
 
 TOOLS = ("hatch", "pdm", "hishel<2", "pipx", "poetry")  # pdm has no use for hishel 2
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.long, pytest.mark.xdist_group("project tools")]
 def tools() -> Path:
     """The programs of an environment with all of them, made once."""
     key = hashlib.sha256(repr((TOOLS, sys.version_info[:2])).encode()).hexdigest()[:12]
-    directory = _cache() / f"tools-{key}"
+    directory = cache() / f"tools-{key}"
     with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (directory / "whole").exists():
