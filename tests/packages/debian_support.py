@@ -51,7 +51,25 @@ BUILDER = Base(
     ),
 )
 
-_IS_PLUGIN_MODULE = r"^/usr/lib/python3/dist-packages/twisted/plugins/[^/]+\.py$"
+# Which packages bring plugin modules, by the lists of contents. Those of a mirror need not be of
+# the same day as the rest of it, so apt would refuse them, and apt may not know all of the names.
+_SEARCH = r"""
+set -eu
+cd "$1/srv"
+start='$(REPO_URI)dists/$(RELEASE)/main/Contents-'
+download() {
+    chroot "$1" /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$2" /srv/list >&2
+}
+chroot "$1" apt-get indextargets --format "$start" 'Created-By: Packages' | sort -u >starts
+for kind in all "$(chroot "$1" dpkg --print-architecture)"; do
+    while read -r start; do
+        ! download "$1" "$start$kind.gz" || zcat list
+    done <starts
+done |
+    sed -n 's|^usr/lib/python3/dist-packages/twisted/plugins/[^/ ]*\.py  *||p' |
+    tr ',' '\n' | sed 's|.*/||' | sort -u >listed
+chroot "$1" apt-cache pkgnames | sort >known
+"""
 
 # Stock Twisted, as an application would use it: what it finds, and what that cost.
 _READER = """
@@ -219,18 +237,12 @@ def providers() -> list[str]:
     known = cache() / f"providers-{SUITE}"
     if not known.exists():
         found = known.with_suffix(f".{os.getpid()}")
-        search = f"""chroot "$1" apt-file search -x '{_IS_PLUGIN_MODULE}' >'{found}'"""
-        subprocess.run(
-            [
-                *("mmdebstrap", "--quiet", "--variant=apt", "--include=apt-file", *UNSTABLE),
-                *('--customize-hook=chroot "$1" apt-file update', f"--customize-hook={search}"),
-                *(SUITE, "/dev/null"),
-            ],
-            check=True,
-        )
+        search = f"""{_SEARCH}comm -12 listed known >'{found}'"""
+        command = ["mmdebstrap", "--quiet", "--variant=apt", *UNSTABLE]
+        subprocess.run([*command, f"--customize-hook={search}", SUITE, "/dev/null"], check=True)
+        assert found.stat().st_size
         found.rename(known)
-    names = {line.partition(": ")[0] for line in known.read_text().splitlines()}
-    return sorted(names - {"python3-twisted"})
+    return sorted({*known.read_text().split()} - {"python3-twisted"})
 
 
 def with_providers() -> Base:
