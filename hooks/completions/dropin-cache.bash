@@ -3,7 +3,7 @@
 
 _shtab_dropin_cache_subparsers=(update check list explain clean hook run)
 
-_shtab_dropin_cache_update_option_strings=(-h --help --python --path --root --sandbox --json --timeout --lock-timeout --force --dry-run --strict --settle --trigger -q --quiet -v --verbose)
+_shtab_dropin_cache_update_option_strings=(-h --help --python --path --root --sandbox --json --timeout --lock-timeout --force --dry-run --strict --skip-without-sandbox --settle --trigger -q --quiet -v --verbose)
 _shtab_dropin_cache_check_option_strings=(-h --help --python --path --root --sandbox --json --format --timeout -q --quiet -v --verbose)
 _shtab_dropin_cache_list_option_strings=(-h --help --python --path --root --sandbox --json --interface --package)
 _shtab_dropin_cache_explain_option_strings=(-h --help --python --path --root --sandbox --json --interface --timeout)
@@ -47,6 +47,7 @@ _shtab_dropin_cache_update___json_nargs=0
 _shtab_dropin_cache_update___force_nargs=0
 _shtab_dropin_cache_update___dry_run_nargs=0
 _shtab_dropin_cache_update___strict_nargs=0
+_shtab_dropin_cache_update___skip_without_sandbox_nargs=0
 _shtab_dropin_cache_update___trigger_nargs=0
 _shtab_dropin_cache_update__q_nargs=0
 _shtab_dropin_cache_update___quiet_nargs=0

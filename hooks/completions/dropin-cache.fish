@@ -67,6 +67,7 @@ complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l lock-timeout -
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l force -d 'import and write everything, even if nothing has changed'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l dry-run -d 'only say what would be done'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l strict -d 'exit with 3 if plugin modules are broken'
+complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l skip-without-sandbox -d 'exit with 0 if no sandbox works here: plugin modules are not imported then'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l settle -x -d 'go on until nothing has been installed or removed for this many seconds'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -l trigger -d 'for package managers: print one line for each change or new problem, nothing else, and exit with 0'
 complete -c dropin-cache -n '_shtab_dropin_cache_using update' -s q -l quiet -d 'print errors only'

@@ -21,6 +21,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "force": False,
         "dry_run": False,
         "strict": False,
+        "skip_without_sandbox": False,
         "settle": None,
         "trigger": False,
         "quiet": False,

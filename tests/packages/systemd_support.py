@@ -30,12 +30,15 @@ BASE = Base(
 _IDLE = 1.0  # seconds
 _DEPTH = 3  # namespaces of processes: ours, the holder's, its own
 
+# Debian 12's systemd-nspawn has a filter of system calls that does not know these.
+LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+
 # systemd-nspawn is not the first process here but a child of that, and so ends with it, whatever
-# happens. What it boots may make Landlock rules, which its filter of system calls does not know.
+# happens.
 _HOLDER = r"""
 set -eu
-base=$1 place=$2
-shift 2
+base=$1 place=$2 calls=$3
+shift 3
 for group; do echo $$ >"$group/cgroup.procs"; done
 mount --make-rprivate /
 mount -t proc proc /proc
@@ -44,7 +47,7 @@ mkdir "$place/upper" "$place/work" "$place/root"
 mount -t overlay -o "lowerdir=$base,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
 systemd-nspawn --quiet --directory="$place/root" --boot --register=no --keep-unit \
     --private-network --console=pipe --machine=dropin-cache-test \
-    --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
+    --system-call-filter="$calls" \
     </dev/null >"$place/console" 2>&1 &
 read -r _ || :
 kill -TERM $! || :
@@ -72,11 +75,13 @@ def install(root: Root) -> None:
 class Booted(Root):
     """A system that systemd runs. Its units can be started, and so can commands."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, calls: str = LANDLOCK) -> None:
         """Boot it.
 
         Args:
             base: What it is made of.
+            calls: System calls that it may make besides the usual ones; with "~" in front, that it
+                may not make.
         """
         for program in ("systemd-nspawn", "unshare"):
             if shutil.which(program) is None:
@@ -86,7 +91,7 @@ class Booted(Root):
         self._groups = _new_groups(os.path.basename(self._place))
         unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         self._holder = subprocess.Popen(
-            [*unshare, "sh", "-c", _HOLDER, "sh", str(tree), self._place, *self._groups],
+            [*unshare, "sh", "-c", _HOLDER, "sh", str(tree), self._place, calls, *self._groups],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

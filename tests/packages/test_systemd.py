@@ -9,7 +9,7 @@ import pytest
 
 from conftest import LONG
 from installs import wheel
-from systemd_support import BASE, LOCAL, TREE, UNITS, Booted, install
+from systemd_support import BASE, DIST, LANDLOCK, LOCAL, TREE, UNITS, Booted, install
 
 NOBODY = 65534
 PLUGINS = f"{LOCAL}/twisted/plugins"
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.xdist_group("systemd")
 
 
 @contextlib.contextmanager
-def booted():
-    """Boot a system with the project."""
-    system = Booted(BASE)
+def booted(*options):
+    """Boot a system with the project; the options are those of `Booted`."""
+    system = Booted(BASE, *options)
     try:
         install(system)
         system.run("systemctl", "daemon-reload")
@@ -130,6 +130,47 @@ class TestService:
 
         assert "success" == system.property(SERVICE, "Result")
         assert "twisted.plugins.bad is left out: ModuleNotFoundError" in system.journal(SERVICE)
+
+
+class TestContainer:
+    """A container that forbids Landlock, as systemd-nspawn does by default on Debian 12."""
+
+    @pytest.fixture
+    def container(self):
+        """The container."""
+        with booted(f"~{LANDLOCK}") as system:
+            yield system
+
+    def start(self, system, unit):
+        """Start a service when something is new; return what it has said, line by line."""
+        system.write(f"{DIST}/twisted/plugins/new.py", "")
+        system.run("systemctl", "start", unit)
+        said = system.journal(unit)
+        return [line for line in said.splitlines() if line.startswith("dropin-cache: ")]
+
+    def test_service(self, container):
+        """The service says once that it cannot work here, and is no failure; a hook can."""
+        (said,) = self.start(container, SERVICE)
+
+        assert said.startswith("dropin-cache: error: no sandbox to import plugin modules in: ")
+        assert "Landlock is forbidden here" in said
+        assert "success" == container.property(SERVICE, "Result")
+        assert "" == container.run("systemctl", "--failed", "--plain", "--no-legend").out
+        assert "sandbox namespace\n" in container.run("update-dropin-cache").out
+
+    def test_user(self, container):
+        """With the page for administrators, the unit's own restrictions are the sandbox."""
+        page = (TREE / "docs" / "administration.md").read_text(encoding="utf-8")
+        (dropin,) = (
+            block.partition("```")[0]
+            for block in page.split("```ini\n")[1:]
+            if block.startswith("# /etc/systemd/system/dropin-cache.service.d/user.conf")
+        )
+        container.write(dropin.splitlines()[0][2:], dropin)
+        container.run("systemctl", "daemon-reload")
+
+        assert [] == self.start(container, SERVICE)
+        container.run("dropin-cache", "check")
 
 
 class TestPath:

@@ -14,7 +14,7 @@ import time
 
 from dropin_cache._quick import BYPASS
 from dropin_cache.commands import terminal, words
-from dropin_cache.errors import DropinCacheError
+from dropin_cache.errors import DropinCacheError, NoSandboxError
 from dropin_cache.update.files.failures import exit_code_of
 from dropin_cache.update.report import (
     FRESH,
@@ -113,7 +113,7 @@ def _update_once(arguments: argparse.Namespace) -> int:
         words.news(found)
     else:
         _report(found, arguments)
-    failed = _failed(found)
+    failed = _failed(found, arguments)
     return failed or (EXIT_BROKEN if arguments.strict and _any_broken(found) else EXIT_DONE)
 
 
@@ -123,7 +123,7 @@ def _check(arguments: argparse.Namespace) -> int:
     with terminal.progress(quiet=arguments.quiet) as progress:
         found = update(_request(arguments, write=False), progress)
     stale = any(each.state != FRESH for each in found.own)
-    status = _failed(found) or (EXIT_STALE if stale else 0)
+    status = _failed(found, arguments) or (EXIT_STALE if stale else 0)
     status = status or (EXIT_BROKEN if _any_broken(found) else EXIT_DONE)
     if arguments.format not in _MONITORING:
         _report(found, arguments)
@@ -145,7 +145,7 @@ def failed(arguments: argparse.Namespace, error: DropinCacheError) -> int:
     Returns:
         The exit status.
     """
-    status = exit_code_of(error)
+    status = _status(error, arguments)
     form = getattr(arguments, "format", "")
     if getattr(arguments, "json", False) or form == "json":
         from dropin_cache.commands import as_json
@@ -208,7 +208,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     words.diagnostics(found, quiet=True, verbose=False, root=arguments.root)
     if not arguments.quiet:
         words.cleaned(found)
-    return _failed(found)
+    return _failed(found, arguments)
 
 
 def _hook(arguments: argparse.Namespace) -> int:
@@ -300,7 +300,16 @@ def _any_broken(found: Report) -> bool:
     return any(each.broken for each in found.own)
 
 
-def _failed(found: Report) -> int:
+def _failed(found: Report, arguments: argparse.Namespace) -> int:
     """Return the exit status for what could not be done; 0 if there is nothing of the kind."""
     errors = [each.error for each in found.directories if each.error is not None]
-    return max((exit_code_of(error) for error in (*errors, *found.problems)), default=EXIT_DONE)
+    return max(
+        (_status(error, arguments) for error in (*errors, *found.problems)), default=EXIT_DONE
+    )
+
+
+def _status(error: DropinCacheError, arguments: argparse.Namespace) -> int:
+    """Return the exit status for an error. What a container denies need not be a unit's failure."""
+    if isinstance(error, NoSandboxError) and getattr(arguments, "skip_without_sandbox", False):
+        return EXIT_DONE
+    return exit_code_of(error)

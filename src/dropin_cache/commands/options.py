@@ -227,6 +227,8 @@ def _add_update_options(parser: argparse.ArgumentParser) -> None:
     _add_flag(parser, "--force", help="import and write everything, even if nothing has changed")
     _add_flag(parser, "--dry-run", help="only say what would be done")
     _add_flag(parser, "--strict", help="exit with 3 if plugin modules are broken")
+    skipping = "exit with 0 if no sandbox works here: plugin modules are not imported then"
+    _add_flag(parser, "--skip-without-sandbox", help=skipping)
     parser.add_argument(
         "--settle",
         type=_positive_seconds,
