@@ -207,7 +207,7 @@ class TestReadme:
         """The table has the exit statuses that --help has."""
         rows = re.findall(r"^\| (\d) +\|", README.read_text(encoding="utf-8"), re.MULTILINE)
 
-        assert re.findall(r"^  (\d)  ", options._EPILOG, re.MULTILINE) == rows
+        assert re.findall(r"^  (\d)  ", options.build_parser().epilog, re.MULTILINE) == rows
 
 
 class TestLinks:

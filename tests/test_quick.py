@@ -176,6 +176,17 @@ class TestChecked:
         assert 3 == _quick.checked(quiet=True)
         assert ("", "") == capfd.readouterr()
 
+    def test_colours(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """It has colours where somebody asks for them, but not if somebody else asks for none."""
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        assert 0 == _quick.checked(quiet=False)
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert 0 == _quick.checked(quiet=False)
+        assert ("\x1b[32mfresh:\x1b[0m it\nfresh: it\n", "") == capfd.readouterr()
+
     def test_nothing_to_tell(self, held: Path) -> None:
         """What an update alone knows of says nothing about checks."""
         keep(held / "there")

@@ -35,7 +35,9 @@ ROOMS = {
 # On the standard library alone, but for the modules that are named.
 ALONE: dict[str, tuple[str, ...]] = {
     "_caller.py": (),
-    "_quick.py": (),
+    "_quick.py": ("dropin_cache._colour",),
+    "_arguments.py": (),
+    "_colour.py": (),
     "installers/pip_hook.py": (),
     # An interpreter that has no zope.interface has no plugins.
     "update/payload/": ("dropin_cache.update.payload", "dropin_cache._describe", "zope.interface"),

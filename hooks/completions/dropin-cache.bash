@@ -3,13 +3,13 @@
 
 _shtab_dropin_cache_subparsers=(update check list explain clean hook run)
 
-_shtab_dropin_cache_update_option_strings=(-h --help --python --path --root --sandbox --json --timeout --lock-timeout --force --dry-run --strict --skip-without-sandbox --settle --trigger -q --quiet -v --verbose)
-_shtab_dropin_cache_check_option_strings=(-h --help --python --path --root --sandbox --json --format --timeout -q --quiet -v --verbose)
-_shtab_dropin_cache_list_option_strings=(-h --help --python --path --root --sandbox --json --interface --package)
-_shtab_dropin_cache_explain_option_strings=(-h --help --python --path --root --sandbox --json --interface --timeout)
-_shtab_dropin_cache_clean_option_strings=(-h --help --python --path --root --sandbox --lock-timeout -q --quiet)
-_shtab_dropin_cache_hook_option_strings=(-h --help)
-_shtab_dropin_cache_run_option_strings=(-h --help --python --path)
+_shtab_dropin_cache_update_option_strings=(-h --help --python --path --root --sandbox --json --timeout --lock-timeout --force --dry-run --strict --skip-without-sandbox --settle --trigger -q --quiet -v --verbose --color)
+_shtab_dropin_cache_check_option_strings=(-h --help --python --path --root --sandbox --json --format --timeout -q --quiet -v --verbose --color)
+_shtab_dropin_cache_list_option_strings=(-h --help --python --path --root --sandbox --json --interface --package -v --verbose --color)
+_shtab_dropin_cache_explain_option_strings=(-h --help --python --path --root --sandbox --json --interface --timeout --color)
+_shtab_dropin_cache_clean_option_strings=(-h --help --python --path --root --sandbox --lock-timeout -q --quiet --color)
+_shtab_dropin_cache_hook_option_strings=(-h --help --color)
+_shtab_dropin_cache_run_option_strings=(-h --help --python --path --color)
 _shtab_dropin_cache_option_strings=(-h --help -V --version)
 
 _shtab_dropin_cache_update___python_COMPGEN=_shtab_compgen_files
@@ -32,12 +32,19 @@ _shtab_dropin_cache_run___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_run___path_COMPGEN=_shtab_compgen_dirs
 
 _shtab_dropin_cache_update___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_update___color_choices=(auto always never)
 _shtab_dropin_cache_check___sandbox_choices=(auto namespace landlock user none)
 _shtab_dropin_cache_check___format_choices=(text json nagios prometheus)
+_shtab_dropin_cache_check___color_choices=(auto always never)
 _shtab_dropin_cache_list___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_list___color_choices=(auto always never)
 _shtab_dropin_cache_explain___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_explain___color_choices=(auto always never)
 _shtab_dropin_cache_clean___sandbox_choices=(auto namespace landlock user none)
+_shtab_dropin_cache_clean___color_choices=(auto always never)
 _shtab_dropin_cache_hook_pos_0_choices=(enable disable status)
+_shtab_dropin_cache_hook___color_choices=(auto always never)
+_shtab_dropin_cache_run___color_choices=(auto always never)
 _shtab_dropin_cache_pos_0_choices=(update check list explain clean hook run)
 
 _shtab_dropin_cache_update_pos_0_nargs='*'
@@ -65,6 +72,8 @@ _shtab_dropin_cache_list_pos_0_nargs='*'
 _shtab_dropin_cache_list__h_nargs=0
 _shtab_dropin_cache_list___help_nargs=0
 _shtab_dropin_cache_list___json_nargs=0
+_shtab_dropin_cache_list__v_nargs=0
+_shtab_dropin_cache_list___verbose_nargs=0
 _shtab_dropin_cache_explain__h_nargs=0
 _shtab_dropin_cache_explain___help_nargs=0
 _shtab_dropin_cache_explain___json_nargs=0

@@ -78,12 +78,24 @@ def checked(*, quiet: bool) -> int | None:
         return None
     try:
         for descriptor, kind in () if quiet else ((2, WARNED), (1, SAID)):
-            data = b"".join(entry[1:] + b"\n" for entry in entries if entry.startswith(kind))
+            lines = [entry[1:] for entry in entries if entry.startswith(kind)]
+            data = b"".join(line + b"\n" for line in _painted(lines, descriptor))
             if data and os.write(descriptor, data) != len(data):
                 return None
     except OSError:  # the usual way says what there is to say about that
         return None
     return status[0]
+
+
+def _painted(lines: list[bytes], descriptor: int) -> list[bytes]:
+    """Give lines the colours that they are to have where they are printed."""
+    if not (os.isatty(descriptor) or os.environ.get("FORCE_COLOR")):
+        return lines
+    from dropin_cache._colour import line, wanted  # noqa: PLC0415 - hooks have pipes, and no time
+
+    if not wanted(terminal=os.isatty(descriptor)):
+        return lines
+    return [os.fsencode(line(os.fsdecode(each))) for each in lines]
 
 
 def starts_plainly() -> bool:

@@ -19,14 +19,6 @@ __all__ = ["main", "main_update"]
 
 _CHECKS = (["check"], ["check", "-q"], ["check", "--quiet"])
 
-# Options that take another argument; they may stand in front of the command, too.
-_WITH_VALUE = frozenset(
-    (
-        *("--python", "--path", "--root", "--sandbox", "--timeout", "--lock-timeout", "--settle"),
-        *("--interface", "--package", "--format"),
-    )
-)
-
 # What a small site takes: options of ulimit, names of limits, and figures in units of ulimit.
 _LEAST = (
     ("-n", "RLIMIT_NOFILE", 32, 1),
@@ -46,7 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         _require_utf8()
-    arguments = _command_first(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["help"] or "".join(arguments[:1]).startswith("-"):
+        from dropin_cache._arguments import command_first  # noqa: PLC0415 - programs put it first
+
+        arguments = command_first(arguments)
     activated = os.environ.get("VIRTUAL_ENV", "")
     directory = _caller.forget(command=arguments[:1] == ["run"])
     # Whether triggers are turned off is for those that follow to see, and to tell.
@@ -64,19 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dropin_cache import commands  # noqa: PLC0415 - see above
 
     return commands.main(arguments, directory, activated)
-
-
-def _command_first(arguments: Sequence[str]) -> list[str]:
-    """Put the command in front of options that stand before it; `help` is an option, too."""
-    start = 0
-    while start < len(arguments) and arguments[start].startswith("-"):
-        start += 2 if arguments[start] in _WITH_VALUE else 1
-    before, command, rest = arguments[:start], arguments[start : start + 1], arguments[start + 1 :]
-    if {"-V", "--version"}.intersection(before):
-        return ["--version"]
-    if command == ["help"]:
-        return [*rest[:1], "--help"]
-    return [*command, *before, *rest]
 
 
 def _too_low() -> str:

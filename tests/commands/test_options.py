@@ -10,7 +10,14 @@ import pytest
 
 from dropin_cache.commands.options import build_parser
 
-ENVIRONMENT = {"version": None, "python": [], "path": [], "root": None, "sandbox": "auto"}
+ENVIRONMENT = {
+    "version": None,
+    "color": None,
+    "python": [],
+    "path": [],
+    "root": None,
+    "sandbox": "auto",
+}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "update": {
         **ENVIRONMENT,
@@ -36,7 +43,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "quiet": False,
         "verbose": False,
     },
-    "list": {**ENVIRONMENT, "packages": [], "json": False, "interface": None, "package": []},
+    "list": {
+        **ENVIRONMENT,
+        "packages": [],
+        "json": False,
+        "interface": None,
+        "package": [],
+        "verbose": False,
+    },
     "explain": {
         **ENVIRONMENT,
         "name": "a.b",

@@ -1,55 +1,17 @@
-"""Standard streams as they were inherited, and the progress line."""
+"""Standard streams as they were inherited, and what is printed on them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-import pty
-import re
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from command_line import IN_SANDBOX, finish, no_process_left, start
-from conftest import Tree
+from dropin_cache import _colour
 from dropin_cache.commands import terminal as streams
-
-_MARK = b"<end>"
-
-
-class Terminal:
-    """A terminal that remembers what was printed on it."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = pty.openpty()
-
-    @contextlib.contextmanager
-    def as_stderr(self) -> Iterator[None]:
-        """Be standard error for a while."""
-        with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(os.fdopen(self.theirs, "w", closefd=False))
-            stack.enter_context(contextlib.redirect_stderr(stream))
-            yield
-
-    def text(self) -> str:
-        """Close the terminal and return everything."""
-        # Read up to a mark of our own: what is still on its way when a terminal ends may be lost.
-        os.write(self.theirs, _MARK)
-        text = b""
-        while not text.endswith(_MARK):
-            text += os.read(self.ours, 9999)
-        os.close(self.theirs)
-        os.close(self.ours)
-        return text[: -len(_MARK)].decode()
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A terminal, for runs that show their progress at once."""
-    monkeypatch.setattr(streams, "_PROGRESS_DELAY", 0)
-    return Terminal()
+from terminals import Terminal
 
 
 class TestPrepare:
@@ -115,92 +77,81 @@ class TestDiscard:
         streams.discard(io.StringIO())
 
 
-class TestTable:
-    """Columns."""
+class TestWidth:
+    """How many columns there are."""
 
-    def test_columns(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """They are as wide as their widest cells, and no line ends in spaces."""
-        streams.table([("A", "LONG", "C"), ("longer", "x", "y"), ("a", "b", "")])
-        expected = "A       LONG  C\nlonger  x     y\na       b\n"
-        assert (expected, "") == capsys.readouterr()
+    @pytest.fixture(autouse=True)
+    def _nobody_tells(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("COLUMNS", raising=False)
 
-    def test_control_characters(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """What is in a cell neither moves the cursor nor begins a line."""
-        streams.table([("\n", "x"), ("ab", "\x1b")])
-        assert ("\\n  x\nab  \\x1b\n", "") == capsys.readouterr()
-
-
-class TestProgress:
-    """The progress line."""
-
-    def test_line(self, terminal: Terminal) -> None:
-        """It is overwritten by the next, and wiped out at the end."""
-        with terminal.as_stderr(), streams.progress(quiet=False) as show:
-            show(0, 2, "app.plugins.longer")
-            show(1, 2, "app.plugins.short")
-        first = "dropin-cache: 1/2 app.plugins.longer"
-        second = "dropin-cache: 2/2 app.plugins.short"
-        assert f"\r{first}\r{second} \r{' ' * len(second)}\r" == terminal.text()
-
-    def test_short_run(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Runs that are soon over show nothing."""
-        monkeypatch.setattr(streams, "_PROGRESS_DELAY", 60)
-        with terminal.as_stderr(), streams.progress(quiet=False) as show:
-            show(0, 1, "app.plugins.one")
+    @pytest.mark.parametrize(("columns", "width"), [(40, 40), (200, 200), (0, 80)])
+    def test_terminal(self, columns: int, width: int) -> None:
+        """A terminal tells; one that cannot is taken for a usual one."""
+        terminal = Terminal(columns)
+        with terminal.as_stdout():
+            assert width == streams.width()
         assert "" == terminal.text()
 
-    def test_quiet(self, terminal: Terminal) -> None:
-        """Nor do quiet ones."""
-        with terminal.as_stderr(), streams.progress(quiet=True) as show:
-            show(0, 1, "app.plugins.one")
-        assert "" == terminal.text()
+    def test_pipe(self) -> None:
+        """A pipe has none."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert streams.width() is None
 
-    def test_control_characters(self, terminal: Terminal) -> None:
-        """A file's name cannot move the cursor."""
-        with terminal.as_stderr(), streams.progress(quiet=False) as show:
-            show(0, 1, "app.plugins.\x1b[2Jone\n")
-        assert not set("\x1b\n") & set(terminal.text())
+    @pytest.mark.parametrize(("text", "width"), [("50", 50), ("0", None), ("x", None), ("", None)])
+    def test_told(self, monkeypatch: pytest.MonkeyPatch, text: str, width: int | None) -> None:
+        """The variable counts more, if it is a number."""
+        monkeypatch.setenv("COLUMNS", text)
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert width == streams.width()
 
-    def test_no_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nor those whose output goes elsewhere."""
-        monkeypatch.setattr(streams, "_PROGRESS_DELAY", 0)
-        output = io.StringIO()
-        with contextlib.redirect_stderr(output), streams.progress(quiet=False) as show:
-            show(0, 1, "app.plugins.one")
-        assert "" == output.getvalue()
+    def test_no_descriptor(self) -> None:
+        """What calls itself a terminal and is none is taken for a usual one."""
 
-    def test_wiped_out_before_an_error(self, terminal: Terminal) -> None:
-        """It is gone before anything else is printed."""
+        class Odd(io.StringIO):
+            def isatty(self) -> bool:
+                return True
 
-        def fail() -> None:
-            with streams.progress(quiet=False) as show:
-                show(0, 1, "one")
-                raise KeyError
-
-        with terminal.as_stderr(), pytest.raises(KeyError):
-            fail()
-        assert terminal.text().endswith(f"one\r{' ' * len('dropin-cache: 1/1 one')}\r")
-
-    @pytest.mark.processes
-    def test_for_real(self, tree: Tree) -> None:
-        """A run of more than a second shows it."""
-        tree.application()
-        tree.write("app/plugins/a.py", "import time; time.sleep(1.2)")
-        tree.dropin("b")
-        terminal = Terminal()
-        with no_process_left():
-            process = start("update", "app.plugins", "--path", tree.path, stderr=terminal.theirs)
-            outcome = finish(process)
-        text = terminal.text()
-        line = "dropin-cache: 2/2 app.plugins.b"
-        assert 0 == outcome.status
-        assert re.fullmatch(f"written: .*\n{IN_SANDBOX}", outcome.out)
-        assert text.endswith(f"\r{line}\r{' ' * len(line)}\r")
+        with contextlib.redirect_stdout(Odd()):
+            assert 80 == streams.width()
 
 
-def test_wide_cells(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a plugin is called does not make the lines of others endless."""
-    streams.table([("a", "x" * 9999, "1"), ("b", "y", "2")])
-    assert ["a  " + "x" * 200 + "  1", "b  y" + " " * 199 + "  2"] == (
-        capsys.readouterr().out.splitlines()
-    )
+class TestColours:
+    """Where lines have colours."""
+
+    @pytest.fixture(autouse=True)
+    def _usual(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("TERM", "xterm")
+
+    def test_terminal(self) -> None:
+        """On a terminal, each stream by itself."""
+        terminal, output = Terminal(), io.StringIO()
+        with terminal.as_stdout(), contextlib.redirect_stderr(output):
+            streams.result("fresh: \x1b/a")
+            streams.title("a.b: broken")
+            streams.message("error", "b")
+            streams.relay("dropin-cache: error: c")
+        assert [
+            _colour.line("fresh: \\x1b/a"),
+            _colour.title("a.b: broken"),
+            "",
+        ] == terminal.text().split("\r\n")
+        assert "dropin-cache: error: b\ndropin-cache: error: c\n" == output.getvalue()
+
+    def test_error(self) -> None:
+        """So are messages, whoever has made them."""
+        terminal, output = Terminal(), io.StringIO()
+        with terminal.as_stderr(), contextlib.redirect_stdout(output):
+            streams.result("fresh: /a")
+            streams.title("a.b: broken")
+            streams.message("error", "b")
+            streams.relay("dropin-cache: warning: c")
+            streams.remedy("d")
+        assert [
+            _colour.line("dropin-cache: error: b"),
+            _colour.line("dropin-cache: warning: c"),
+            "  d",
+            "",
+        ] == terminal.text().split("\r\n")
+        assert "fresh: /a\na.b: broken\n" == output.getvalue()

@@ -674,3 +674,13 @@ def test_hook_in_this_process(tmp_path, monkeypatch):
     startup_file.disable()
     startup_file.disable()
     assert ["other.pth"] == os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_no_colours(monkeypatch, user):
+    """What an update prints is read here, so it has none, whatever somebody asks for."""
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "70")
+    found = pip_hook._environment()
+    assert ("70", False) == (found["COLUMNS"], "FORCE_COLOR" in found)

@@ -1,12 +1,12 @@
 """The commands: from the arguments to the exit status, whatever happens on the way.
 
-- `options`: the command line.
+- `options`, `values`, `parser`, `help_texts`: the command line.
 - `actions`: what each command does.
 - `words`, `as_json`: what is printed, for people and for programs.
 - `environment`: whose packages are meant if nothing says so.
 - `advice`, `distrust`, `suggestions`: what to do about errors.
-- `terminal`: standard streams, and the progress line.
-- `explain`, `listing`: the commands of these names.
+- `terminal`, `progress`: standard streams, and the progress line.
+- `explain`, `listing`: the commands of these names; `catalogue`: how a listing looks.
 
 This file imports nothing of the write path: `hook status` is to be quick, and needs none of it.
 """
@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from errno import ENOMEM
 from typing import NoReturn
 
+from dropin_cache import _colour
 from dropin_cache.commands import actions, environment, terminal, words
 from dropin_cache.commands.actions import EXIT_DONE
 from dropin_cache.commands.options import build_parser
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str], directory: str = "", activated: str = "") -> 
         The exit status; the epilog of `--help` lists them.
     """
     terminal.prepare()
+    _colour.choose(_colour.AUTO)
     try:
         return _forgiving(arguments, directory, activated)
     finally:

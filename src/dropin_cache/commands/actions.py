@@ -102,11 +102,12 @@ def _installed(found: Snapshot) -> Snapshot:
 
 
 def _update_once(arguments: argparse.Namespace) -> int:
+    from dropin_cache.commands.progress import progress
     from dropin_cache.update.orchestrator import update
 
-    with terminal.progress(quiet=arguments.quiet or arguments.trigger) as progress:
+    with progress(quiet=arguments.quiet or arguments.trigger) as show:
         request = _request(arguments, write=not arguments.dry_run)
-        found = update(request, progress, _said)
+        found = update(request, show, _said)
     if arguments.dry_run:
         found = _predicted(found, force=arguments.force)
     if arguments.trigger:
@@ -118,10 +119,11 @@ def _update_once(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from dropin_cache.commands.progress import progress
     from dropin_cache.update.orchestrator import update
 
-    with terminal.progress(quiet=arguments.quiet) as progress:
-        found = update(_request(arguments, write=False), progress)
+    with progress(quiet=arguments.quiet) as show:
+        found = update(_request(arguments, write=False), show)
     stale = any(each.state != FRESH for each in found.own)
     status = _failed(found, arguments) or (EXIT_STALE if stale else 0)
     status = status or (EXIT_BROKEN if _any_broken(found) else EXIT_DONE)
@@ -184,7 +186,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
         print(as_json.listing(found))
     else:
-        words.rows(found.rows)
+        words.rows(found.rows, verbose=arguments.verbose)
     return EXIT_DONE
 
 

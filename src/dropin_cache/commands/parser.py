@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from dropin_cache.update.text import one_line
+from dropin_cache import _colour
+from dropin_cache.commands import terminal
 
 VERSION = ("-V", "--version")
 """The options for it, which may also follow a command."""
@@ -25,6 +26,8 @@ _UNRECOGNIZED = "unrecognized arguments: "
 class Parser(argparse.ArgumentParser):
     """A parser that says what may have been meant."""
 
+    color = False  # from Python 3.14 on, argparse has colours of its own, and a mind on when
+
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and what may have been meant or where to look; exit with 2."""
         from dropin_cache.commands.suggestions import did_you_mean  # noqa: PLC0415 - for mistakes
@@ -37,7 +40,9 @@ class Parser(argparse.ArgumentParser):
         elif message.startswith(_UNRECOGNIZED):
             hint = self._hint(message[len(_UNRECOGNIZED) :].split()[0].partition("=")[0])
         hint = hint or f"To see how it is used: {self.prog} --help"
-        self.exit(2, f"dropin-cache: error: {one_line(message)}\n  {one_line(hint)}\n")
+        terminal.message("error", message)
+        terminal.remedy(hint)
+        self.exit(2)
 
     def _hint(self, option: str) -> str:
         """Say what may have been meant by an option that this command does not have."""
@@ -103,6 +108,18 @@ def _print_version() -> None:
     from importlib import metadata  # noqa: PLC0415 - slow to import
 
     print(metadata.version("dropin-cache"))
+
+
+class Colour(argparse.Action):
+    """Choose when there are colours, at once: the next argument may be a mistake."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, *_: Any
+    ) -> None:
+        """Do so."""
+        del parser
+        _colour.choose(values)
+        setattr(namespace, self.dest, values)
 
 
 class CommandLine(argparse.Action):

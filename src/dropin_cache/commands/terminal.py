@@ -1,4 +1,4 @@
-"""Standard input, output and error, in whatever state they were inherited; the progress line."""
+"""Standard input, output and error, in whatever state they were inherited; how wide, and dumb."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import contextlib
 import io
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from typing import Callable, TextIO
+from typing import TextIO
 
+from dropin_cache import _colour
 from dropin_cache.update.text import one_line
 
-_MAX_CELL = 200  # characters
-_PROGRESS_DELAY = 1.0  # seconds of silence that people take for normal
+_USUAL_WIDTH = 80  # of terminals that do not tell, such as serial ones
 
 
 def prepare() -> None:
@@ -57,24 +55,35 @@ def result(text: str) -> None:
     Raises:
         OSError: It cannot be printed.
     """
-    print(one_line(text))
+    text = one_line(text)
+    print(_colour.line(text) if _has_colours(sys.stdout) else text)
 
 
-def table(lines: Sequence[Sequence[str]]) -> None:
-    """Print lines in columns on standard output.
+def title(text: str) -> None:
+    """Print on standard output what the lines below it are about; as for `result`."""
+    text = one_line(text)
+    print(_colour.title(text) if _has_colours(sys.stdout) else text)
 
-    Args:
-        lines: The cells of each line, of any characters; the last column is not padded, and the
-            others are cut where they are very wide.
 
-    Raises:
-        OSError: They cannot be printed.
+def width() -> int | None:
+    """Return how many columns standard output has, None where no number is the right one.
+
+    As other programs, this believes COLUMNS. A file or a pipe has no columns.
     """
-    escaped = [[one_line(cell[:_MAX_CELL]) for cell in line[:-1]] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*escaped)]
-    for line, cells in zip(lines, escaped):
-        padded = [cell.ljust(width) for cell, width in zip(cells, widths)]
-        result("  ".join([*padded, line[-1]]).rstrip())
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    return _columns(sys.stdout) if sys.stdout.isatty() else None
+
+
+def progress_width() -> int:
+    """Return how many columns standard error has for a line that is overwritten; 0 if it has none.
+
+    The last one stays free: some terminals begin a new line when it is filled.
+    """
+    if not sys.stderr.isatty() or _colour.is_dumb():
+        return 0
+    return _columns(sys.stderr) - 1
 
 
 def message(kind: str, text: str) -> None:
@@ -110,39 +119,52 @@ def relay(line: str) -> None:
     _say(line)
 
 
-@contextlib.contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """Provide a progress line, on a terminal and for runs of more than a second.
+def overwrite(line: str, former: int) -> int:
+    """Print a line in the place of another, on standard error.
 
     Args:
-        quiet: Whether to show nothing.
+        line: The new one, fit for a terminal and its width.
+        former: How many columns the other has.
 
-    Yields:
-        A function to call with the number of imports done, their count and the module's name.
+    Returns:
+        How many the new one has.
     """
-    started = time.monotonic()
-    shown = 0
+    taken = cells(line)
+    blank = " " * (former - taken)
+    print(f"\r{line}{blank}", end="" if line else "\r", file=sys.stderr, flush=True)
+    return taken
 
-    def show(number: int, count: int, module: str) -> None:
-        nonlocal shown
-        if quiet or not sys.stderr.isatty() or time.monotonic() - started < _PROGRESS_DELAY:
-            return
-        line = one_line(f"dropin-cache: {number + 1}/{count} {module}")
-        print(f"\r{line.ljust(shown)}", end="", file=sys.stderr, flush=True)
-        shown = len(line)
 
-    try:
-        yield show
-    finally:
-        if shown:
-            print("\r" + " " * shown + "\r", end="", file=sys.stderr, flush=True)
+def cells(text: str) -> int:
+    """Return how many columns a text takes.
+
+    Args:
+        text: The text, fit for a terminal.
+    """
+    if text.isascii():
+        return len(text)
+    import unicodedata  # noqa: PLC0415 - seldom wanted
+
+    wide = sum(unicodedata.east_asian_width(each) in {"W", "F"} for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) != 0 for each in text)
 
 
 def _say(line: str) -> None:
     try:
-        print(line, file=sys.stderr)
+        print(_colour.line(line) if _has_colours(sys.stderr) else line, file=sys.stderr)
     except OSError:  # that nobody can read it is no reason not to do what is to be done
         discard(sys.stderr)
+
+
+def _has_colours(stream: TextIO) -> bool:
+    return _colour.wanted(terminal=stream.isatty())
+
+
+def _columns(stream: TextIO) -> int:
+    """Return how wide a terminal is."""
+    with contextlib.suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+    return _USUAL_WIDTH
 
 
 def _nothing() -> int:

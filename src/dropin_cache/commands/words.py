@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dropin_cache.commands import terminal
-from dropin_cache.commands.terminal import message, remedy, result
+from dropin_cache.commands.terminal import message, remedy, result, title
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
@@ -191,8 +191,8 @@ def explanation(found: Explanation) -> None:
         found: The explanation.
     """
     owner = "unknown" if found.owner is None else f"{found.owner.name} ({found.owner.kind})"
-    result(f"{found.name}: {found.state}")
-    for title, text in (
+    title(f"{found.name}: {found.state}")
+    for label, text in (
         *(("because", reason) for reason in found.reasons),
         ("to do", found.remedy or None),
         ("error", found.error),
@@ -206,7 +206,7 @@ def explanation(found: Explanation) -> None:
         *(("changed", f"{module}: {why}") for module, why in found.changes),
     ):
         if text is not None:
-            result(f"  {title:8} {text}".rstrip())
+            result(f"  {label:8} {text}".rstrip())
 
 
 def _question(package: str) -> str:
@@ -228,18 +228,24 @@ def hook(found: Status) -> None:
         remedy("To write it again: dropin-cache hook enable")
 
 
-def rows(found: Sequence[Row]) -> None:
+def rows(found: Sequence[Row], *, verbose: bool) -> None:
     """Print a listing of plugins.
 
     Args:
         found: The plugins.
+        verbose: Whether to print all that is known of them.
     """
     if not found:
         message("warning", "there are no plugins in any cache")
         remedy("To see whether the caches are fresh: dropin-cache check")
         return
-    table = [(row.module, row.plugin, ", ".join(row.provides)) for row in found]
-    terminal.table([("MODULE", "PLUGIN", "PROVIDES"), *table])
+    from dropin_cache.commands import catalogue  # noqa: PLC0415 - for listings only
+
+    form = catalogue.groups_in_full if verbose else catalogue.groups
+    for module, lines in form(found, terminal.width()):
+        title(module)
+        for line in lines:
+            result(line)
 
 
 def archives(found: Sequence[str]) -> None:

@@ -105,10 +105,12 @@ def isolated(path: str, *arguments: str, flags: str = "-I") -> tuple[int, list[s
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment for an update; for root, without what the interpreter would heed."""
-    if os.geteuid() != 0:
-        return dict(os.environ)
-    return {name: os.environ[name] for name in _KEPT if name in os.environ}
+    """Return the environment for an update; for root, without what the interpreter would heed.
+
+    What it prints is read here, and has no colours.
+    """
+    names = os.environ.keys() if os.geteuid() != 0 else os.environ.keys() & _KEPT
+    return {name: os.environ[name] for name in names if name != "FORCE_COLOR"}
 
 
 def watch(site: str, source: str) -> None:
