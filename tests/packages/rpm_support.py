@@ -277,7 +277,7 @@ BUILD = 'cd "$1" && shift && exec sh tools/work-dir rpm sh tools/rpm "$@"'
 
 def copy_source(root: Root, name: str) -> None:
     """Copy what of the source tree goes into packages."""
-    for part in ("hooks", "rpm", "src", "tools", "docs"):
+    for part in ("debian", "hooks", "rpm", "src", "tools", "docs"):
         shutil.copytree(TREE / part, root.path / name.lstrip("/") / part)
     for file in ("pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"):
         root.copy(TREE / file, f"{name}/{file}")

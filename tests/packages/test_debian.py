@@ -19,9 +19,9 @@ from debian_support import (
     with_ours,
     witness,
 )
+from release_support import VERSION
 from roots import SLOW
 
-VERSION = "0.1.0~dev0-1"
 LARGE = {"python3-autobahn", "python3-daphne", "python3-txtorcon"}
 # What Twisted tells an ordinary user whose cache is stale.
 CANNOT_WRITE = f"Unable to write to plugin cache {PLUGINS}/dropin.cache: error number 13"

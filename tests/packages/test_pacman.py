@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rpm_support
+from release_support import UPSTREAM_VERSION, release_tool
 from roots import Prepared, once, prepared
 from rpm_support import (
     NOBODY,
@@ -40,7 +41,7 @@ SOFTWARE = (
     "python3-daphne-4.2.3",
     "python3-wokkel-18.0.0",
     "python3-autobahn-1",
-    "dropin-cache-0.1.0.dev0",
+    f"dropin-cache-{UPSTREAM_VERSION}",
 )
 
 _PKGBUILD = r"""
@@ -140,20 +141,25 @@ def packages() -> Path:
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our package, built by the recipe from what `make rpm` takes for its source."""
     rpm_support.BASE.tree()  # or skip
-    return once(tmp_path_factory, "pacman-ours", _build) / "dropin-cache-0.1.0.dev0.pkg.tar"
+    return (
+        once(tmp_path_factory, "pacman-ours", _build) / f"dropin-cache-{UPSTREAM_VERSION}.pkg.tar"
+    )
 
 
 def _build(place: Path) -> None:
     place.mkdir()
     alpm = rpm_support.TREE / "hooks/alpm"
     with started() as root:
-        rpm_support.copy_source(root, "/srv/dropin-cache-0.1.0.dev0")
-        archive = "dropin-cache-0.1.0.dev0.tar.gz"
-        root.run("tar", "-C", "/srv", "-czf", f"/srv/{archive}", "dropin-cache-0.1.0.dev0")
+        rpm_support.copy_source(root, f"/srv/dropin-cache-{UPSTREAM_VERSION}")
+        archive = f"dropin-cache-{UPSTREAM_VERSION}.tar.gz"
+        root.run("tar", "-C", "/srv", "-czf", f"/srv/{archive}", f"dropin-cache-{UPSTREAM_VERSION}")
         files = {name: alpm / name for name in ("dropin-cache.install",)}
         files[archive] = root.path / "srv" / archive
-        made = make_package(root, (alpm / "PKGBUILD").read_text("utf-8"), files)
-        shutil.copy(made, place / "dropin-cache-0.1.0.dev0.pkg.tar")
+        changes = place / "dropin-cache.changelog"
+        changes.write_text(release_tool("arch"), encoding="utf-8")
+        files[changes.name] = changes
+        made = make_package(root, release_tool("recipe"), files)
+        shutil.copy(made, place / f"dropin-cache-{UPSTREAM_VERSION}.pkg.tar")
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +301,4 @@ class TestRecipe:
             "usr/share/man",
             "usr/share/zsh",
         } == places - {"etc/", "usr/"}
+        assert ".CHANGELOG" in listed.stdout.split()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import rpm_support
+from release_support import UPSTREAM_VERSION, VERSION
 from rpm_support import BUILD, NOBODY, SITE, copy_source, started
 
 FILES = """\
@@ -74,7 +75,7 @@ class TestBuild:
 
     def test_names(self, built):
         """There is a library, the commands, macros for packagers, and the source."""
-        release = "0.1.0~dev0-1"
+        release = VERSION
         assert {
             f"dropin-cache-{release}.noarch.rpm",
             f"dropin-cache-{release}.src.rpm",
@@ -103,13 +104,13 @@ class TestBuild:
         assert expected == digests(root, source)
 
     def test_version(self, root):
-        """A version that is not that of the source is an error."""
+        """A version that the changelog does not begin with is an error."""
         copy_source(root, "/srv/version")
         project = root.read("/srv/version/pyproject.toml")
         root.write("/srv/version/pyproject.toml", project.replace('version = "', 'version = "9.'))
         done = root.run("sh", "-c", BUILD, "sh", "/srv/version", status=1)
         expected = (
-            "tools/rpm: error: pyproject.toml and rpm/dropin-cache.spec are of different versions\n"
+            f"tools/release.py: error: CHANGELOG.md does not begin with 9.{UPSTREAM_VERSION}\n"
         )
         assert expected == done.err
 
@@ -119,7 +120,7 @@ class TestContent:
 
     def test_files(self, packages):
         """The commands come with hooks, manual pages, completions, and directories of their own."""
-        done = self._ask(packages, "-l", "dropin-cache-0*.noarch")
+        done = self._ask(packages, "-l", "dropin-cache-1*.noarch")
         files = [
             name
             for name in done.splitlines()
@@ -131,16 +132,16 @@ class TestContent:
         """What is made at run time, and can be named, is known to RPM."""
         query = "[%{FILENAMES} %{FILEFLAGS:fflags}\n]"
         for package, names in (
-            ("dropin-cache-0*.noarch", ["/var/cache/dropin-cache"]),
-            ("python3-dropin-cache-0*.noarch", [f"{SITE}/dropin_cache/plugins/dropin.cache"]),
+            ("dropin-cache-1*.noarch", ["/var/cache/dropin-cache"]),
+            ("python3-dropin-cache-1*.noarch", [f"{SITE}/dropin_cache/plugins/dropin.cache"]),
         ):
             lines = self._ask(packages, "--qf", query, package).splitlines()
             assert names == [line.split()[0] for line in lines if line.endswith(" g")]
 
     def test_requirements(self, packages):
         """The library needs two distributions, the commands a sandbox."""
-        library = self._ask(packages, "--requires", "python3-dropin-cache-0*.noarch").splitlines()
-        commands = self._ask(packages, "--requires", "dropin-cache-0*.noarch").splitlines()
+        library = self._ask(packages, "--requires", "python3-dropin-cache-1*.noarch").splitlines()
+        commands = self._ask(packages, "--requires", "dropin-cache-1*.noarch").splitlines()
         assert {
             "python(abi) = 3.11",
             "python3.11dist(filelock) >= 3.9",
@@ -152,13 +153,13 @@ class TestContent:
             "/usr/bin/python3",
             "bubblewrap",
             "grep",
-            "python3-dropin-cache = 0.1.0~dev0-1",
+            f"python3-dropin-cache = {VERSION}",
             "util-linux",
         } == {line for line in commands if not line.startswith(("rpmlib(", "config("))}
 
     def test_scriptlets(self, packages):
         """Each file trigger has one prefix, and each scriptlet ends with success."""
-        for package in ("dropin-cache-0*", "dropin-cache-rpm-macros*", "python3-dropin-cache*"):
+        for package in ("dropin-cache-1*", "dropin-cache-rpm-macros*", "python3-dropin-cache*"):
             query = "[%{TRANSFILETRIGGERCONDS} %{TRANSFILETRIGGERTYPE}\n]"
             conditions = self._ask(packages, "--qf", query, f"{package}.noarch").splitlines()
             scripts = self._ask(
@@ -167,7 +168,7 @@ class TestContent:
                 "[%{TRANSFILETRIGGERSCRIPTS}\x1e]%{PREUN}\x1e%{POSTUN}\x1e",
                 f"{package}.noarch",
             ).split("\x1e")[:-1]
-            if package != "dropin-cache-0*":
+            if package != "dropin-cache-1*":
                 assert ([], ["(none)", "(none)"]) == (conditions, scripts)
                 continue
             assert [
@@ -180,11 +181,10 @@ class TestContent:
         packages.copy(
             rpm_support.TREE / "rpm/dropin-cache.rpmlintrc", "/srv/dropin-cache.rpmlintrc"
         )
-        packages.copy(rpm_support.TREE / "rpm/dropin-cache.spec", "/srv/dropin-cache.spec")
         done = packages.run(
             "sh",
             "-c",
-            "cd /srv && rpmlint --rpmlintrc dropin-cache.rpmlintrc ours/*.rpm dropin-cache.spec",
+            "cd /srv && rpmlint --rpmlintrc dropin-cache.rpmlintrc ours/*.rpm",
         )
         summary = done.out.strip().splitlines()[-1]
         assert " 0 errors, 0 warnings" in summary
