@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,8 +22,14 @@ from dropin_cache.update.sandbox import limits
 from dropin_cache.update.settings import configuration
 
 PAGES = Path(__file__).resolve().parents[2] / "hooks" / "man"
-COMMAND, UPDATE, FILE = (
-    PAGES / name for name in ("dropin-cache.1", "update-dropin-cache.8", "dropin-cache.conf.5")
+COMMAND, UPDATE, FILE, GUIDE = (
+    PAGES / name
+    for name in (
+        "dropin-cache.1",
+        "update-dropin-cache.8",
+        "dropin-cache.conf.5",
+        "dropin-cache.7",
+    )
 )
 
 
@@ -236,6 +243,82 @@ class TestFile:
             )
             == settings
         )
+
+
+class TestGuide:
+    """dropin-cache(7)."""
+
+    tool = runpy.run_path(str(PAGES.parents[1] / "tools" / "make_manual.py"))
+
+    def test_made(self):
+        """It is what tools/make_manual.py makes of docs/administration.md."""
+        date = GUIDE.read_text(encoding="ascii").splitlines()[1]
+        document = self.tool["SOURCE"].read_text(encoding="utf-8")
+
+        assert self.tool["convert"](document, date) == GUIDE.read_text(encoding="ascii")
+
+    def test_markdown(self):
+        """It understands what the document uses."""
+        document = """\
+# Title
+
+Words with `code --all`. See [There](there.md).
+.Not a request.
+
+<!-- not run: no -->
+```console
+$ a \\ b
+
+.c
+```
+
+## Part
+
+### Smaller
+
+- One
+  more.
+- `.two`
+
+| a | b |
+|---|---|
+| `c` | D. E. |
+"""
+        expected = r"""
+Words with \fBcode \-\-all\fR.
+See There (there.md). .Not a request.
+.Bd -literal -offset indent
+$ a \e b
+
+\&.c
+.Ed
+.Sh PART
+.Ss Smaller
+.Bl -bullet
+.It
+One more.
+.It
+\fB.two\fR
+.El
+.Bl -tag -width Ds
+.It \fBc\fR
+D.
+E.
+.El
+"""
+        made = self.tool["convert"](document, ".Dd March 1, 2026")
+
+        assert expected == made.removeprefix(
+            self.tool["HEAD"].format(date=".Dd March 1, 2026").rstrip()
+        ).removesuffix(self.tool["TAIL"])
+
+    def test_named_by_units(self):
+        """Each unit names it."""
+        units = (PAGES.parent / "systemd").iterdir()
+
+        assert {True} == {
+            "\nDocumentation=man:dropin-cache(7) " in each.read_text() for each in units
+        }
 
 
 @pytest.mark.processes

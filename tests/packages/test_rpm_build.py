@@ -36,6 +36,7 @@ FILES = """\
 /usr/share/fish/vendor_completions.d/update-dropin-cache.fish
 /usr/share/man/man1/dropin-cache.1.gz
 /usr/share/man/man5/dropin-cache.conf.5.gz
+/usr/share/man/man7/dropin-cache.7.gz
 /usr/share/man/man8/update-dropin-cache.8.gz
 /usr/share/zsh/site-functions/_dropin-cache
 /usr/share/zsh/site-functions/_update-dropin-cache
