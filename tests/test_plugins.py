@@ -795,6 +795,21 @@ class TestWriteBack:
         (message,) = messages(caplog)
         assert message.startswith(f"Unable to write to plugin cache {cache_of(tree)}: error number")
 
+    def test_nothing_to_lock_with(
+        self,
+        tree: Tree,
+        package: types.ModuleType,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Without filelock nothing is written, and the results are right."""
+        tree.dropin("a")
+        monkeypatch.setitem(sys.modules, "filelock", None)
+        assert list(getCache(package)) == ["a"]
+        expected = f"Unable to write to plugin cache {cache_of(tree)}: error number {errno.ENOSYS}"
+        assert messages(caplog) == [expected]
+        assert not cache_of(tree).exists()
+
     def test_is_not_tried_again_before(self, tree: Tree, package: types.ModuleType) -> None:
         """As long as nothing changes, a process that polls does not try again."""
         tree.dropin("a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import logging
 import os
@@ -143,4 +144,7 @@ def write_back(
         pass  # somebody else is writing it
     except NotWrittenError as error:
         return error
+    except ImportError as error:  # readers need not have what locks need
+        path = os.path.join(bucket.directory, _scan.CACHE_NAME)
+        return NotWrittenError(path, errno.ENOSYS, str(error))
     return None

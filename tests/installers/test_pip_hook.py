@@ -89,6 +89,18 @@ class TestCommand:
         assert "To write it again: dropin-cache hook enable" in told.err
         assert hooked.command("hook", "status").out.startswith("enabled: ")
 
+    def test_linked(self, place, tmp_path):
+        """Where the directory of packages is a link, what pip installs in it is cached, too."""
+        place.site.rename(tmp_path / "shared")
+        place.site.symlink_to(tmp_path / "shared")
+        enabled = place.command("hook", "enable").out
+        done = place.pip("install", "--no-deps", place.wheel("one"))
+
+        assert f"enabled: {tmp_path / 'shared' / PTH}\n" == enabled
+        assert written(place, 1) == done.err
+        seen = (tmp_path / "shared" / PTH).stat().st_mtime_ns
+        assert pip_hook.date_of(str(tmp_path / "shared")) == seen
+
     def test_unwritable(self, place):
         """What is in the way is told, with an exit status."""
         (place.site / PTH).mkdir()
@@ -640,6 +652,17 @@ class TestInThisProcess:
         ours = [f"_dropin_cache_start.cpython-399{kind}.pyc" for kind in ("", ".opt-1")]
         for name in [*ours, *others]:
             (site / "__pycache__" / name).write_bytes(b"")
+
+    def test_links(self, tmp_path, monkeypatch):
+        """It is the same for all environments that have a link to one directory of packages."""
+        (tmp_path / "shared").mkdir()
+        states = []
+        for name, action in (("a", startup_file.enable), ("b", startup_file.status)):
+            (tmp_path / name).symlink_to("shared")
+            monkeypatch.setattr(startup_file, "_purelib", lambda name=name: str(tmp_path / name))
+            states.append(action())
+
+        assert [("enabled", str(tmp_path / "shared" / PTH))] * 2 == states
 
     def test_shared(self, tmp_path, monkeypatch):
         """Where several versions share the directory, none removes what another needs."""

@@ -179,7 +179,7 @@ def _dates(site: str) -> Dates:
     """Return when something was last installed in each directory of packages, or removed."""
     found = {}
     for path in (site, *sys.path, _user_site()):
-        if os.path.basename(path) in _SITES:
+        if path == site or os.path.basename(path) in _SITES:
             with contextlib.suppress(OSError):
                 found[path] = date_of(path)
     return found

@@ -135,7 +135,7 @@ def contents(site: str, version: tuple[int, int]) -> dict[str, bytes]:
         site: The directory to write them in.
         version: That of the interpreter whose directory it is.
     """
-    source = os.path.abspath(pip_hook.__file__)
+    source = _unlinked(os.path.abspath(pip_hook.__file__))
     # As ASCII, since a .pth file may be read in any encoding; the backslashes mean the characters.
     action = _ACTION.format(source=ascii(source), site=ascii(site))
     line = f"{_TEST} or exec({action!a}, {{}})"
@@ -160,7 +160,21 @@ def _wanted() -> dict[str, bytes]:
 
 def _site() -> str:
     """Return where pip installs into the running interpreter's environment."""
+    return _unlinked(_purelib())
+
+
+def _purelib() -> str:
     return os.path.abspath(sysconfig.get_path("purelib"))
+
+
+def _unlinked(path: str) -> str:
+    """Return a path in the directory of packages by the name it has in all environments.
+
+    Several may have a link to one directory. What is in there may be links to anywhere.
+    """
+    site = _purelib()
+    inside = os.path.commonpath((site, path)) == site
+    return os.path.realpath(site) + path[len(site) :] if inside else path
 
 
 @contextlib.contextmanager
