@@ -12,22 +12,29 @@ _shtab_dropin_cache_hook_option_strings=(-h --help --color)
 _shtab_dropin_cache_run_option_strings=(-h --help --python --path --color)
 _shtab_dropin_cache_option_strings=(-h --help -V --version)
 
+_shtab_dropin_cache_update_pos_0_COMPGEN=_dropin_cache_packages
 _shtab_dropin_cache_update___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_update___path_COMPGEN=_shtab_compgen_dirs
 _shtab_dropin_cache_update___root_COMPGEN=_shtab_compgen_dirs
+_shtab_dropin_cache_check_pos_0_COMPGEN=_dropin_cache_packages
 _shtab_dropin_cache_check___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_check___path_COMPGEN=_shtab_compgen_dirs
 _shtab_dropin_cache_check___root_COMPGEN=_shtab_compgen_dirs
+_shtab_dropin_cache_list_pos_0_COMPGEN=_dropin_cache_packages
 _shtab_dropin_cache_list___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_list___path_COMPGEN=_shtab_compgen_dirs
 _shtab_dropin_cache_list___root_COMPGEN=_shtab_compgen_dirs
-_shtab_dropin_cache_explain_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_dropin_cache_list___interface_COMPGEN=_dropin_cache_interfaces
+_shtab_dropin_cache_list___package_COMPGEN=_dropin_cache_packages
+_shtab_dropin_cache_explain_pos_0_COMPGEN=_dropin_cache_names_and_files
 _shtab_dropin_cache_explain___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_explain___path_COMPGEN=_shtab_compgen_dirs
 _shtab_dropin_cache_explain___root_COMPGEN=_shtab_compgen_dirs
+_shtab_dropin_cache_explain___interface_COMPGEN=_dropin_cache_interfaces
 _shtab_dropin_cache_clean___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_clean___path_COMPGEN=_shtab_compgen_dirs
 _shtab_dropin_cache_clean___root_COMPGEN=_shtab_compgen_dirs
+_shtab_dropin_cache_run_pos_0_COMPGEN=''
 _shtab_dropin_cache_run___python_COMPGEN=_shtab_compgen_files
 _shtab_dropin_cache_run___path_COMPGEN=_shtab_compgen_dirs
 
@@ -92,6 +99,44 @@ _shtab_dropin_cache___help_nargs=0
 _shtab_dropin_cache__V_nargs=0
 _shtab_dropin_cache___version_nargs=0
 
+
+# Custom Preamble
+# Prints what the caches know and begins with $2: a package, interface or name, as $1 has it.
+_dropin_cache_known() {
+  local index options=() value
+  # It is about the environment that the command line is about.
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    case "${COMP_WORDS[index]}" in
+    --python | --path | --root)
+      value="${COMP_WORDS[index + 1]}"
+      [ "$value" != "=" ] || value="${COMP_WORDS[index + 2]}"
+      options+=("${COMP_WORDS[index]}=${value/#\~\//$HOME/}")
+      ;;
+    esac
+  done
+  # Not by `compgen -W`, which expands what it is given.
+  while IFS= read -r value; do
+    case "$value" in "$2"*) printf '%s\n' "$value" ;; esac
+  done < <(dropin-cache list --json "${options[@]}" 2>/dev/null |
+    awk -F '"' -v "what=$1" '# Prints names out of the output of `dropin-cache list --json`: of a kind of what.
+# A plugin can be called anything, and shells would expand and run some of that.
+function show(name) { if (name ~ /^[A-Za-z0-9_.]+$/) print name }
+inside && NF < 3 { inside = 0 }
+inside { if (what == "interface") show($2) }
+$2 == "provides" || $2 == "inherits" { inside = substr($0, length($0)) == "[" }
+$2 == "module" { module = $4 }
+$2 == what || (what == "name" && ($2 == "package" || $2 == "module")) { show($4) }
+what == "name" && $2 == "plugin" { show(module "." $4) }' | sort -u)
+}
+
+_dropin_cache_packages() { _dropin_cache_known package "$1"; }
+_dropin_cache_interfaces() { _dropin_cache_known interface "$1"; }
+_dropin_cache_names_and_files() {
+  _dropin_cache_known name "$1"
+  compgen -f -- "$1"
+}
+
+# End Custom Preamble
 
 # $1=COMP_WORDS[1]
 _shtab_compgen_files() {
@@ -242,4 +287,38 @@ _shtab_dropin_cache() {
   return 0
 }
 
-complete -o bashdefault -F _shtab_dropin_cache dropin-cache
+# Behind the first word of the command that `run` is to run, everything is that command's.
+_dropin_cache() {
+  local index=2
+  if [ "${COMP_WORDS[1]}" != run ]; then
+    _shtab_dropin_cache "$@"
+    return
+  fi
+  while [ "$index" -lt "$COMP_CWORD" ]; do
+    case "${COMP_WORDS[index]}" in
+    --python | --path | --color)
+      [ "${COMP_WORDS[index + 1]}" != "=" ] || index=$((index + 1))
+      index=$((index + 2))
+      ;;
+    --) index=$((index + 1)) && break ;;
+    -*) index=$((index + 1)) ;;
+    *) break ;;
+    esac
+  done
+  if [ "$index" -gt "$COMP_CWORD" ]; then
+    _shtab_dropin_cache "$@"
+  elif [ "$index" -eq "$COMP_CWORD" ]; then
+    case "${COMP_WORDS[COMP_CWORD]}" in
+    -*) _shtab_dropin_cache "$@" ;;
+    *) mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}") ;;
+    esac
+  elif declare -F _comp_command_offset >/dev/null; then # of bash-completion 2.12
+    _comp_command_offset "$index"
+  elif declare -F _command_offset >/dev/null; then
+    _command_offset "$index"
+  else
+    mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+  fi
+}
+
+complete -o bashdefault -F _dropin_cache dropin-cache

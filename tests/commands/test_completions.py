@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import pty
+import re
 import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import missing
+from command_line import run
+from conftest import Tree, missing
 from dropin_cache.commands import options
 
 TREE = Path(__file__).resolve().parents[2]
@@ -65,10 +68,14 @@ class Shell:
     """A shell that completes command lines."""
 
     def __init__(self, home):
+        command = home / "bin" / "dropin-cache"
+        command.parent.mkdir()
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dropin_cache "$@"\n')
+        command.chmod(0o755)
         self.environment = {
             "HOME": str(home),
             "ZDOTDIR": str(home),
-            "PATH": "/usr/bin:/bin",
+            "PATH": f"{command.parent}:/usr/bin:/bin",
             "TERM": "dumb",
             "LC_ALL": "C.UTF-8",
             "LINES": "100",
@@ -87,11 +94,14 @@ class Shell:
 class Bash(Shell):
     """bash(1)."""
 
+    more = ""
+
     def complete(self, line):
         """Return what can follow."""
         command, *words = line.split(" ")
         script = f"""
             source "{COMPLETIONS}/{command}.bash"
+            {self.more}
             COMP_WORDS=({command} "$@") COMP_CWORD=$#
             set -- $(complete -p {command})
             while [ "$1" != -F ]; do shift; done
@@ -202,3 +212,80 @@ class TestShells:
         offered = shell.complete(f"{command} --path {tmp_path}/o")
 
         assert {"one", "other"} <= {Path(word).name for word in offered}
+
+
+@pytest.fixture
+def known(tree: Tree) -> Path:
+    """A tree with caches, in which somebody has given a plugin a name that shells would run."""
+    tree.application()
+    tree.dropin("hello", "ILoudGreeter")
+    plugins = tree.path / "app" / "plugins"
+    with (plugins / "hello.py").open("a") as file:
+        file.write(f"globals()['$(touch {tree.path}/run)'] = globals()['`touch run`'] = plugin\n")
+    (tree.path / "dropin_cache").mkdir()
+    (plugins / "__init__.py").unlink()
+    plugins.rename(tree.path / "dropin_cache" / "plugins")
+    assert 0 == run("update", "dropin_cache.plugins", "--path", tree.path).status
+    return tree.path
+
+
+@pytest.mark.processes
+class TestKnown:
+    """What the caches know."""
+
+    MODULE = "dropin_cache.plugins.hello"
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            ("update {} ", {"dropin_cache.plugins"}),
+            ("list {} --package ", {"dropin_cache.plugins"}),
+            ("list {} --interface app", {"app.interfaces.IGreeter", "app.interfaces.ILoudGreeter"}),
+            ("explain {} dropin_cache.plugins.h", {MODULE, f"{MODULE}.plugin"}),
+        ],
+    )
+    def test_offered(self, shell, known, line, expected):
+        """Packages, interfaces, modules and plugins are, of what the command line is about."""
+        offered = shell.complete("dropin-cache " + line.format(f"--path {known}"))
+
+        assert expected == {name for name in offered if re.match(r"(app|dropin_cache)\.", name)}
+        assert not (known / "run").exists()
+
+    def test_nothing(self, shell, tmp_path):
+        """Where the selection means nothing, nothing is offered, and nothing said."""
+        offered = shell.complete(f"dropin-cache list --path {tmp_path}/none --package ")
+
+        assert not {name for name in offered if "." in name}
+
+
+@pytest.mark.processes
+class TestRun:
+    """What follows `run`."""
+
+    @pytest.mark.parametrize("options", ["", "--python /x ", "--color never -- "])
+    def test_command(self, shell, options):
+        """It is a command."""
+        offered = shell.complete(f"dropin-cache run {options}dropin-c")
+
+        assert {"dropin-cache"} == {Path(name).name for name in offered}
+
+    def test_its_options(self, shell):
+        """What follows that is its own: options of `run` are not offered any more."""
+        offered = shell.complete("dropin-cache run true --")
+
+        assert not {"--python", "--path", "--color"} & offered
+
+    def test_its_arguments(self, shell, tmp_path):
+        """Its arguments are completed as without us."""
+        (tmp_path / "xyz").mkdir()
+        offered = shell.complete(f"dropin-cache run --color=never cat {tmp_path}/x")
+
+        assert {"xyz"} == {Path(name).name for name in offered}
+
+    @pytest.mark.parametrize("function", ["_comp_command_offset", "_command_offset"])
+    def test_bash_completion(self, tmp_path, function):
+        """Where bash-completion is loaded, it knows the arguments of the command."""
+        shell = Bash(tmp_path)
+        shell.more = f'{function}() {{ COMPREPLY=("word $1"); }}'
+
+        assert {"word 4"} == shell.complete("dropin-cache run --python /x make ")
