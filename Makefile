@@ -4,7 +4,7 @@
 # Used instead of python3 when set: PYTHON=/usr/bin/python3.12 make test
 export PYTHON
 
-.PHONY: help run test test-long test-systems torture bench lint docs dist deb rpm clean
+.PHONY: help run test test-long test-systems test-fleet torture bench lint docs dist deb rpm collection clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r target text; do \
@@ -26,6 +26,10 @@ test-systems: ## build, install and test on Debian bookworm, trixie, forky and s
 			sh tools/check --session packages -- tests/packages/test_debian*.py || status=1; \
 	done; exit $$status
 
+test-fleet: ## try the Ansible collection on four booted hosts, for half an hour
+	@DROPIN_CACHE_LONG=1 sh tools/work-dir check sh tools/check --session packages -- \
+		tests/packages/test_ansible.py tests/packages/test_fleet.py
+
 torture: ## count what happens under faults, races and load, for an hour and a half, and print a table
 	@DROPIN_CACHE_TORTURE=1 sh tools/work-dir check sh tools/check --session torture
 
@@ -46,6 +50,9 @@ deb: ## build the Debian packages into dist/
 
 rpm: ## build the RPM packages into dist/
 	@sh tools/work-dir rpm sh tools/rpm
+
+collection: ## build the Ansible collection into dist/
+	@sh tools/work-dir collection sh tools/collection
 
 clean: ## remove what the other targets made
 	@sh tools/work-dir --clean

@@ -37,6 +37,13 @@ INTEROPERATION = {
     ],
 }
 
+# The same for the collection: the oldest release that it says it works with, and the newest, each
+# with the Pythons that can run it here.
+ANSIBLE = {
+    "DROPIN_CACHE_ANSIBLE_OLD": ("ansible-core==2.16.*", ("3.11", "3.12", "3.10")),
+    "DROPIN_CACHE_ANSIBLE_NEW": ("ansible-core", ("3.14", "3.13", "3.12")),
+}
+
 
 def _work_directory() -> Path:
     """Ask tools/work-dir, unless it has started us."""
@@ -251,7 +258,7 @@ def packages(session: nox.Session) -> None:
         "--dist=loadgroup",  # one process for all tests that share a system
     ]
     arguments = session.posargs or ["tests/packages"]
-    environment = {"DROPIN_CACHE_ROOTS": str(WORK / "roots")}
+    environment = {"DROPIN_CACHE_ROOTS": str(WORK / "roots"), **_ansible(session)}
     session.run("python", "-m", "pytest", *options, *arguments, env=environment)
 
 
@@ -326,6 +333,24 @@ def _interoperation(session: nox.Session, variable: str) -> str:
         _install_project(session, python, directory)
         _interoperable[variable] = python
     return _interoperable[variable]
+
+
+def _ansible(session: nox.Session) -> dict[str, str]:
+    """Make environments with releases of Ansible; return their interpreters."""
+    found = {}
+    for variable, (requirement, versions) in ANSIBLE.items():
+        base = next((INTERPRETERS[each] for each in versions if each in INTERPRETERS), None)
+        if base is None:
+            session.warn(f"no Python here can run {requirement}, so it is not tried")
+            continue
+        directory = WORK / "ansible" / f"{variable.lower()}-{Path(base).name}"
+        python = directory / "bin" / "python"
+        if not python.exists():
+            make = (sys.executable, "-m", "virtualenv", "--quiet", "--python", base)
+            session.run_install(*make, str(directory), external=True)
+        _install(session, str(python), [requirement], directory)
+        found[variable] = str(python)
+    return found
 
 
 def _base_for_everybody() -> str:

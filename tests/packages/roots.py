@@ -25,8 +25,14 @@ import pytest
 from conftest import missing
 
 SUITE = os.environ.get("DROPIN_CACHE_SUITE") or "bookworm"
-# Mirrors of suites that change each day may be a week behind.
-UNSTABLE = ('--aptopt=Acquire::Check-Valid-Until "false"',) if SUITE in {"forky", "sid"} else ()
+
+
+def unstable(suite: str) -> tuple[str, ...]:
+    """Return options for mmdebstrap: mirrors of suites that change each day may be behind."""
+    return ('--aptopt=Acquire::Check-Valid-Until "false"',) if suite in {"forky", "sid"} else ()
+
+
+UNSTABLE = unstable(SUITE)
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Becomes the first process of the root. Its standard input is the life of the whole.
@@ -68,11 +74,13 @@ class Base(NamedTuple):
         installed: Packages that are installed in it.
         archived: Packages that can be installed without a network, and what they depend on
             besides; those that are installed can be installed again.
+        suite: The suite of Debian.
     """
 
     name: str
     installed: tuple[str, ...]
     archived: tuple[str, ...] = ()
+    suite: str = SUITE
 
     def layers(self) -> list[Path]:
         """Return the directories that lie above each other, the uppermost first."""
@@ -84,7 +92,7 @@ class Base(NamedTuple):
             pytest.skip("only root can make systems")
         if shutil.which("mmdebstrap") is None:
             missing("mmdebstrap")
-        identity = "\n".join([SUITE, _STYLE, *self.installed, "", *self.archived])
+        identity = "\n".join([self.suite, _STYLE, *self.installed, "", *self.archived])
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         tree = cache() / f"{self.name}-{key}"
         with tree.with_suffix(".lock").open("w") as lock:
@@ -101,7 +109,7 @@ class Base(NamedTuple):
             "--quiet",
             "--variant=apt",
             "--skip=cleanup/apt/lists",
-            *UNSTABLE,
+            *unstable(self.suite),
             f"--include={','.join(['mount', *self.installed])}",
             '--customize-hook=mkdir -p "$1/srv/archives/partial"',
         ]
@@ -110,7 +118,7 @@ class Base(NamedTuple):
             fetch = f"apt-get {options} install --reinstall --download-only"
             names = " ".join(self.archived)
             command.append(f'--customize-hook=chroot "$1" {fetch} {names}')
-        subprocess.run([*command, SUITE, str(new)], check=True)
+        subprocess.run([*command, self.suite, str(new)], check=True)
         # Installations need no network: what they fetch is there already.
         (new / "etc/apt/apt.conf.d/50tests").write_text(
             'Dir::Cache::archives "/srv/archives";\nAPT::Install-Recommends "false";\n'

@@ -283,8 +283,16 @@ def copy_source(root: Root, name: str) -> None:
         root.copy(TREE / file, f"{name}/{file}")
 
 
-def distribution(temporary: pytest.TempPathFactory) -> Prepared:
-    """Return a system with the stubs installed and all packages in /srv/repository."""
+def distribution(
+    temporary: pytest.TempPathFactory, name: str = "rpm-distribution", base: Base = BASE
+) -> Prepared:
+    """Return a system with the stubs installed and all packages in /srv/repository.
+
+    Args:
+        temporary: Where its changes are kept.
+        name: What it is called.
+        base: What it is made of.
+    """
     places = (plugin_packages() / "repository", our_packages(temporary))
 
     def change(root: Root) -> None:
@@ -302,7 +310,7 @@ def distribution(temporary: pytest.TempPathFactory) -> Prepared:
         root.write("/srv/dnf/tests.repo", f"[tests]\n{repository}".replace("dir://", "file://"))
         root.run("rpm", "--force-debian", "--install", *paths(root, *_STUBS))
 
-    return prepared(temporary, "rpm-distribution", BASE, change)
+    return prepared(temporary, name, base, change)
 
 
 def with_software(temporary: pytest.TempPathFactory) -> Prepared:

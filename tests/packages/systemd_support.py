@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conftest import missing
-from roots import PATH, Base, Root
+from roots import PATH, Base, Prepared, Root
 
 TREE = Path(__file__).resolve().parents[2]
 DIST = "/usr/lib/python3/dist-packages"
@@ -37,16 +37,17 @@ LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 # happens.
 _HOLDER = r"""
 set -eu
-base=$1 place=$2 calls=$3
+lower=$1 place=$2 calls=$3
 shift 3
 for group; do echo $$ >"$group/cgroup.procs"; done
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs -o mode=0755 tmpfs "$place"
 mkdir "$place/upper" "$place/work" "$place/root"
-mount -t overlay -o "lowerdir=$base,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
+cd "$place"
+mount -t overlay -o "lowerdir=$lower,upperdir=upper,workdir=work" overlay root
 systemd-nspawn --quiet --directory="$place/root" --boot --register=no --keep-unit \
-    --private-network --console=pipe --machine=dropin-cache-test \
+    --private-network --console=pipe --machine="$(basename "$place" | tr -d _)" \
     --system-call-filter="$calls" \
     </dev/null >"$place/console" 2>&1 &
 read -r _ || :
@@ -73,32 +74,40 @@ def install(root: Root) -> None:
 
 
 class Booted(Root):
-    """A system that systemd runs. Its units can be started, and so can commands."""
+    """A system that systemd runs. Its units can be started, and so can commands.
 
-    def __init__(self, base: Base, calls: str = LANDLOCK) -> None:
+    Attributes:
+        first: The number, here, of its first process.
+    """
+
+    def __init__(
+        self, base: Base | Prepared, calls: str = LANDLOCK, *, unified: bool = False
+    ) -> None:
         """Boot it.
 
         Args:
             base: What it is made of.
             calls: System calls that it may make besides the usual ones; with "~" in front, that it
                 may not make.
+            unified: Whether it has control groups of the second version only, as newer releases of
+                systemd want it, whatever this machine has.
         """
         for program in ("systemd-nspawn", "unshare"):
             if shutil.which(program) is None:
                 missing(program)
-        tree = base.tree()
+        lower = ":".join(map(str, base.layers()))
         self._place = tempfile.mkdtemp(prefix="dropin-cache-test-")
         self._groups = _new_groups(os.path.basename(self._place))
         unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         self._holder = subprocess.Popen(
-            [*unshare, "sh", "-c", _HOLDER, "sh", str(tree), self._place, calls, *self._groups],
+            [*unshare, "sh", "-c", _HOLDER, "sh", lower, self._place, calls, *self._groups],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={"PATH": PATH},
+            env={"PATH": PATH, **({"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"} if unified else {})},
         )
         try:
-            self._init = self._first_process()
+            self.first = self._init = self._first_process()
             self.path = Path(f"/proc/{self._init}/root")
             self._wait_until_up()
         except BaseException:
