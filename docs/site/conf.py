@@ -18,7 +18,7 @@ copyright = f"2026, {author}"
 release = version = (SOURCE / "version").read_text(encoding="utf-8").strip()
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["src", "docs/examples"]
+exclude_patterns = ["src", "docs/examples", "hooks/ansible/CHANGELOG.md"]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
