@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import re
+import select
 import subprocess
 from collections.abc import Sequence
 from errno import EPERM
@@ -120,8 +121,13 @@ class Namespaces:
 
     def _end_first(self) -> None:
         self.kill()
-        self._first.stdout.close()  # type: ignore[union-attr]
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        assert self._first.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+        with self._first.stdout as nothing, contextlib.suppress(subprocess.TimeoutExpired):
+            # It is closed when all is over. To wait for a process with a timeout is to sleep
+            # between looks at it, for longer and longer.
+            over = select.poll()
+            over.register(nothing, 0)  # which leaves POLLHUP
+            over.poll(_PATIENCE * 1000)
             self._first.wait(_PATIENCE)
 
 
