@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dropin_cache import _scan
 from dropin_cache._model import CacheTimes, Fingerprint, InterfaceName
 from dropin_cache._scan import (
     Bucket,
@@ -386,6 +387,7 @@ class TestContentDigest:
         self, tree: Tree, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
     ) -> None:
         """It is the same with each."""
+        monkeypatch.setattr(_scan, "_constructors", [])
         for name in missing:
             monkeypatch.setitem(sys.modules, name, None)
         assert hashlib.sha256(b"x").hexdigest() == content_digest(str(tree.write("one.py", "x")))

@@ -28,6 +28,8 @@ _SOURCES = (".py", ".pyc")
 _CHUNK = 1 << 20
 _DIGITS = 19  # of the largest number of seconds
 
+_constructors: list[Any] = []  # of digests: the first that could be loaded
+
 
 class Dropin(NamedTuple):
     """A file that holds a drop-in, as it was when the directory was read.
@@ -254,16 +256,22 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache: CacheTimes) ->
 
 
 def _sha256() -> Any:
+    if not _constructors:
+        _constructors.append(_constructor())
+    return _constructors[0]()
+
+
+def _constructor() -> Any:
     # Readers of a tree whose times were flattened need this at each start, and hashlib takes ten
     # times as long to load as what it is made of; the module random does the same.
     for name in ("_sha2", "_sha256"):
         try:
-            return __import__(name).sha256()
+            return __import__(name).sha256
         except ImportError:
             continue
     import hashlib  # noqa: PLC0415 - as above
 
-    return hashlib.sha256()
+    return hashlib.sha256
 
 
 def is_described(entry: CachedDropin, dropin: Dropin, cache: CacheTimes) -> bool:

@@ -21,7 +21,8 @@ from dropin_cache.update.text import one_line
 
 _MAX_SIZE = 16 << 20  # bytes; the longest RECORDs have some 10,000 lines of 150
 _MAX_LINE = 8192  # bytes, two paths of PATH_MAX; what is longer names no file
-_MAX_HITS = 1000  # lines of one RECORD that may be about a file of one name
+_MAX_HITS = 20_000  # lines of one RECORD about what is in directories of one name
+_MANY = 16  # files in one directory
 _MAX_NAME = 200  # characters
 _MAX_PATH_FILES = 10
 # https://packaging.python.org/en/latest/specifications/name-normalization/
@@ -72,15 +73,14 @@ def distributions(
     """
     wanted = {path: os.path.normpath(path) for path in paths}
     places = set(wanted.values())
-    # Nearly all lines are about other files, and a look at the name is cheap.
-    names = {os.path.basename(place) for place in places}
     found: dict[str, set[Distribution]] = {}
     for root in import_roots if wanted else ():
+        words = _words(places, root)
         for directory in metadata_directories(root, files):
             layout = _layout(directory)
             # The lines of a RECORD are relative to the import root, the others to the metadata.
             inside = root if layout.suffix == ".dist-info" else directory
-            lines = _files(directory, layout, names, files)
+            lines = _files(directory, layout, words, files)
             mine = places & {os.path.normpath(os.path.join(inside, line)) for line in lines}
             name = _name(directory, layout, files) if mine else None
             for place in mine if name is not None else ():
@@ -115,12 +115,27 @@ def _layout(directory: str) -> _Layout:
     return _LAYOUTS[os.path.splitext(directory)[1] or _EGG]
 
 
-def _files(directory: str, layout: _Layout, names: set[str], files: Files) -> Iterator[str]:
-    """Yield the recorded files that have one of these names, as they are recorded."""
+def _words(places: set[str], root: str) -> set[str]:
+    """Return what stands in lines about files: nearly all are about others, and a look is cheap."""
+    names: dict[str, list[str]] = {}
+    for above, name in map(os.path.split, places):
+        # What is outside, right inside, or metadata, need not be recorded with the directory.
+        inner = above.startswith(f"{root}/") and not above.endswith(tuple(_LAYOUTS))
+        names.setdefault(f"{os.path.basename(above)}/" if inner else "", []).append(name)
+    return {
+        word
+        for above, inside in names.items()
+        # Each word is looked for by itself, so for many files it is the directory's.
+        for word in ([above] if above and len(inside) > _MANY else map(above.__add__, inside))
+    }
+
+
+def _files(directory: str, layout: _Layout, words: set[str], files: Files) -> Iterator[str]:
+    """Yield the recorded files whose lines hold one of some words, as they are recorded."""
     data = _read(os.path.join(directory, layout.record), files)
-    for name in names:
+    for word in words:
         # In a field with quotes, these are doubled.
-        written = name.replace('"', '""') if layout.suffix == ".dist-info" else name
+        written = word.replace('"', '""') if layout.suffix == ".dist-info" else word
         for line in _lines_with(data, os.fsencode(written)):
             file = line.rstrip("\r")
             if layout.suffix == ".dist-info":
@@ -128,15 +143,14 @@ def _files(directory: str, layout: _Layout, names: set[str], files: Files) -> It
                     (file, *_) = next(csv.reader([file]), [""])
                 except (csv.Error, ValueError):  # one bad line says nothing about the others
                     continue
-            if os.path.basename(file) == name:
-                yield file
+            yield file
 
 
-def _lines_with(data: bytes, name: bytes) -> Iterator[str]:
-    """Yield the lines that hold a name."""
+def _lines_with(data: bytes, word: bytes) -> Iterator[str]:
+    """Yield the lines that hold a word."""
     at = 0
     for _ in range(_MAX_HITS):
-        at = data.find(name, at)
+        at = data.find(word, at)
         if at < 0:
             return
         start = data.rfind(b"\n", max(0, at - _MAX_LINE), at) + 1

@@ -103,7 +103,8 @@ class Owners:
         new = [path for path in wanted if (path, roots) not in self._known]
         # A line break would look like the end of an answer, and NUL cannot be asked about.
         asked = [path for path in new if path.startswith("/") and not re.search(r"[\n\0]", path)]
-        names = {path: self._other_names(path) for path in asked}
+        canonical = {each: os.path.realpath(each) for each in {os.path.dirname(p) for p in asked}}
+        names = {path: self._other_names(path, canonical) for path in asked}
         systems = [path for path in asked if not all(map(_is_local, names[path]))]
         every = list(dict.fromkeys(name for path in systems for name in names[path]))
         by_dpkg = dpkg.owners(every, self._files)
@@ -140,16 +141,22 @@ class Owners:
         name = name_in(key) if key.startswith("dpkg ") and ":" not in key else None
         return name is not None and dpkg.has(name, path, self._files)
 
-    def _other_names(self, path: str) -> list[str]:
+    def _other_names(self, path: str, canonical: dict[str, str]) -> list[str]:
         """List the paths under which a package may have a file, the likeliest first.
 
         dpkg compares text: on a system whose /lib is a link to /usr/lib, a file may be known as
         either, and Python's path may lead through other links.
+
+        Args:
+            path: The file.
+            canonical: The canonical paths of directories, that of the file among them.
         """
         names = [path]
         if not self._root:  # else links would be followed out of the image
             directory, name = os.path.split(path)
-            names += [os.path.join(os.path.realpath(directory), name), os.path.realpath(path)]
+            names.append(os.path.join(canonical[directory], name))
+            if os.path.islink(path):
+                names.append(os.path.realpath(path))
         for name in tuple(names):
             match = _MERGED.fullmatch(name)
             if match and os.path.islink(f"{self._root}/{match[2].split('/')[1]}"):

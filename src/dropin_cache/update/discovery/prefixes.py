@@ -167,7 +167,8 @@ class _Look:
         `direct_url.json` where the project is (PyPA, "Recording the Direct URL Origin of installed
         distributions").
         """
-        for name in self._names(site):
+        place = self._resolve(site) if (names := self._names(site)) else site
+        for name in names:
             if name.endswith((".pth", ".start")):
                 self._require_no_fifo(os.path.join(site, name))
             if name.endswith(".pth"):
@@ -176,11 +177,11 @@ class _Look:
                     if line.strip() and not line.startswith(("#", "import ", "import\t")):
                         yield os.path.join(site, line.rstrip())
             elif name.endswith(".dist-info"):
-                yield from self._project(site, name)
+                yield from self._project(os.path.join(place, name))
 
-    def _project(self, site: str, metadata: str) -> Iterator[str]:
+    def _project(self, metadata: str) -> Iterator[str]:
         """Yield the directory of a project that is installed from there and can be edited."""
-        directory = self._prefix + os.path.join(self._resolve(site), metadata)
+        directory = self._prefix + metadata
         # Few have the file, and to open it by the rules takes long.
         if not (os.path.islink(directory) or os.path.lexists(f"{directory}/{_ORIGIN}")):
             return
@@ -189,7 +190,7 @@ class _Look:
         with contextlib.suppress(
             LookupError, TypeError, ValueError, RecursionError, AttributeError
         ):
-            text = "\n".join(self._lines(os.path.join(site, metadata, _ORIGIN)))
+            text = "\n".join(self._lines(os.path.join(metadata, _ORIGIN)))
             origin = json.loads(text or "{}")
             url = urlsplit(origin["url"])
             if url.scheme == "file" and origin["dir_info"]["editable"] is True:
