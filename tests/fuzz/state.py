@@ -129,7 +129,7 @@ def _noted(ledger: Ledger, start: Start, observed: Observed) -> None:
     recorded.note_start(start)
     recorded.note_package("a.b", start.path, observed)
     recorded.note_owner("a.b", "pip x", observed)
-    recorded.note_resolved("a.i", {"I": True}, observed)
+    recorded.note_resolved({"a.i": {"I": True}}, observed)
     recorded.keep([("a.b", "pip x")], ["a.i"])
 
 

@@ -129,11 +129,12 @@ class References:
             with self._lock:
                 self._reachable.update((interpreter.key, *each) for each in good)
                 self._undecided.update((interpreter.key, module) for module in undecided)
-                for module, names in wanted.items():
-                    if module in undecided:
-                        continue
-                    result = {name: (module, name) in good for name in names}
-                    self._recorded[interpreter.key].note_resolved(module, result, observed)
+                decided = {
+                    module: {name: (module, name) in good for name in names}
+                    for module, names in wanted.items()
+                    if module not in undecided
+                }
+                self._recorded[interpreter.key].note_resolved(decided, observed)
 
         return task
 
@@ -165,11 +166,11 @@ def _why_lost(module: str, wanted: set[str]) -> str:
 
 def _file_of(module: str, roots: Sequence[str], look: Look) -> str:
     """Return the file in which a module is, without running anything; empty if that is unclear."""
-    path, found = list(roots), ""
+    path, found = tuple(roots), ""
     parts = module.split(".")
     for number in range(len(parts)):
         found = look.found(".".join(parts[: number + 1]), path)
-        path = found.split(":")
+        path = tuple(found.split(":"))
     if ":" in found or not found:
         return ""
     return found if "." in found.rpartition("/")[2] else f"{found}/__init__.py"

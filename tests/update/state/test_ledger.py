@@ -99,7 +99,7 @@ class TestUpdate:
             lambda file: file.write_bytes(file.read_bytes()[:-100]),
             lambda file: file.write_bytes(file.read_bytes() + b"\n"),
             lambda file: file.write_bytes(file.read_bytes().replace(b"one", b"two", 1)),
-            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 7 ", b"ledger 6 ")),
+            lambda file: file.write_bytes(file.read_bytes().replace(b"ledger 8 ", b"ledger 6 ")),
             lambda file: file.write_bytes(b"\xff" * 1000),
             lambda file: os.truncate(file, ledger_module.MAX_SIZE + 100),
             lambda file: (file.unlink(), file.mkdir()),

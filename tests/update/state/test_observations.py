@@ -30,7 +30,7 @@ from updates import SETTLED
 def noted(tree: Tree, observed: Observed, *roots: str) -> Noted:
     """Note what was looked at in a tree that has settled."""
     time.sleep(SETTLED)
-    return note(observed, [str(tree.path), *roots], time.time_ns())
+    return note(observed, [str(tree.path), *roots], time.time_ns(), Look())
 
 
 def names(*searched: tuple[str, list[Path]]) -> frozenset[tuple[str, tuple[str, ...]]]:
@@ -82,7 +82,7 @@ class TestFound:
         """It is the order of the import system."""
         for name in files:
             tree.write(name)
-        found = Look().found("package.mod", list(map(str, roots)))
+        found = Look().found("package.mod", tuple(map(str, roots)))
         assert expected == found.replace(f"{tree.path}/", "")
 
     def test_archive(self, tree: Tree, roots: list[Path]) -> None:
@@ -93,7 +93,7 @@ class TestFound:
         tree.write("first/early.py")
         inner = f"{archive}/inner"
         for path in (str(archive), inner):
-            searched = [str(roots[0]), path, str(roots[1])]
+            searched = (str(roots[0]), path, str(roots[1]))
             mark = f"{path}:{stamp_of(str(archive))}:"
             assert [f"{mark}{roots[1]}/mod.py", mark, f"{roots[0]}/early.py"] == [
                 Look().found(name, searched) for name in ("mod", "missing", "early")
@@ -102,7 +102,7 @@ class TestFound:
     @pytest.mark.parametrize("path", ["/nonexistent", "/a\0b", ""])
     def test_no_directory(self, path: str) -> None:
         """What cannot be listed holds nothing."""
-        assert ("", "") == (Look().found("mod", [path]), Look().names_in(path))
+        assert ("", "") == (Look().found("mod", (path,)), Look().names_in(path))
 
 
 class TestNamesIn:
@@ -253,19 +253,19 @@ class TestNote:
         for path in (file, tmp_path / "link" / "data.txt"):
             time.sleep(SETTLED)
             observed = Observed(frozenset([str(path)]))
-            found = note(observed, [f"{tmp_path}/link"], time.time_ns())
+            found = note(observed, [f"{tmp_path}/link"], time.time_ns(), Look())
             assert {str(path): stamp_of(str(file))} == found.files
 
     def test_archive_as_root(self, tree: Tree) -> None:
         """An import root that is an archive counts itself."""
         archive = tree.write("lib.zip")
         observed = Observed(frozenset([str(archive)]))
-        assert [str(archive)] == list(note(observed, [str(archive)], time.time_ns()).files)
+        assert [str(archive)] == list(note(observed, [str(archive)], time.time_ns(), Look()).files)
 
     @pytest.mark.parametrize("root", ["/a\0b", "/\ud800", "", "/"])
     def test_no_root(self, root: str) -> None:
         """A root that no path can be holds nothing."""
-        assert {} == note(Observed(frozenset(["/etc/passwd"])), [root], 0).files
+        assert {} == note(Observed(frozenset(["/etc/passwd"])), [root], 0, Look()).files
 
     def test_too_new(self, tree: Tree) -> None:
         """What was written just before may be written once more, so nothing matches it."""
@@ -276,7 +276,7 @@ class TestNote:
             frozenset([f"{tree.path}/listed"]),
             names(("mod", [tree.path])),
         )
-        found = note(observed, [str(tree.path)], 0)
+        found = note(observed, [str(tree.path)], 0, Look())
         assert UNSETTLED == found.files[str(file)]
         assert ["?"] == list(found.names.values()) == list(found.listed.values())
         assert why_changed(found, Look())

@@ -688,7 +688,7 @@ class TestRecorded:
         first = self.learn(ledger, str(tmp_path))
         for name in ("interfaces", "former"):
             observed = Observed(frozenset([str(file)]))
-            first.note_resolved(name, {"IOne": True, "ITwo": False}, observed)
+            first.note_resolved({name: {"IOne": True, "ITwo": False}}, observed)
         first.keep([], ["interfaces", "unknown"])
         second = self.recorded(ledger)
         assert {"IOne": True, "ITwo": False} == second.resolved("interfaces")
@@ -705,7 +705,7 @@ class TestRecorded:
         observed = Observed(frozenset([f"{tmp_path}/more.pth"]), frozenset([str(tmp_path)]))
         found.note_package("app.plugins", ("/app/plugins",), observed)
         found.note_owner("app.plugins", "pip one", observed)
-        found.note_resolved("app.interfaces", {"IOne": True}, observed)
+        found.note_resolved({"app.interfaces": {"IOne": True}}, observed)
         assert ("/app/plugins",) == found.package("app.plugins")
         assert {"IOne": True} == found.resolved("app.interfaces")
         found.keep([("app.plugins", "pip one")], ["app.interfaces"])

@@ -30,7 +30,7 @@ from dropin_cache.update.files.trusted import Files
 MAX_SIZE = 64 << 20
 """Bytes of the largest ledger that is read or written."""
 
-_VERSION = 7
+_VERSION = 8
 # Seconds. Another run has written its ledger by then; if it is stopped in that moment, this one
 # does without, since a package manager may wait, and the next run finds out again.
 _LOCK_TIMEOUT = 2.0

@@ -56,12 +56,17 @@ class Observed(NamedTuple):
 
 
 class Look:
-    """One run's look at files and directories, which asks the system once for each."""
+    """One run's look at files and directories, which asks the system once for each.
+
+    What is listed has the stamp of the time right after it, so that what comes later tells.
+    """
 
     def __init__(self) -> None:
         """Know of nothing yet."""
         self._stamps: dict[str, Stamp] = {}
         self._listings: dict[str, dict[str, list[str]]] = {}
+        self._found: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._digests: dict[str, str] = {}
 
     def stamp(self, path: str) -> Stamp:
         """Return the stamp of a file or directory."""
@@ -73,7 +78,7 @@ class Look:
         """Tell whether paths have the stamps that they had."""
         return all(self.stamp(path) == stamp for path, stamp in stamps.items())
 
-    def found(self, module: str, path: Sequence[str]) -> str:
+    def found(self, module: str, path: tuple[str, ...]) -> str:
         """Return where a module would be imported from, in the order of the import system.
 
         Args:
@@ -86,6 +91,11 @@ class Look:
             searched before: what is in them only their stamps can tell.
         """
         name = module.rpartition(".")[2]
+        if (name, path) not in self._found:
+            self._found[name, path] = self._searched(name, path)
+        return self._found[name, path]
+
+    def _searched(self, name: str, path: tuple[str, ...]) -> str:
         archives, portions = "", []
         for directory in path:
             if self._is_archive(directory):
@@ -104,11 +114,15 @@ class Look:
 
     def names_in(self, directory: str) -> str:
         """Return a digest of the names in a directory; empty if it cannot be listed."""
-        names: list[str] = []
-        with contextlib.suppress(OSError, ValueError):
-            names = sorted(os.listdir(directory))
-        text = "\0".join(name for name in names if name not in {CACHE_NAME, "__pycache__"})
-        return hashlib.sha256(os.fsencode(text)).hexdigest()[:16] if names else ""
+        if directory not in self._digests:
+            names: list[str] = []
+            with contextlib.suppress(OSError, ValueError):
+                names = sorted(os.listdir(directory))
+            self._stamps[directory] = stamp_of(directory)
+            text = "\0".join(name for name in names if name not in {CACHE_NAME, "__pycache__"})
+            digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:16] if names else ""
+            self._digests[directory] = digest
+        return self._digests[directory]
 
     def _is_archive(self, path: str) -> bool:
         """Tell whether something on a search path is a file, or lies in one."""
@@ -125,6 +139,7 @@ class Look:
                     if not dot or entry.name.endswith((".py", ".pyc", _EXTENSION)):
                         found.setdefault(stem, []).append(entry.name)
             self._listings[directory] = found
+            self._stamps[directory] = stamp_of(directory)
         return self._listings[directory]
 
 
@@ -144,15 +159,16 @@ class Noted(NamedTuple):
     listed: dict[str, str]
 
 
-def note(observed: Observed, roots: Iterable[str], since: int) -> Noted:
+def note(observed: Observed, roots: Iterable[str], since: int, look: Look) -> Noted:
     """Find out in what state that is which imports have looked at.
 
     Args:
         observed: What was looked at.
         roots: Import roots and prefixes: what is elsewhere does not count, such as /etc.
         since: When the imports began, nanoseconds since the epoch.
+        look: How things are. It may be older than the imports: what has changed since then is not
+            what was noted, and is imported again.
     """
-    look = Look()
     # Code often asks for the canonical path of its own file first.
     names = [root.rstrip("/") for root in roots]
     places = {place for name in names if name for place in (name, _canonical(name))}
@@ -160,29 +176,29 @@ def note(observed: Observed, roots: Iterable[str], since: int) -> Noted:
 
     def counts(path: str) -> bool:
         # An import root that is an archive is opened itself.
-        inside = path in places or path.startswith(within)
-        return inside and os.path.basename(path) != CACHE_NAME
+        inside = path.startswith(within) or path in places
+        return inside and not path.endswith(f"/{CACHE_NAME}")
 
     def settled(path: str) -> Stamp:
         stamp = look.stamp(path)
-        if stamp is not None and max(stamp[1:3]) >= since - TICK:
+        if stamp is not None and max(stamp[1], stamp[2]) >= since - TICK:
             return UNSETTLED
         return stamp
 
-    directories = {each: settled(each) for each in {d for _, path in observed.names for d in path}}
+    # Stamps are taken last: what was listed before is then no older than they are.
+    found = {(name, path): look.found(name, path) for name, path in observed.names}
+    listed = {path: look.names_in(path) for path in observed.listed if counts(f"{path}/")}
+    directories = {each: settled(each) for each in {d for _, path in found for d in path}}
+    unsettled = {each for each, stamp in directories.items() if stamp == UNSETTLED}
     return Noted(
-        files={path: settled(path) for path in filter(counts, observed.files)},
+        files={path: settled(path) for path in observed.files if counts(path)},
         names={
-            (name, path): "?"  # matches nothing
-            if UNSETTLED in [directories[each] for each in path]
-            else look.found(name, path)
-            for name, path in observed.names
+            (name, path): place if unsettled.isdisjoint(path) else "?"  # matches nothing
+            for (name, path), place in found.items()
         },
         directories=directories,
         listed={
-            path: "?" if settled(path) == UNSETTLED else look.names_in(path)
-            for path in observed.listed
-            if counts(f"{path}/")
+            path: "?" if settled(path) == UNSETTLED else digest for path, digest in listed.items()
         },
     )
 

@@ -62,12 +62,14 @@ class Recorded:
         """
         self.ledger, self._interpreter, self._look, self._since = ledger, interpreter, look, since
         self._believed = believed
+        self._at_imports = Look()
         record = ledger.interpreters.get(interpreter.key)
         if record is None or look is None or not look.hold(record["files"]):
             record = {"start": None, "noted": None, **{part: {} for part in _PARTS}}
         self._record: dict[str, Any] = {**record, "python": interpreter.python}
         noted = observations.unpack(record["noted"]) if record["noted"] else []
-        self._noted: dict[str, Noted] = dict(zip(record.get("notes", ()), noted))
+        numbers: dict[str, int] = record.get("notes", {})
+        self._noted: dict[str, Noted] = {name: noted[each] for name, each in numbers.items()}
         self._whys: dict[str, str | None] = {}
         self._asked = False  # whether a child has been started
         self.known = record["start"] is not None
@@ -107,7 +109,7 @@ class Recorded:
     def note_package(self, name: str, path: Sequence[str] | None, observed: Observed) -> None:
         """Keep where a plugin package is."""
         self._record["packages"][name] = [path and list(path), self._layout(name)]
-        self._note(f"package {name}", observed)
+        self._note([f"package {name}"], observed)
 
     def why_stale(self, package: str, owner: str, failed: str | None, setting: str) -> str | None:
         """Say why an owner's modules have to be imported again though their files are the same.
@@ -134,7 +136,7 @@ class Recorded:
 
     def note_owner(self, package: str, owner: str, observed: Observed) -> None:
         """Keep what the imports of an owner's modules have looked at."""
-        self._note(f"owner {package} {owner}", observed)
+        self._note([f"owner {package} {owner}"], observed)
 
     def resolved(self, module: str) -> dict[str, bool] | None:
         """Return which interfaces of a module could be reached; None if that may have changed."""
@@ -142,10 +144,10 @@ class Recorded:
             return None
         return self._record["references"].get(module)  # type: ignore[no-any-return]
 
-    def note_resolved(self, module: str, found: dict[str, bool], observed: Observed) -> None:
-        """Keep which interfaces of a module can be reached."""
-        self._record["references"][module] = found
-        self._note(f"references {module}", observed)
+    def note_resolved(self, found: dict[str, dict[str, bool]], observed: Observed) -> None:
+        """Keep which interfaces can be reached, by their modules."""
+        self._record["references"].update(found)
+        self._note([f"references {module}" for module in found], observed)
 
     def keep(self, owners: Iterable[tuple[str, str]], modules: Iterable[str]) -> None:
         """Hand everything to the ledger that counts for some owners and modules of interfaces."""
@@ -160,15 +162,17 @@ class Recorded:
             if module in self._record["references"]
         }
         wanted += [f"references {module}" for module in references]
-        notes = [name for name in dict.fromkeys(wanted) if name in self._noted]
+        notes = {name: self._noted[name] for name in wanted if name in self._noted}
+        kept = {id(noted): noted for noted in notes.values()}  # several can have one in common
+        numbers = {identity: number for number, identity in enumerate(kept)}
         if self.start is not None and not self._asked:
             # Whatever has come and gone in there meanwhile changes nothing.
             self._record["roots"] = {root: self._settled(root) for root in self._record["roots"]}
         record = {
             **self._record,
             "references": references,
-            "notes": notes,
-            "noted": observations.pack([self._noted[name] for name in notes]),
+            "notes": {name: numbers[id(noted)] for name, noted in notes.items()},
+            "noted": observations.pack(list(kept.values())),
         }
         self.ledger.note_interpreter(self._interpreter.key, record)
 
@@ -176,16 +180,17 @@ class Recorded:
         """List the files and directories that tell whether all this still holds, there or not."""
         record = self._record
         yield from (*record["files"], *record["roots"], *record["decisive"], *record["others"])
-        for noted in self._noted.values():
+        for noted in {id(each): each for each in self._noted.values()}.values():
             yield from (*noted.files, *noted.directories, *noted.listed)
         for package in record["packages"]:
             parts = package.split(".")
             yield from (os.path.join(root, *parts, "__init__.py") for root in record["roots"])
 
-    def _note(self, name: str, observed: Observed) -> None:
-        self._whys[name] = None
+    def _note(self, names: Sequence[str], observed: Observed) -> None:
+        self._whys.update(dict.fromkeys(names))
         if self._look is not None:
-            self._noted[name] = observations.note(observed, self._roots(), self._since)
+            noted = observations.note(observed, self._roots(), self._since, self._at_imports)
+            self._noted.update(dict.fromkeys(names, noted))
 
     def _why(self, name: str) -> str | None:
         if name not in self._whys:
