@@ -70,7 +70,7 @@ _UNLIMITED = {
     "memory": "raise MemoryError",
     "files": "import errno, os\nraise OSError(errno.EMFILE, os.strerror(errno.EMFILE))",
 }
-_LASTING = {"lasting": ("1/0", "ZeroDivisionError: division by zero")}
+_LASTING = {"broken": ("1/0", "ZeroDivisionError: division by zero")}
 
 
 class TestReasonsOfTheMoment:
@@ -111,7 +111,7 @@ class TestReasonsOfTheMoment:
             timeout = 0.5 if tier != "none" else 2
             done = update(tree, timeout=timeout)
             (directory,) = done.report.directories
-            assert (sorted(_PASSING), ["app.plugins.lasting"]) == (
+            assert (sorted(_PASSING), ["app.plugins.broken"]) == (
                 self.keys(tree),
                 [each.module for each in directory.broken],
             )
@@ -145,7 +145,7 @@ class TestReasonsOfTheMoment:
 
     def test_nothing_to_keep(self, tree: Tree) -> None:
         """One of which nothing was known is left out, and tried again as well."""
-        for name in ("busy", "killed", "lasting"):
+        for name in ("busy", "killed", "broken"):
             (tree.path / f"app/plugins/{name}.py").unlink()
         tree.write("dep_space.py", _PASSING["space"][0])
         done = run(tree)

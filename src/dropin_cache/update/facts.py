@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dropin_cache._cachefile import CacheFile
 from dropin_cache._model import CachedDropin, Fingerprint
 from dropin_cache._scan import Dropin, fingerprint, is_described, is_unchanged, recorded_time
 from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.owners import Owners, key_of
-from dropin_cache.update.files import lock
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing.importer import Importer, Progress
-from dropin_cache.update.importing.records import Failure, Imported, Job, Outcome
-from dropin_cache.update.importing.threads import in_threads
+from dropin_cache.update.importing.records import Failure, Job, Outcome
 from dropin_cache.update.merge import judged
 from dropin_cache.update.references import References
 from dropin_cache.update.staleness import (
@@ -35,6 +33,8 @@ UNSTABLE = Failure("its file kept changing while it was being read", passing=Tru
 _UNREADABLE = Failure("its file cannot be read")
 _NO_FINGERPRINT = Fingerprint(0, 0, "")
 _MAX_TRACEBACK = 2000  # characters kept in the ledger
+
+_Key = tuple[Any, ...]  # of a plugin module and its file
 
 
 class Known(NamedTuple):
@@ -112,7 +112,7 @@ class Facts:
         # What each import looked at, by the keys of interpreters and the names of modules.
         self._looked: dict[tuple[str, str], Observed] = {}
         self.staleness = Staleness(recorded, owners, importer, force=force)
-        self._known: dict[tuple[str, Dropin], Known] = {}
+        self._known: dict[_Key, Known] = {}
         self._decoded: dict[bytes, dict[str, CachedDropin] | None] = {}
 
     def of(self, directory: PluginDirectory, dropin: Dropin, cached: Cached) -> Known | None:
@@ -188,14 +188,9 @@ class Facts:
             (interpreters[of[0]], Job(*of, tuple(sorted(names)))) for of, names in modules.items()
         ]
         references = References(self._recorded, self._importer, self._owners)
-        done: dict[Job, Imported] = {}
-
-        def import_all() -> None:
-            package_owners, follow_up = divided.package_owners, references.follow_up
-            done.update(self._importer.import_all(jobs, package_owners, progress, follow_up))
-
-        # What takes locks takes as long to load as it takes to write a cache.
-        in_threads([import_all, lock.load], 2, self._importer.stop)
+        done = self._importer.import_all(
+            jobs, divided.package_owners, progress, references.follow_up
+        )
         for job, imported in done.items():
             self._looked.update(
                 {(job.interpreter, each): imported.observed for each in job.modules}
@@ -317,6 +312,6 @@ def _modules_of(entry: CachedDropin | None) -> tuple[str, ...]:
     return tuple(sorted({name.module for plugin in plugins for name in plugin.references}))
 
 
-def _key(directory: PluginDirectory, dropin: Dropin) -> tuple[str, Dropin]:
+def _key(directory: PluginDirectory, dropin: Dropin) -> _Key:
     # The handle is another one in each survey.
-    return directory.directory, dropin._replace(path="")
+    return directory.directory, dropin.module, *stamp_of_dropin(dropin)

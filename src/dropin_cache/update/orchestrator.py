@@ -12,7 +12,6 @@ from dropin_cache.update.comparison import compare
 from dropin_cache.update.environments import Environments
 from dropin_cache.update.files import lock
 from dropin_cache.update.importing.importer import Importer, Progress
-from dropin_cache.update.mend import mend
 from dropin_cache.update.refresh import refresh
 from dropin_cache.update.report import DirectoryReport, Report, Request, Said
 from dropin_cache.update.second_look import Summary, look_again
@@ -47,7 +46,12 @@ def update(request: Request, progress: Progress, summary: Summary = _no_summary)
     with (
         open_session(request) as session,
         Importer(
-            session.confinement, session.files, session.request.root, session.timeout
+            session.confinement,
+            session.files,
+            session.request.root,
+            session.timeout,
+            # It takes as long to load as it takes to write a cache.
+            meanwhile=lock.load if request.write else None,
         ) as importer,
     ):
         problems += session.settings.problems
@@ -72,7 +76,6 @@ def update(request: Request, progress: Progress, summary: Summary = _no_summary)
         if request.write and not request.packages and not request.root:
             seen = {each.path for each in directories}
             directories += forget(session, environments, seen)
-            directories += mend(session, targets.packages, seen)
         if request.write:
             environments.save(session.confinement.tier)
         # Who only looks imports nothing, though he may have asked an interpreter how it starts.

@@ -48,11 +48,11 @@ class TestInThreads:
         in_threads([], 2, unexpected)
 
     def test_order(self) -> None:
-        """What a task leads to comes before what was there before."""
+        """What a task leads to comes after what was there before."""
         done: list[str] = []
         tasks = [noting(done, "a", noting(done, "b"), noting(done, "c")), noting(done, "d")]
         in_threads(tasks, 1, unexpected)
-        assert ["a", "b", "c", "d"] == done
+        assert ["a", "d", "b", "c"] == done
 
     def test_without_threads(self) -> None:
         """One thread is this one."""

@@ -27,8 +27,9 @@ _PAUSE = 0.05  # seconds between looks at a lock that another process has
 
 
 def load() -> None:
-    """Load what takes locks, before there is any hurry."""
-    import filelock  # noqa: F401, PLC0415 - most runs write nothing, and it takes as long to load as they do
+    """Load what takes locks, before there is any hurry; taking one tells what is missing."""
+    with contextlib.suppress(ImportError):
+        import filelock  # noqa: F401, PLC0415 - most runs write nothing, and it takes as long to load as they do
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ MAX_VALUES = 200_000
 """Lists and objects in an answer, brackets in its texts included."""
 
 _MAX_NAME = 4096  # characters of a dotted name or a path, PATH_MAX of limits.h
+_MAX_PATHS = 4096  # of those that are remembered, together at most 16 MiB
 _MAX_LINE = 500  # characters of an error or a warning
 _MAX_TRACEBACK = 4000  # characters
 _MAX_WARNINGS = 20  # of a plugin module
@@ -209,12 +211,12 @@ def module_from_untrusted(answer: dict[str, Any]) -> Any:
 
 def _is_path(text: str) -> bool:
     """Tell whether a text is an absolute path without detours."""
-    return (
-        len(text) <= _MAX_NAME
-        and text.startswith("/")
-        and os.path.normpath(text) == text
-        and "\0" not in text
-    )
+    return text.startswith("/") and len(text) <= _MAX_NAME and _is_straight(text)
+
+
+@functools.lru_cache(_MAX_PATHS)  # the imports of different owners have much in common
+def _is_straight(path: str) -> bool:
+    return os.path.normpath(path) == path and "\0" not in path
 
 
 class _Check:

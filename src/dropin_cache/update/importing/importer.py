@@ -33,7 +33,12 @@ class Importer:
     """The children of a run. They end with it."""
 
     def __init__(
-        self, confinement: Confinement, files: Files, root: str | None, processor: float
+        self,
+        confinement: Confinement,
+        files: Files,
+        root: str | None,
+        processor: float,
+        meanwhile: Callable[[], object] | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -42,10 +47,11 @@ class Importer:
             files: How to open what children may see.
             root: A directory that is taken for `/`, or None.
             processor: How much processor time one import may take, seconds.
+            meanwhile: What to do, in a thread, while the first child starts.
         """
         self._confinement, self._processor = confinement, processor
         self._patience = _PATIENCE * processor
-        self._starter = Starter(confinement, files, root)
+        self._starter = Starter(confinement, files, root, meanwhile)
         # Children that have not run anybody's code, and those that have that of a plugin package.
         self._fresh: dict[str, Session] = {}
         self._warm: dict[tuple[str, str], Session] = {}

@@ -125,15 +125,23 @@ class Session:
 class Starter:
     """Starts children, for several threads."""
 
-    def __init__(self, confinement: Confinement, files: Files, root: str | None) -> None:
+    def __init__(
+        self,
+        confinement: Confinement,
+        files: Files,
+        root: str | None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
         """Start nothing yet.
 
         Args:
             confinement: The sandbox.
             files: How to open what children may see.
             root: A directory that is taken for `/`, or None.
+            meanwhile: What to do, in a thread, while the first child starts.
         """
         self._confinement, self._files, self._root = confinement, files, root
+        self._meanwhile = meanwhile
         self._lock = threading.Lock()
         self._views: dict[str, View] = {}
         self._sights: dict[str, Sight] = {}
@@ -233,6 +241,7 @@ class Starter:
     ) -> tuple[Session, Start | None]:
         launch = sandbox.launch(interpreter.python, self._view(interpreter))
         session = Session(Child(launch))
+        self._begin_meanwhile()
         try:
             request = {
                 "do": "start",
@@ -252,6 +261,15 @@ class Starter:
             session.close()
             raise ConfinementError(sandbox.tier, started.promises)
         return session, started.start
+
+    def _begin_meanwhile(self) -> None:
+        """Begin what there is to do while children start; whoever needs it does it otherwise."""
+        with self._lock:
+            todo, self._meanwhile = self._meanwhile, None
+        if todo is not None:
+            # A user may have as many threads as the limits of processes and of memory leave.
+            with contextlib.suppress(RuntimeError):
+                threading.Thread(target=todo).start()
 
     def _view(self, interpreter: Interpreter) -> View | None:
         """Return what the children of an interpreter may see; None for what this process sees."""

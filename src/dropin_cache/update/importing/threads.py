@@ -15,7 +15,7 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
     """Do tasks, and those that they lead to, and return when all is done.
 
     Args:
-        tasks: In the order in which they are begun; what they lead to comes first.
+        tasks: In the order in which they are begun; what they lead to comes last.
         count: How many threads there are, this one among them, or as many as can be had.
         stop: Called, by any thread and at least once, when this thread is interrupted or a task
             has failed, so that others end soon.
@@ -67,7 +67,7 @@ class _Work:
                 self.fail(error)
             finally:
                 with self._changed:
-                    self._tasks[:0] = further
+                    self._tasks += further
                     self._busy -= 1
                     self._changed.notify_all()
 

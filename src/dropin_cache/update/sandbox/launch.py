@@ -108,6 +108,7 @@ class Source(NamedTuple):
 
 
 @functools.cache
+@functools.cache  # what is upgraded meanwhile may not fit this process
 def source_of(name: str) -> Source:
     """Return the source of one of our modules, also from an archive, without importing it; PEP 302.
 
@@ -120,7 +121,8 @@ def source_of(name: str) -> Source:
     spec: Any = find_spec(name)
     try:
         code = marshal.dumps(spec.loader.get_code(name))
-        return Source(name, spec.origin, spec.loader.get_source(name), code)
+        text = spec.loader.get_data(spec.origin).decode()
+        return Source(name, spec.origin, text, code)
     except ImportError as error:  # what importlib makes of every failure
         if isinstance(cause := error.__cause__, OSError):
             raise UnreadableError(spec.origin, cause.errno or errno.EIO) from cause
