@@ -72,7 +72,7 @@ chroot "$1" apt-cache pkgnames | sort >known
 """
 
 # Stock Twisted, as an application would use it: what it finds, and what that cost.
-_READER = """
+READER = """
 import json, sys
 from twisted.logger import globalLogPublisher
 messages = []
@@ -156,9 +156,13 @@ class Debian:
         found = sorted((self.root.path / "srv/debs").glob(f"{package}_*.deb"))
         return f"/srv/debs/{found[0].name}" if found else None
 
-    def look(self) -> Seen:
-        """Let stock Twisted read its plugins as a user without rights."""
-        done = self.root.run("python3", "-c", _READER, user=NOBODY)
+    def look(self, **environment: str) -> Seen:
+        """Let stock Twisted read its plugins as a user without rights.
+
+        Args:
+            environment: Further environment variables.
+        """
+        done = self.root.run("python3", "-c", READER, user=NOBODY, env=environment)
         return Seen(**json.loads(done.out))
 
     def modules(self) -> set[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import missing
-from debian_support import PLUGINS, built_packages
+from debian_support import PLUGINS, READER, Seen, built_packages
 from roots import SUITE
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("debian images")]
@@ -78,32 +80,67 @@ def test_equal(packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not [name for name in one if name.startswith("./var/cache/dropin-cache/")]
 
 
-_UPGRADE = """
+_UPGRADE = r"""
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-site=/usr/local/lib/python3.11/dist-packages/twisted/plugins
-mkdir -p $site
-cp /usr/lib/python3/dist-packages/twisted/plugins/twisted_web.py $site/local.py
-update-dropin-cache
-test -e $site/dropin.cache
 rm /etc/apt/sources.list.d/ours.list
-sed -i 's/bookworm/trixie/g' /etc/apt/sources.list
-apt-get -qq update
-apt-get -qq -y dist-upgrade
+install -d -o nobody /srv/home
+
+# What an administrator installs for the version of Python that there is now.
+add_local() {
+    site=/usr/local/lib/$(python3 -Ic 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    mkdir -p "$site/dist-packages/twisted/plugins"
+    cp /usr/lib/python3/dist-packages/twisted/plugins/twisted_web.py \
+        "$site/dist-packages/twisted/plugins/local$1.py"
+    update-dropin-cache
+    test -e "$site/dist-packages/twisted/plugins/dropin.cache"
+}
+
+former=bookworm number=1
+for suite in trixie forky; do
+    add_local $number
+    sed -i "s/$former/$suite/g" /etc/apt/sources.list
+    apt-get -qq -o Acquire::Check-Valid-Until=false update
+    apt-get -qq -y dist-upgrade
+    dropin-cache check
+    HOME=/srv/home setpriv --reuid=nobody --regid=nogroup --clear-groups \
+        python3 -c "$(cat /root/reader)" >/root/seen.$suite
+    former=$suite number=$((number + 1))
+done
+add_local $number
 dropin-cache check
-python3 -c 'import sys; assert sys.version_info >= (3, 13)'
-ls $site
+python3 -c 'import sys; assert sys.version_info >= (3, 14)'
 """
 
 
 def test_upgraded(packages: Path, tmp_path: Path) -> None:
-    """What root wrote below /usr/local for Python 3.11 goes with an upgrade to Debian 13."""
-    script = tmp_path / "upgrade"
-    script.write_text(_UPGRADE)
+    """What root wrote below /usr/local for one Python goes with it, from Debian 12 to the next two.
+
+    Stock Twisted, as an ordinary user, then has nothing to import and nothing to say.
+    """
+    if SUITE != "bookworm":
+        pytest.skip("it begins with Debian 12, and with packages that are built there")
+    files = {"upgrade": _UPGRADE, "reader": READER}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
     image = tmp_path / "image.tar"
-    copied = f"--customize-hook=copy-in {script} /root"
-    build(image, packages, copied, '--customize-hook=chroot "$1" sh /root/upgrade')
-    found = contents(image)
-    site = "./usr/local/lib/python3.11/dist-packages/twisted/plugins"
-    assert {f"{site}/local.py"} == {name for name in found if name.startswith(f"{site}/")}
-    assert f".{PLUGINS}/dropin.cache" in found
+    copied = (f"--customize-hook=copy-in {tmp_path / name} /root" for name in files)
+    build(image, packages, *copied, '--customize-hook=chroot "$1" sh /root/upgrade')
+    with tarfile.open(image) as archive:
+        names = archive.getnames()
+        for suite in ("trixie", "forky"):
+            told = archive.extractfile(f"./root/seen.{suite}")
+            assert told is not None
+            seen = Seen(**json.load(told))
+            assert ([], []) == (seen.imported, seen.messages)
+            assert "server" in seen.dropins  # wokkel's
+    local = re.compile(r"\./usr/local/lib/(python3\.\d+)/dist-packages/twisted/plugins/([^/]+)")
+    found = sorted(match.groups() for match in map(local.fullmatch, names) if match)
+    newest = found[-1][0]
+    assert found == [
+        ("python3.11", "local1.py"),
+        ("python3.13", "local2.py"),
+        (newest, "dropin.cache"),
+        (newest, "local3.py"),
+    ]
+    assert f".{PLUGINS}/dropin.cache" in names

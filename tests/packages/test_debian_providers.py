@@ -85,7 +85,7 @@ def test_come_and_go(debian: Debian, ours: str) -> None:
         "last": [names, files],
     }
     for transaction in transactions[ours]:
-        debian.apt("install", *transaction)
+        debian.apt("install", *transaction, timeout=1800)  # hundreds of packages
     assert_right(debian)
     random.Random(f"{SUITE} {ours}").shuffle(names)  # noqa: S311 - any order will do
     for name in names:
