@@ -112,6 +112,18 @@ class TestLifecycle:
         stock.install_ours()
         assert "server" in stock.assert_fresh().dropins
 
+    def test_in_another_place(self, debian: Debian) -> None:
+        """Plugin modules that only Debian's libervia imports have a cache as long as they exist."""
+        place = "/usr/share/libervia"
+        files = {f"{place}/twisted/plugins/pubsub.py": witness()}
+        debian.apt("install", debian.pack("libervia-pubsub", files))
+        seen = debian.look(PYTHONPATH=place)
+        assert ([], []) == (seen.imported, seen.messages)
+        assert "pubsub" in seen.dropins
+        assert "pubsub" not in debian.assert_fresh().dropins
+        debian.apt("purge", "libervia-pubsub")
+        assert not debian.root.exists(place)
+
     def test_twisted_goes(self, debian: Debian) -> None:
         """With the plugin package goes its cache, and no directory is left for its sake."""
         debian.apt("purge", "python3-twisted")
