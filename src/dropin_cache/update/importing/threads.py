@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
+
+_SWITCH = 0.0005  # seconds
 
 Task = Callable[[], "Iterable[Any] | None"]
 """Something to do; what it returns are further tasks."""
@@ -25,7 +28,10 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
     """
     work = _Work(list(tasks), stop)
     threads = [threading.Thread(target=work.loop) for _ in range(count - 1)]
+    patience = sys.getswitchinterval()
     try:
+        # Each of them does little between the answers of its child, and should not wait to do it.
+        sys.setswitchinterval(_SWITCH)
         # A user may have as many threads as the limits of processes and of memory leave.
         with contextlib.suppress(RuntimeError):
             for thread in threads:
@@ -35,6 +41,7 @@ def in_threads(tasks: Iterable[Task], count: int, stop: Callable[[], None]) -> N
         work.fail(error)
         raise
     finally:
+        sys.setswitchinterval(patience)
         for thread in filter(threading.Thread.is_alive, threads):
             thread.join()
     if work.failures:
