@@ -33,14 +33,19 @@ def command_first(arguments: Sequence[str]) -> list[str]:
     Args:
         arguments: The command line, without the program's name.
     """
-    start = 0
+    start, options = 0, []
     while start < len(arguments) and arguments[start].startswith("-"):
+        options.append(arguments[start])
         start += 2 if arguments[start] in VALUES else 1
     before, command, rest = arguments[:start], arguments[start : start + 1], arguments[start + 1 :]
     if set(_VERSION).intersection(before):
         return ["--version"]
     if command == ["help"]:
-        return [*[each for each in rest if not each.startswith("-")][:1], "--help"]
-    if not command and set(_HELP).intersection(before):
-        return ["--help"]
+        return [
+            *[each for each in rest if each != "help" and not each.startswith("-")][:1],
+            "--help",
+        ]
+    if not command:
+        known = set(options).intersection(_HELP)
+        return ["--help"] if known else [each for each in options if each not in VALUES]
     return [*command, *before, *rest]

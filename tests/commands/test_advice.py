@@ -46,11 +46,30 @@ CASES: list[tuple[DropinCacheError, str]] = [
     (errors.PackageNotFoundError("twisted.plugin", "/p", KNOWN), "Did you mean twisted.plugins?"),
     (
         errors.PackageNotFoundError("/usr/lib/twisted/plugins", "/p", KNOWN),
-        "Name the package with dots, such as twisted.plugins; a directory goes with --path.",
+        (
+            "Name the package with dots, such as twisted.plugins. About an environment: --python "
+            "ENVIRONMENT; about one file: dropin-cache explain FILE"
+        ),
+    ),
+    (errors.PackageNotFoundError("Twisted", "/p", KNOWN), "Did you mean twisted.plugins?"),
+    (
+        errors.PackageNotFoundError("check", "/p", KNOWN),
+        "One command at a time, and first: dropin-cache check",
+    ),
+    (
+        errors.PackageNotFoundError("all", "/p", KNOWN),
+        "Leave it out: all plugin packages are meant where none is named.",
+    ),
+    *(
+        (
+            errors.PackageNotFoundError(f"a.plugins{between}b.plugins", "/p", KNOWN),
+            "Give each package as a word of its own, without commas or quotes.",
+        )
+        for between in (",", " ", "; ")
     ),
     (
         errors.NotAPluginPackageError("a", "it contains a.b, which is one", "a.b"),
-        "Name plugin packages only, here and in packages.d, such as a.b.",
+        "Name a.b instead, here or in packages.d. About one module: dropin-cache explain MODULE",
     ),
     (
         errors.NotAPluginPackageError("a", "it is something else", None),
@@ -74,6 +93,14 @@ CASES: list[tuple[DropinCacheError, str]] = [
     (
         errors.InterpreterError("/etc/bin/python", "No such file or directory"),
         "An environment has bin/python in it. Give its directory: --python ~/venv",
+    ),
+    (
+        errors.InterpreterError("/srv/~/venv", "No such file or directory"),
+        "A shell puts a home in the place of ~ only where there are no quotes around it.",
+    ),
+    (
+        errors.InterpreterError("3.11", "there is no such program on PATH"),
+        "A version is no program. Did you mean --python python3.11?",
     ),
     (caused(errors.InterpreterError("/p", "Input/output error"), errno.EIO), AGAIN),
     (errors.InterpreterError("/p", os.strerror(errno.EMFILE)), f"{RAISE} -n 1024"),
@@ -108,6 +135,10 @@ CASES: list[tuple[DropinCacheError, str]] = [
     (
         caused(errors.DirectoryError("/home/x/~/a", "gone"), errno.ENOENT),
         "A shell puts a home in the place of ~ only where there are no quotes around it.",
+    ),
+    (
+        caused(errors.DirectoryError("/srv/a:/srv/b", "gone"), errno.ENOENT),
+        "Give each directory by an option of its own: --path DIR --path DIR",
     ),
     (
         caused(errors.DirectoryError("/x.zip", "Not a directory"), errno.ENOTDIR),
@@ -162,6 +193,10 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "Nothing was run. A script begins with a line such as #!/bin/sh",
     ),
     (
+        errors.CommandError("./x.py", errno.EACCES),
+        "Nothing was run. Say what runs it: python3 ./x.py",
+    ),
+    (
         errors.CommandError("./x", errno.EACCES),
         "Nothing was run. Give a program that is there, and that you may execute.",
     ),
@@ -187,9 +222,21 @@ CASES: list[tuple[DropinCacheError, str]] = [
     (
         errors.UnknownNameError("/etc/passwd", ()),
         (
-            "Give the path of a plugin module: a file that is there, in a directory of a plugin "
-            "package that is known. To see which are: dropin-cache list"
+            "It is in no directory of a plugin package that is known, such as twisted/plugins. "
+            "To see which are: dropin-cache check"
         ),
+    ),
+    (
+        errors.UnknownNameError("/nonexistent/twisted/plugins/a.py", ()),
+        "There is no such file. Check the path, or give the name: dropin-cache list",
+    ),
+    (
+        errors.UnknownNameError("/s/twisted/plugins/__init__.py", ()),
+        "That is the package itself. Give its directory: /s/twisted/plugins",
+    ),
+    (
+        errors.UnknownNameError("twisted.plugins.a:A", ("twisted.plugins.a.A", "b")),
+        "Did you mean twisted.plugins.a.A?",
     ),
     (
         errors.UnknownNameError("twisted", ("twisted.plugins", "twisted.plugins.twisted_web")),
@@ -307,6 +354,28 @@ class TestEach:
         tried = [type(case[0]) for case in CASES]
         assert [] == [each for each in known if tried.count(each) < 2]
 
+    def test_directory_of_programs(self, tmp_path: Path) -> None:
+        """Who names the directory of an interpreter may mean its environment."""
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "python").touch()
+        advice = what_to_do(errors.InterpreterError(f"{tmp_path}/bin/bin/python", "gone"))
+        assert f"Did you mean the environment that it is in? --python {tmp_path}" == advice
+
+    @pytest.mark.parametrize(
+        ("user", "advice"),
+        [
+            (
+                0,
+                "Root looks for programs in the system's directories only. Give the whole path.",
+            ),
+            (1000, PYTHON),
+        ],
+    )
+    def test_program(self, monkeypatch: pytest.MonkeyPatch, user: int, advice: str) -> None:
+        """Root's PATH is not the one that is set."""
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+        assert advice == what_to_do(errors.InterpreterError("mypython", "not on PATH"))
+
     def test_nothing(self) -> None:
         """About an error of no special kind there is no advice."""
         assert "" == what_to_do(DropinCacheError("strange"))
@@ -333,6 +402,13 @@ class TestImages:
         """Whether one was given or not, it has to be in there."""
         advice = what_to_do(errors.InterpreterError("/usr/bin/python3", "gone"), "/image")
         assert advice.startswith("Paths are inside of /image. If that is the root of a system ")
+
+    def test_environment(self, tmp_path: Path) -> None:
+        """An environment is no image."""
+        (tmp_path / "pyvenv.cfg").touch()
+        advice = what_to_do(errors.InterpreterError("/usr/bin/python3", "gone"), str(tmp_path))
+        expected = f"--python {tmp_path}, without --root"
+        assert f"That is an environment, and no system: {expected}" == advice
 
     def test_paths(self) -> None:
         """Whoever gives a path of this machine is told where it should lead."""

@@ -179,7 +179,6 @@ class TestHelp:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "the following arguments are required: COMMAND"),
             (["update", "--no-such-option"], "unrecognized arguments: --no-such-option"),
             (["check", "--force"], "unrecognized arguments: --force"),
             (["list", "--timeout", "3"], "unrecognized arguments: --timeout"),
@@ -190,17 +189,17 @@ class TestHelp:
             *(
                 (
                     ["update", option, value],
-                    f"argument {option}: invalid number of seconds value: '{value}'",
+                    f"argument {option}: '{value}' is no number of seconds",
                 )
                 for option in ("--timeout", "--lock-timeout")
                 for value in ("soon", "-1", "nan", "inf", "")
             ),
             (
                 ["check", "--timeout", "0"],
-                "argument --timeout: invalid number of seconds value: '0'",
+                "argument --timeout: 0 seconds are too few",
             ),
             *(
-                ([command, name], f"argument PACKAGE: invalid dotted name value: '{name}'")
+                ([command, name], f"argument PACKAGE: {name or 'it'} is ")
                 for command in ("update", "check", "list")
                 for name in ("", ".", ".plugins", "app..plugins")
             ),
@@ -251,7 +250,9 @@ class TestHelp:
             assert 2 == outcome.status
             assert re.search(rf"^  Did you mean .*{meant}\b", outcome.err, re.MULTILINE), outcome
 
-    @pytest.mark.parametrize("arguments", [["nosuch"], ["update", "--zzz"], ["hook", "on", "x"]])
+    @pytest.mark.parametrize(
+        "arguments", [["nosuch"], ["update", "--zzz"], ["hook", "--zzz", "status"]]
+    )
     def test_nothing_meant(self, answer: Answer, arguments: list[str]) -> None:
         """Where nothing is alike, nothing is suggested."""
         outcome = answer(*arguments)
@@ -1292,6 +1293,25 @@ class TestMain:
         done = run_python(code, "app.plugins", "--path", str(app.path))
         expected = f"written: {plugins} (app.plugins: 2 modules, 2 plugins)\n" + IN_SANDBOX
         assert (0, expected, "") == (done.returncode, done.stdout, done.stderr)
+
+    @pytest.mark.parametrize("quiet", [[], ["-q"], ["--quiet"]])
+    def test_check_is_quick(
+        self, same_process: None, monkeypatch: pytest.MonkeyPatch, quiet: list[str]
+    ) -> None:
+        """Where a check need not look again, nothing more is loaded, unless VIRTUAL_ENV is set."""
+        asked: list[bool] = []
+
+        def checked(*, quiet: bool) -> int:
+            asked.append(quiet)
+            return 3
+
+        monkeypatch.setattr(_quick, "checked", checked)
+        monkeypatch.setattr(commands, "main", lambda *_: 99)
+        monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+        assert 3 == cli.main(["check", *quiet])
+        monkeypatch.setenv("VIRTUAL_ENV", "/x")
+        assert 99 == cli.main(["check", *quiet])
+        assert [bool(quiet)] == asked
 
     def test_hook_is_quick(self) -> None:
         """`hook status` loads little of the project, and nothing of the way to an update."""

@@ -184,13 +184,13 @@ class TestInterpreters:
 
     ADVICE = "Give the path of a Python 3.9 or later, or of an environment"
 
-    def bad(self, app: Tree, python: Any, reason: str) -> None:
+    def bad(self, app: Tree, python: Any, reason: str, advice: str = ADVICE) -> None:
         """Compare what is said of an interpreter."""
         message = f"cannot use the interpreter {re.escape(str(python))}: {reason}"
         options = ("app.plugins", "--python", python)
-        mistake(app.path, *options, status=2, message=message, advice=self.ADVICE)
+        mistake(app.path, *options, status=2, message=message, advice=advice)
         outcome = command_line.run("list", "app.plugins", "--python", python)
-        told(outcome, 2, message, self.ADVICE)
+        told(outcome, 2, message, advice)
 
     def test_missing(self, app: Tree) -> None:
         """One that does not exist."""
@@ -198,7 +198,8 @@ class TestInterpreters:
 
     def test_not_on_path(self, app: Tree) -> None:
         """One that is not on PATH."""
-        self.bad(app, "no-such-python", "there is no such program on PATH")
+        advice = "Root looks for programs in" if os.geteuid() == 0 else self.ADVICE
+        self.bad(app, "no-such-python", "there is no such program on PATH", advice)
 
     def test_directory(self, app: Tree) -> None:
         """A directory that is no environment."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import pytest
 
 from dropin_cache import errors
 from dropin_cache.commands import words
 from dropin_cache.commands.explanation import Explanation
 from dropin_cache.errors import DropinCacheError
-from dropin_cache.update.report import UNCHANGED, Broken, DirectoryReport, Report
 
 
 class TestError:
@@ -38,62 +34,10 @@ class TestError:
         assert "dropin-cache: error: strange\n" == capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "say", [partial(words.diagnostics, quiet=False, verbose=False), words.news], ids=["all", "news"]
-)
-def test_warnings(say: Callable[[Report], None], capsys: pytest.CaptureFixture[str]) -> None:
-    """What a run has left out is told, also where only news are."""
-    say(Report(None, (), warnings=("/a is left out",)))
-    assert "dropin-cache: warning: /a is left out\n" in capsys.readouterr().err
-
-
-def test_few_news(capsys: pytest.CaptureFixture[str]) -> None:
-    """A package transaction is told a few lines about a directory, and where the rest is."""
-    broken = tuple(Broken(f"a.b{number}", "E") for number in range(12))
-    words.news(Report(None, (DirectoryReport("/a", "a", "/p", UNCHANGED, "", broken=broken),)))
-    lines = capsys.readouterr().err.splitlines()
-    assert 11 == len(lines)
-    more = "dropin-cache: warning: 2 more modules left out of /a: dropin-cache check tells all"
-    assert more == lines[-1]
-
-
-class TestForeign:
-    """What is not this user's to write."""
-
-    FOREIGN = DirectoryReport("/d", "app.plugins", "/p", "stale", "stale", foreign=True)
-
-    def test_named(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """It does not count, and is named if all is to be told."""
-        found = Report(None, (self.FOREIGN,))
-        assert [] == found.own
-        words.diagnostics(found, quiet=False, verbose=False)
-        assert "" == capsys.readouterr().err
-        words.diagnostics(found, quiet=False, verbose=True)
-        expected = "dropin-cache: info: /d is not this user's to write, and does not count\n"
-        assert expected == capsys.readouterr().err
-
-    def test_nothing_else(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Where there is nothing else, that is the result."""
-        words.report(Report(None, (self.FOREIGN,)))
-        expected = "none of the caches here is this user's to write; with -v, they are named\n"
-        assert expected == capsys.readouterr().out
-
-
 def test_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a package that is broken, there is a traceback for who wants it."""
     words.error(errors.PackageBrokenError("a.b", "E: e", "line 1\nline 2"), verbose=True)
     assert ["  line 1", "  line 2"] == capsys.readouterr().err.splitlines()[1:3]
-
-
-def test_remarks(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is alike for several modules is told once, with their number."""
-    remarks = (("a.b", "it is old"), ("a.c", "it is old"), ("a.d", "it is new"))
-    directory = DirectoryReport("/a", "a", "/p", "fresh", "fresh", remarks=remarks)
-    words.diagnostics(Report(None, (directory,)), quiet=False, verbose=False)
-    assert [
-        "dropin-cache: info: /a: it is old (2 modules)",
-        "dropin-cache: info: /a: it is new (1 module)",
-    ] == capsys.readouterr().err.splitlines()
 
 
 def test_default_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,3 +45,15 @@ def test_default_package(capsys: pytest.CaptureFixture[str]) -> None:
     package = "dropin_cache.plugins"
     words.explanation(Explanation("a", "fresh", "/a", "/c", package, "/p", ()))
     assert "  ask      dropin_cache.getPlugins(INTERFACE)\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [(KeyError("a\nb"), "KeyError: 'a\\nb'"), (ValueError(), "ValueError: ")],
+    ids=["words", "none"],
+)
+def test_mistake(problem: Exception, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake of this program is called one, in one line."""
+    words.mistake(problem)
+    expected = f"dropin-cache: error: this is a mistake in dropin-cache: {told}"
+    assert [expected] == capsys.readouterr().err.splitlines()

@@ -14,8 +14,9 @@ from conftest import Tree
 from dropin_cache._cachefile import read_cache_file
 from dropin_cache._model import InterfaceName
 from dropin_cache.update import references as reachable
-from dropin_cache.update.importing.records import Description, Plugin
+from dropin_cache.update.importing.records import Description, Failure, Imported, Plugin
 from dropin_cache.update.references import References
+from dropin_cache.update.state.observations import Observed
 from updates import TIERS, Done, own, run, tier_for
 
 pytestmark = pytest.mark.processes
@@ -157,6 +158,14 @@ class TestReferences:
         reason = "interface I left out: interfaces of more than 32 modules are too many"
         assert {f"a.b.p: {reason}"} == {*outcome.warnings} or count == 1
         assert min(count - 1, 20) == len(outcome.warnings)
+
+    def test_wanted(self) -> None:
+        """Only what is in as many modules as are tried is asked for, and nothing of what failed."""
+        names = tuple(InterfaceName(f"m{number:03}", "I") for number in range(40))
+        described = Description(None, (Plugin("p", None, names, ()),), ())
+        outcomes = {"a.b": described, "a.c": Failure("E: e")}
+        wanted = reachable._wanted(Imported(outcomes, Observed()))
+        assert {f"m{number:03}": ["I"] for number in range(32)} == wanted
 
     def test_of_the_moment(self, tree: Tree) -> None:
         """What could not be tried this time is tried again; what was known of it is kept."""

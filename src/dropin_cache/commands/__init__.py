@@ -2,9 +2,11 @@
 
 - `options`, `values`, `parser`, `help_texts`: the command line.
 - `actions`: what each command does.
-- `words`, `as_json`: what is printed, for people and for programs.
+- `outcome`: what is printed of a run, and the exit status.
+- `words`, `findings`, `as_json`, `monitoring`: what is printed, for people and for programs.
 - `environment`: whose packages are meant if nothing says so.
-- `advice`, `distrust`, `suggestions`: what to do about errors.
+- `advice`, `selections`, `obstacles`, `distrust`: what to do about errors; `slips`,
+  `suggestions`: what may have been meant.
 - `terminal`, `progress`: standard streams, and the progress line.
 - `explain`, `listing`: the commands of these names; `catalogue`: how a listing looks.
 
@@ -79,7 +81,9 @@ def _main(argv: Sequence[str], directory: str, activated: str) -> int:
         arguments = build_parser(argv[0] if argv else None).parse_args(argv)
     except SystemExit as leaving:
         if leaving.code == EXIT_USAGE and _NAGIOS.intersection(argv):
-            raise SystemExit(actions.misused()) from None
+            from dropin_cache.commands import outcome  # noqa: PLC0415 - for mistakes
+
+            raise SystemExit(outcome.misused()) from None
         raise
     # A command that is to be run gets everything as it is; the update behind it does this again.
     if arguments.command != "run":
@@ -99,7 +103,9 @@ def _main(argv: Sequence[str], directory: str, activated: str) -> int:
             brief=brief,
             root=getattr(arguments, "root", None),
         )
-        return actions.failed(arguments, error)
+        from dropin_cache.commands import outcome  # noqa: PLC0415 - as above
+
+        return outcome.failed(arguments, error)
     except KeyboardInterrupt:
         # If it came while text was evaluated, as typing.NamedTuple does, Python would end by the
         # signal, whatever is returned here. It forgets that when text is evaluated again.

@@ -14,27 +14,14 @@ import time
 
 from dropin_cache._quick import BYPASS
 from dropin_cache.commands import terminal, words
-from dropin_cache.errors import DropinCacheError, NoSandboxError
-from dropin_cache.update.files.failures import exit_code_of
-from dropin_cache.update.report import (
-    FRESH,
-    REFUSED,
-    REMOVED,
-    UNCHANGED,
-    WRITTEN,
-    DirectoryReport,
-    Report,
-    Request,
-    Said,
-)
+from dropin_cache.update.report import Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dropin_cache.installers.sites import Snapshot
 
-EXIT_DONE, EXIT_STALE, EXIT_BROKEN = 0, 1, 3
+EXIT_DONE = 0
 
-_MONITORING = frozenset(("nagios", "prometheus"))  # formats of `commands.monitoring`
 _HOOK_PATIENCE = 5.0  # seconds
 
 _LONGEST_SETTLING = 600.0  # seconds; a package manager that takes longer calls again
@@ -102,78 +89,38 @@ def _installed(found: Snapshot) -> Snapshot:
 
 
 def _update_once(arguments: argparse.Namespace) -> int:
+    from dropin_cache.commands import findings, outcome
     from dropin_cache.commands.progress import progress
     from dropin_cache.update.orchestrator import update
 
     with progress(quiet=arguments.quiet or arguments.trigger) as show:
         request = _request(arguments, write=not arguments.dry_run)
-        found = update(request, show, _said)
+        found = update(request, show, outcome.said)
     if arguments.dry_run:
-        found = _predicted(found, force=arguments.force)
+        found = outcome.predicted(found, force=arguments.force)
     if arguments.trigger:
-        words.news(found)
+        findings.news(found)
     else:
-        _report(found, arguments)
-    failed = _failed(found, arguments)
-    return failed or (EXIT_BROKEN if arguments.strict and _any_broken(found) else EXIT_DONE)
+        outcome.show(found, arguments)
+    return outcome.status_of(found, arguments)
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from dropin_cache.commands import outcome
     from dropin_cache.commands.progress import progress
     from dropin_cache.update.orchestrator import update
 
     with progress(quiet=arguments.quiet) as show:
         found = update(_request(arguments, write=False), show)
-    stale = any(each.state != FRESH for each in found.own)
-    status = _failed(found, arguments) or (EXIT_STALE if stale else 0)
-    status = status or (EXIT_BROKEN if _any_broken(found) else EXIT_DONE)
-    if arguments.format not in _MONITORING:
-        _report(found, arguments)
+    status = outcome.status_of(found, arguments)
+    if arguments.format not in outcome.MONITORING:
+        outcome.show(found, arguments)
         return status
     from dropin_cache.commands import monitoring
 
     text, status = monitoring.told(arguments.format, found, status)
     print(text)
     return status
-
-
-def failed(arguments: argparse.Namespace, error: DropinCacheError) -> int:
-    """Print for programs that a command could not do what it was to do.
-
-    Args:
-        arguments: The command line.
-        error: Why not.
-
-    Returns:
-        The exit status.
-    """
-    status = _status(error, arguments)
-    form = getattr(arguments, "format", "")
-    if getattr(arguments, "json", False) or form == "json":
-        from dropin_cache.commands import as_json
-
-        print(as_json.failure(arguments.command, error, arguments.root))
-    elif form in _MONITORING:
-        from dropin_cache.commands import monitoring
-
-        text, status = monitoring.failed(form, str(error), status)
-        print(text)
-    return status
-
-
-def misused() -> int:
-    """Tell Nagios of a mistake in its command line; return the exit status."""
-    from dropin_cache.commands import monitoring
-
-    text, status = monitoring.failed("nagios", "the command line has a mistake", 2)
-    print(text)
-    return status
-
-
-def _said(found: Report) -> Said:
-    """Return what a check says, for one that need not look again."""
-    status = EXIT_BROKEN if _any_broken(found) else EXIT_DONE
-    return Said(words.summary(found), words.warnings(found), status)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -204,13 +151,15 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
+    from dropin_cache.commands import findings, outcome
     from dropin_cache.update.clean import clean
 
     found = clean(_request(arguments, write=True))
-    words.diagnostics(found, quiet=True, verbose=False, root=arguments.root)
+    findings.diagnostics(found, quiet=True, verbose=False, root=arguments.root)
     if not arguments.quiet:
-        words.cleaned(found)
-    return _failed(found, arguments)
+        findings.misplaced(found, arguments.path)
+        findings.cleaned(found)
+    return outcome.status_of(found, arguments)
 
 
 def _hook(arguments: argparse.Namespace) -> int:
@@ -263,55 +212,3 @@ def _patience(arguments: argparse.Namespace) -> float | None:
     given: float | None = getattr(arguments, "lock_timeout", None)
     # A package manager waits for this, and who has the lock is updating the same caches.
     return _HOOK_PATIENCE if given is None and getattr(arguments, "trigger", False) else given
-
-
-def _report(found: Report, arguments: argparse.Namespace) -> None:
-    """Print what a run did or found: results on standard output, the rest on standard error."""
-    words.diagnostics(found, quiet=arguments.quiet, verbose=arguments.verbose, root=arguments.root)
-    if arguments.json or getattr(arguments, "format", None) == "json":
-        from dropin_cache.commands import as_json
-
-        wrote = arguments.command == "update" and not arguments.dry_run
-        print(as_json.report(found, arguments.root, wrote=wrote))
-    elif not arguments.quiet:
-        if arguments.command == "check" or arguments.dry_run:
-            words.findings(found, conditional=arguments.command != "check")
-        else:
-            words.report(found)
-
-
-def _predicted(found: Report, *, force: bool) -> Report:
-    """Turn what was found into what an update would make of it."""
-    directories = [
-        each._replace(state=_prediction(each, force=force)) for each in found.directories
-    ]
-    return found._replace(directories=tuple(directories))
-
-
-def _prediction(directory: DirectoryReport, *, force: bool) -> str:
-    if directory.found == REFUSED:
-        return REFUSED
-    # What would be imported again may turn out to be the same; who imports nothing cannot know.
-    news = directory.further or directory.remarks or (force and directory.modules)
-    if directory.found == FRESH and not news:
-        return UNCHANGED
-    return WRITTEN if directory.modules else REMOVED
-
-
-def _any_broken(found: Report) -> bool:
-    return any(each.broken for each in found.own)
-
-
-def _failed(found: Report, arguments: argparse.Namespace) -> int:
-    """Return the exit status for what could not be done; 0 if there is nothing of the kind."""
-    errors = [each.error for each in found.directories if each.error is not None]
-    return max(
-        (_status(error, arguments) for error in (*errors, *found.problems)), default=EXIT_DONE
-    )
-
-
-def _status(error: DropinCacheError, arguments: argparse.Namespace) -> int:
-    """Return the exit status for an error. What a container denies need not be a unit's failure."""
-    if isinstance(error, NoSandboxError) and getattr(arguments, "skip_without_sandbox", False):
-        return EXIT_DONE
-    return exit_code_of(error)

@@ -83,6 +83,8 @@ def of_directory(found: DirectoryReport, asked: Asked) -> Explanation:
         reasons.append("there is no cache")
     elif found.error is None:
         reasons += [f"{why} ({count} of its modules)" for why, count in changed.items()]
+    if found.state == report.FRESH and found.broken and not reasons:
+        reasons.append("the cache has all other plugin modules as their files are")
     reasons += [f"{each.module} is broken: {each.error}" for each in found.broken]
     if found.state == report.FRESH and not reasons:
         reasons.append("the cache has all plugin modules as their files are")

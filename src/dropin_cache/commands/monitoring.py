@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dropin_cache.commands.words import summary
+from dropin_cache.commands.findings import summary
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.report import FRESH, Report
 from dropin_cache.update.text import one_line

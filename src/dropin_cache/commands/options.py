@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from dropin_cache import _colour
-from dropin_cache._arguments import VALUES
 from dropin_cache.commands import help_texts
 from dropin_cache.commands.parser import (
     VERSION,
     Colour,
     CommandLine,
     CommandParser,
-    Parser,
+    MainParser,
     Version,
+    add_flag,
+    add_repeatable,
+    add_valued,
 )
-from dropin_cache.commands.values import dotted_name, positive_seconds, seconds, some_path
+from dropin_cache.commands.values import dotted_name, positive_seconds, seconds, some_text
 
 _RUN_USAGE = """dropin-cache run [-h] [--python EXE|ENVIRONMENT] [--path DIR]
                         [--color WHEN] [--] COMMAND [ARGUMENT ...]"""
@@ -30,15 +31,14 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """
     purposes = help_texts.PURPOSES
     wanted = {command} if command in purposes else purposes.keys()
-    parser = Parser(
+    parser = MainParser(
         prog="dropin-cache",
         description=help_texts.DESCRIPTION,
         epilog=help_texts.epilog(),
         formatter_class=help_texts.Formatter,
         allow_abbrev=False,
     )
-    version = "print the version and exit"
-    parser.add_argument(*VERSION, action=Version, help=version)
+    parser.add_argument(*VERSION, action=Version, help="print the version and exit")
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=CommandParser
     )
@@ -73,7 +73,7 @@ def _add_cache_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "name",
             metavar="NAME|PATH",
-            type=some_path,
+            type=some_text,
             help="dotted name of a plugin module or plugin, or path of a file or directory",
         )
     _add_environment(parser)
@@ -100,27 +100,27 @@ def _add_packages(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_environment(parser: argparse.ArgumentParser) -> None:
-    _add_repeatable(
+    add_repeatable(
         parser,
         "--python",
-        type=some_path,
+        type=some_text,
         help="interpreter, or directory of an environment, whose packages are meant (default: the "
         "interpreter that runs this command and, for root, the configured ones; for others, the "
         "environment that is activated); repeatable",
     )
-    _add_repeatable(
+    add_repeatable(
         parser,
         "--path",
-        type=some_path,
+        type=some_text,
         help="another directory to import from, before the others; repeatable",
     )
-    _add_valued(
+    add_valued(
         parser,
         "--root",
-        type=some_path,
+        type=some_text,
         help="work on the system below DIR, with its interpreters and its configuration",
     )
-    _add_valued(
+    add_valued(
         parser,
         "--sandbox",
         choices=("auto", "namespace", "landlock", "user", "none"),
@@ -132,9 +132,9 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
 
 def _add_formats(parser: argparse.ArgumentParser, command: str) -> None:
     formats = parser.add_mutually_exclusive_group()
-    _add_flag(formats, "--json", help="print the result as JSON")
+    add_flag(formats, "--json", help="print the result as JSON")
     if command == "check":
-        _add_valued(
+        add_valued(
             formats,
             "--format",
             choices=("text", "json", "nagios", "prometheus"),
@@ -146,7 +146,7 @@ def _add_formats(parser: argparse.ArgumentParser, command: str) -> None:
 
 def _add_times(parser: argparse.ArgumentParser, command: str) -> None:
     if command in {"update", "check", "explain"}:
-        _add_valued(
+        add_valued(
             parser,
             "--timeout",
             type=positive_seconds,
@@ -154,7 +154,7 @@ def _add_times(parser: argparse.ArgumentParser, command: str) -> None:
             "(default: the configured number, or 30)",
         )
     if command in {"update", "clean"}:
-        _add_valued(
+        add_valued(
             parser,
             "--lock-timeout",
             type=seconds,
@@ -170,11 +170,11 @@ def _add_loudness(parser: argparse.ArgumentParser, command: str) -> None:
     flags = {"list": (all_of_it,), "clean": (quiet,), "explain": ()}.get(command, (quiet, reasons))
     group = parser.add_mutually_exclusive_group() if len(flags) > 1 else parser
     for names, meaning in flags:
-        _add_flag(group, *names, help=meaning)
+        add_flag(group, *names, help=meaning)
 
 
 def _add_colour(parser: argparse.ArgumentParser) -> None:
-    _add_valued(
+    add_valued(
         parser,
         "--color",
         action=Colour,
@@ -194,18 +194,18 @@ def _add_hook_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_repeatable(
+    add_repeatable(
         parser,
         "--python",
-        type=some_path,
+        type=some_text,
         help="environment that the command changes, or its interpreter (default: the one that runs "
         "this command, the environments that installers choose and, for root, the configured "
         "ones); repeatable",
     )
-    _add_repeatable(
+    add_repeatable(
         parser,
         "--path",
-        type=some_path,
+        type=some_text,
         help="another directory to import from, which the command may change; repeatable",
     )
     _add_colour(parser)
@@ -221,40 +221,28 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_selection(parser: argparse.ArgumentParser, command: str) -> None:
     if command == "explain":
         why = "also tell why plugins do not provide this interface"
-        _add_valued(parser, "--interface", help=why)
+        add_valued(parser, "--interface", type=some_text, help=why)
         return
-    _add_valued(parser, "--interface", help="only plugins that provide this interface")
-    same = "the same as PACKAGE; repeatable"
-    _add_repeatable(parser, "--package", help=same, type=dotted_name)
+    only = "only plugins that provide this interface"
+    add_valued(parser, "--interface", type=some_text, help=only)
+    add_repeatable(parser, "--package", help="the same as PACKAGE; repeatable", type=dotted_name)
 
 
 def _add_update_options(parser: argparse.ArgumentParser) -> None:
-    _add_flag(parser, "--force", help="import and write everything, even if nothing has changed")
-    _add_flag(parser, "--dry-run", help="only say what would be done")
-    _add_flag(parser, "--strict", help="exit with 3 if plugin modules are broken")
+    add_flag(parser, "--force", help="import and write everything, even if nothing has changed")
+    add_flag(parser, "--dry-run", help="only say what would be done")
+    add_flag(parser, "--strict", help="exit with 3 if plugin modules are broken")
     skipping = "exit with 0 if no sandbox works here: plugin modules are not imported then"
-    _add_flag(parser, "--skip-without-sandbox", help=skipping)
-    _add_valued(
+    add_flag(parser, "--skip-without-sandbox", help=skipping)
+    add_valued(
         parser,
         "--settle",
         type=positive_seconds,
         help="go on until nothing has been installed or removed for this many seconds",
     )
-    _add_flag(
+    add_flag(
         parser,
         "--trigger",
         help="for package managers: print one line for each change or new problem, nothing else, "
         "and exit with 0",
     )
-
-
-def _add_flag(parser: argparse._ActionsContainer, *names: str, help: str) -> None:  # noqa: A002 - argparse's name
-    parser.add_argument(*names, action="store_true", help=help)
-
-
-def _add_valued(parser: argparse._ActionsContainer, option: str, **more: Any) -> None:
-    parser.add_argument(option, metavar=VALUES[option], **more)
-
-
-def _add_repeatable(parser: argparse._ActionsContainer, option: str, **more: Any) -> None:
-    _add_valued(parser, option, action="append", default=[], **more)

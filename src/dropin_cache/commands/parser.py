@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any, NoReturn
 
 from dropin_cache import _colour
+from dropin_cache._arguments import VALUES
 from dropin_cache.commands import terminal
+from dropin_cache.commands.help_texts import PURPOSES
 
 VERSION = ("-V", "--version")
 """The options for it, which may also follow a command."""
 
-# What other programs call it.
-_SYNONYMS = {
-    **dict.fromkeys(("upgrade", "refresh", "rebuild", "regenerate", "write"), "update"),
-    **dict.fromkeys(("status", "verify", "test"), "check"),
-    **dict.fromkeys(("ls", "show", "plugins"), "list"),
-    **dict.fromkeys(("info", "why", "describe"), "explain"),
-    **dict.fromkeys(("remove", "delete", "purge", "rm"), "clean"),
-    **dict.fromkeys(("exec", "install"), "run"),
-}
+_CHOICE = re.compile(
+    r"argument (?P<argument>\S+): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)"
+)
 _UNRECOGNIZED = "unrecognized arguments: "
+_REQUIRED = "the following arguments are required: "
+_MISSING = {
+    f"{_REQUIRED}COMMAND": f"One of: {', '.join(PURPOSES)}. For more: dropin-cache --help",
+    f"{_REQUIRED}action": "One of: dropin-cache hook enable, disable or status",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,36 +32,59 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and what may have been meant or where to look; exit with 2."""
-        from dropin_cache.commands.suggestions import did_you_mean  # noqa: PLC0415 - for mistakes
-
-        hint = ""
-        if "argument COMMAND: invalid choice: " in message:
-            word = message.split("'")[1]
-            message = f"there is no command {word}"
-            hint = did_you_mean(_SYNONYMS.get(word, word), commands_of(self))
-        elif message.startswith(_UNRECOGNIZED):
-            hint = self._hint(message[len(_UNRECOGNIZED) :].split()[0].partition("=")[0])
-        hint = hint or f"To see how it is used: {self.prog} --help"
-        terminal.message("error", message)
-        terminal.remedy(hint)
+        text, hint = self._told(message)
+        terminal.message("error", text)
+        terminal.remedy(hint or f"To see how it is used: {self.prog} --help")
         self.exit(2)
 
-    def _hint(self, option: str) -> str:
-        """Say what may have been meant by an option that this command does not have."""
-        from dropin_cache.commands.options import build_parser  # noqa: PLC0415 - as above
-        from dropin_cache.commands.suggestions import did_you_mean  # noqa: PLC0415 - as above
+    def _told(self, message: str) -> tuple[str, str]:
+        """Return what is wrong in better words than argparse's, and what may have been meant."""
+        from dropin_cache.commands import slips  # noqa: PLC0415 - for mistakes
 
-        if not option.startswith("-"):
+        choice = _CHOICE.match(message)
+        if choice and choice["argument"] == "COMMAND":
+            word = choice["word"]
+            return f"there is no command {word}", slips.about_command(word, commands_of(self))
+        if choice:
+            choices = re.findall(r"[\w-]+", choice["choices"])
+            return message, slips.about_choice(choice["word"], choices)
+        if message.startswith(_UNRECOGNIZED):
+            word = message[len(_UNRECOGNIZED) :].split(maxsplit=1)[0].partition("=")[0]
+            return message, self._about(word)
+        if "ignored explicit argument" in message:
+            option, _, value = message.partition(": ignored explicit argument ")
+            hint = "Did you mean --help?" if "--help" in option else ""
+            return f"{option} takes no value, and {value} stands behind it", hint
+        return message, _MISSING.get(message, "")
+
+    def _about(self, word: str) -> str:
+        """Say what may have been meant by an argument that this command does not have."""
+        from dropin_cache.commands import slips  # noqa: PLC0415 - for mistakes
+        from dropin_cache.commands.options import build_parser  # noqa: PLC0415 - likewise
+
+        if not word.startswith("-"):
             return "Select by --python and --path." if self.prog.endswith("clean") else ""
-        known = self._option_string_actions
-        elsewhere = [
-            name
+        if self.prog.endswith("hook") and word == "--python":
+            return "It is about its own environment: ENVIRONMENT/bin/dropin-cache hook enable"
+        others = {
+            name: parser._option_string_actions  # noqa: SLF001 - argparse tells nowhere else
             for name, parser in commands_of(build_parser()).items()
-            if option in parser._option_string_actions  # noqa: SLF001 - argparse tells nowhere else
-        ]
-        if elsewhere:
-            return f"{option} is an option of {', '.join(elsewhere)}."
-        return did_you_mean(option, (each for each in known if each.startswith("--")))
+        }
+        return slips.about_option(word, self._option_string_actions, others)
+
+
+class MainParser(Parser):
+    """The parser of a command line without a command, or with one that nobody knows."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse what is known; where there are only options, say so."""
+        if args and all(each.startswith("-") for each in args):
+            unknown = [each for each in args if each not in self._option_string_actions]
+            if unknown:
+                self.error(f"{_UNRECOGNIZED}{' '.join(unknown)}")
+        return super().parse_known_args(args, namespace)
 
 
 class CommandParser(Parser):
@@ -133,3 +158,18 @@ class CommandLine(argparse.Action):
         if not command:
             parser.error("the following arguments are required: COMMAND")
         setattr(namespace, self.dest, command)
+
+
+def add_flag(parser: argparse._ActionsContainer, *names: str, help: str) -> None:  # noqa: A002 - argparse's name
+    """Add options that take no value."""
+    parser.add_argument(*names, action="store_true", help=help)
+
+
+def add_valued(parser: argparse._ActionsContainer, option: str, **more: Any) -> None:
+    """Add an option that takes a value."""
+    parser.add_argument(option, metavar=VALUES[option], **more)
+
+
+def add_repeatable(parser: argparse._ActionsContainer, option: str, **more: Any) -> None:
+    """Add an option whose values add up."""
+    add_valued(parser, option, action="append", default=[], **more)

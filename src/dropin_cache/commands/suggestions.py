@@ -29,10 +29,16 @@ def alike(name: str, known: Iterable[str]) -> list[str]:
     """
     import difflib  # noqa: PLC0415 - for mistakes only
 
-    names = list(dict.fromkeys(known))
+    # Neither case nor what stands between parts is what makes a difference.
+    names = {_plain(each): each for each in reversed(list(known))}
+    name = _plain(name)
     part = [each for each in names if each.endswith(f".{name}") or each.startswith(f"{name}.")]
-    found = part[:_MOST] or difflib.get_close_matches(name, names, _MOST, _ALIKE)
-    if part or not found:
-        return found
+    if part:
+        return [names[each] for each in reversed(part[-_MOST:])]
+    found = difflib.get_close_matches(name, names, _MOST, _ALIKE)
     likeness = [difflib.SequenceMatcher(None, each, name).ratio() for each in found]
-    return [each for each, ratio in zip(found, likeness) if ratio > max(likeness) - _WORSE]
+    return [names[each] for each, ratio in zip(found, likeness) if ratio > max(likeness) - _WORSE]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace(":", ".").replace("_", "-")

@@ -7,9 +7,12 @@ import argparse
 
 def seconds(text: str) -> float:
     """Return a time that may be none at all."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
     if not 0 <= value < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, such as 2.5")
     return value
 
 
@@ -17,12 +20,12 @@ def positive_seconds(text: str) -> float:
     """Return a time."""
     value = seconds(text)
     if value == 0:
-        raise ValueError
+        raise argparse.ArgumentTypeError("0 seconds are too few")
     return value
 
 
-def some_path(text: str) -> str:
-    """Return a path: an empty one would be "all", or where this is run."""
+def some_text(text: str) -> str:
+    """Return a path or a name: an empty one would be "all", or where this is run."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty; is a variable not set?")
     return text
@@ -30,11 +33,6 @@ def some_path(text: str) -> str:
 
 def dotted_name(text: str) -> str:
     """Return what may be the name of a package."""
-    if not all(text.split(".")):
-        raise ValueError
+    if not all(some_text(text).split(".")):
+        raise argparse.ArgumentTypeError(f"{text} is no name such as twisted.plugins")
     return text
-
-
-# argparse puts the functions' names into its messages.
-seconds.__name__ = positive_seconds.__name__ = "number of seconds"
-dotted_name.__name__ = "dotted name"
