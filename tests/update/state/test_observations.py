@@ -283,6 +283,32 @@ class TestNote:
         for part in ({"files": {}}, {"files": {}, "names": {}}):
             assert why_changed(found._replace(**part), Look())
 
+    @pytest.mark.parametrize("kind", ["files", "names", "listed"])
+    @pytest.mark.parametrize("others", [True, False], ids=["seen", "not seen"])
+    def test_changed_since_a_look(self, tree: Tree, kind: str, others: bool) -> None:
+        """What has changed between an earlier look and later imports counts as changed."""
+        tree.write("listed/data.txt")
+        tree.write("listed/early.py")
+        time.sleep(SETTLED)
+        since, look = time.time_ns(), Look()
+        place = tree.path / "listed"
+        if others:  # have looked at the same before
+            everything = Observed(
+                frozenset([f"{place}/data.txt"]), frozenset([str(place)]), names(("mod", [place]))
+            )
+            note(everything, [str(tree.path)], since, look)
+        else:  # have looked at the directory alone
+            look.stamp(str(place))
+        tree.write("listed/mod.py")
+        tree.write("listed/data.txt", "changed")
+        observed = {
+            "files": Observed(files=frozenset([f"{place}/data.txt"])),
+            "names": Observed(names=names(("mod", [place]))),
+            "listed": Observed(listed=frozenset([str(place)])),
+        }[kind]
+        found = note(observed, [str(tree.path)], since, look)
+        assert why_changed(found, Look()) is not None
+
 
 class TestPack:
     """The form that the ledger keeps."""
