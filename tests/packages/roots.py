@@ -25,6 +25,7 @@ import pytest
 from conftest import missing
 
 SUITE = os.environ.get("DROPIN_CACHE_SUITE") or "bookworm"
+MINOR = {"bookworm": 11, "trixie": 13}.get(SUITE, 14)  # of its version of Python
 
 
 def unstable(suite: str) -> tuple[str, ...]:

@@ -23,15 +23,16 @@ from pathlib import Path
 import pytest  # noqa: TC002 - see TC001
 
 import roots
-from roots import Base, Prepared, Root, once, prepared
+from roots import MINOR, Base, Prepared, Root, once, prepared
 
 TREE = Path(__file__).resolve().parents[2]
+DNF = "dnf" if MINOR < 14 else "dnf5"
 BASE = Base(
     "rpm",
     (
         "bubblewrap",
         "createrepo-c",
-        "dnf",
+        DNF,
         "flit",
         "libarchive-tools",  # makepkg packs with bsdtar
         "makepkg",
@@ -44,8 +45,8 @@ BASE = Base(
         "zypper",
     ),
 )
-SITE = "/usr/lib/python3.11/site-packages"
-SITE64 = "/usr/lib64/python3.11/site-packages"
+SITE = f"/usr/lib/python3.{MINOR}/site-packages"
+SITE64 = f"/usr/lib64/python3.{MINOR}/site-packages"
 PLUGINS = f"{SITE}/twisted/plugins"
 PLUGINS64 = f"{SITE64}/twisted/plugins"
 NOBODY = 65534
@@ -93,7 +94,7 @@ build() {
         --define "_topdir /srv/build/$name" --define "_rpmdir /srv/repository" \
         --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" \
         --define "_binary_payload w1.gzdio" --define "release_name $name" \
-        --define "site /usr/$library/python3.11/site-packages" --define "wheels $*" wheel.spec
+        --define "site /usr/$library/python3.@MINOR@/site-packages" --define "wheels $*" wheel.spec
 }
 rpmbuild -bb --quiet --nodeps \
     --define "_topdir /srv/build/stubs" --define "_rpmdir /srv/repository" \
@@ -112,7 +113,7 @@ cd /srv
 build python3-libraries lib wheels/new/*-none-any.whl
 build python3-libraries-64 lib64 $(ls wheels/new/*.whl | grep -v none-any)
 wait $!
-"""
+""".replace("@MINOR@", str(MINOR))
 
 _WHEEL_SPEC = r"""
 %global version_of %(basename -a %{wheels} | sed -n 's/^[^-]*-\\([^-]*\\)-.*/\\1/p;q')
@@ -127,16 +128,16 @@ License: unknown
 BuildArch: noarch
 %endif
 # Those of libraries are of no interest here; of compiled modules they would be Debian's files.
-%if "%{site}" == "/usr/lib64/python3.11/site-packages" || "%{release_name}" == "python3-libraries"
+%if "%{site}" == "@SITE64@" || "%{release_name}" == "python3-libraries"
 AutoReq: no
 %endif
 %if "%{release_name}" == "python3-twisted"
 # What Fedora has a metapackage for.
-Provides: python3.11dist(twisted[tls]) = %{version}
+Provides: python3.@MINOR@dist(twisted[tls]) = %{version}
 %endif
 %if "%{release_name}" == "python3-libraries-64"
 # Debian's RPM does not normalise names as Fedora's does.
-Provides: python3.11dist(zope-interface) = 99
+Provides: python3.@MINOR@dist(zope-interface) = 99
 %endif
 %description
 A release on PyPI as a package.
@@ -153,10 +154,10 @@ cd %{buildroot}
     find .%{site} -mindepth 1 -type d -printf '%%%%dir "%{site}/%%P"\n'
 } >/srv/build/%{release_name}/files
 %files -f /srv/build/%{release_name}/files
-"""
+""".replace("@SITE64@", SITE64).replace("@MINOR@", str(MINOR))
 
 # From here it comes before what Debian has, such as another release of cffi.
-PTH = "/usr/local/lib/python3.11/dist-packages/rpm.pth"
+PTH = f"/usr/local/lib/python3.{MINOR}/dist-packages/rpm.pth"
 
 # What each stub provides, besides its own name.
 _STUBS = {
@@ -164,7 +165,7 @@ _STUBS = {
     "bubblewrap": "bwrap",
     "coreutils": "/usr/bin/env",
     "grep": "/usr/bin/grep",
-    "python3": "python(abi) = 3.11, /usr/bin/python3",
+    "python3": f"python(abi) = 3.{MINOR}, /usr/bin/python3",
     "systemd": "systemd-sysusers",
     "util-linux": "/usr/bin/setpriv",
 }
@@ -254,7 +255,7 @@ def _make_packages(place: Path) -> None:
 def download(directory: Path, requirements: list[str], *options: str) -> None:
     """Download wheels for the interpreter of the systems."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(directory)]
-    command += ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
+    command += ["--only-binary=:all:", "--implementation=cp", f"--python-version=3.{MINOR}"]
     subprocess.run([*command, *options, *requirements], check=True)
 
 

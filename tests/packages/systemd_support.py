@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conftest import missing
-from roots import PATH, Base, Prepared, Root
+from roots import MINOR, PATH, Base, Prepared, Root
 
 TREE = Path(__file__).resolve().parents[2]
 DIST = "/usr/lib/python3/dist-packages"
-LOCAL = "/usr/local/lib/python3.11/dist-packages"
+LOCAL = f"/usr/local/lib/python3.{MINOR}/dist-packages"
 UNITS = TREE / "hooks" / "systemd"
 
 BASE = Base(
@@ -68,7 +68,7 @@ def install(root: Root) -> None:
     for page in (TREE / "hooks" / "man").iterdir():
         root.copy(page, f"/usr/share/man/man{page.suffix[1:]}/{page.name}")
     for unit in UNITS.iterdir():
-        command = [str(TREE / "hooks" / "each-version"), "11", "13"]
+        command = [str(TREE / "hooks" / "each-version"), str(MINOR), str(MINOR + 2)]
         text = subprocess.run(command, check=True, input=unit.read_bytes(), capture_output=True)
         root.write(f"/usr/lib/systemd/system/{unit.name}", text.stdout.decode())
 

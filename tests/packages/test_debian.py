@@ -20,7 +20,7 @@ from debian_support import (
     witness,
 )
 from release_support import VERSION
-from roots import SLOW
+from roots import MINOR, SLOW
 
 LARGE = {"python3-autobahn", "python3-daphne", "python3-txtorcon"}
 # What Twisted tells an ordinary user whose cache is stale.
@@ -215,7 +215,7 @@ class TestRemoval:
 
     def test_hook(self, debian: Debian) -> None:
         """The start-up file that an administrator has had written goes with what it calls."""
-        site = "/usr/local/lib/python3.11/dist-packages"
+        site = f"/usr/local/lib/python3.{MINOR}/dist-packages"
         debian.root.run("mkdir", "-p", site)
         debian.root.run("dropin-cache", "hook", "enable")
         assert debian.root.exists(f"{site}/dropin-cache.pth")
@@ -335,7 +335,7 @@ class TestObstacles:
     @pytest.mark.parametrize("module", ["json", "filelock", "dropin_cache"])
     def test_half_a_python(self, debian: Debian, module: str) -> None:
         """Where modules are missing, one line says which."""
-        where = "/usr/lib/python3.11" if module == "json" else DIST
+        where = f"/usr/lib/python3.{MINOR}" if module == "json" else DIST
         debian.root.run("mv", f"{where}/{module}", "/srv/gone")
         said = self.reinstall(debian)
         assert said == (
@@ -464,7 +464,7 @@ class TestPythonVersion:
         debian.root.run("rm", f"{PLUGINS}/dropin.cache")
         script = "/var/lib/dpkg/info/python3.postinst"
         environment = {"DPKG_MAINTSCRIPT_PACKAGE": "python3", "DPKG_MAINTSCRIPT_NAME": "postinst"}
-        debian.root.run(script, "configure", "3.10.6-1", env=environment)
+        debian.root.run(script, "configure", f"3.{MINOR - 1}.6-1", env=environment)
         assert (
             "it" == debian.root.run("dpkg-query", "-Wf${db:Status-Abbrev}", "dropin-cache").out[:2]
         )

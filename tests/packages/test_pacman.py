@@ -12,7 +12,7 @@ import pytest
 
 import rpm_support
 from release_support import UPSTREAM_VERSION, release_tool
-from roots import Prepared, once, prepared
+from roots import MINOR, Prepared, once, prepared
 from rpm_support import (
     NOBODY,
     PLUGINS,
@@ -289,7 +289,7 @@ class TestRecipe:
             "usr/bin/update-dropin-cache",
             "usr/lib/",
             "usr/lib/dropin-cache",
-            "usr/lib/python3.11",
+            f"usr/lib/python3.{MINOR}",
             "usr/lib/systemd",
             "usr/lib/sysusers.d",
             "usr/lib/tmpfiles.d",

@@ -77,6 +77,12 @@ class Dnf:
 
     def change(self, root: rpm_support.Root, changes: Changes) -> None:
         """Make all of these changes."""
+        if rpm_support.DNF == "dnf5":
+            changed = changes._asdict().items()
+            self._run(
+                root, "do", *(word for what, name in changed for word in (f"--action={what}", name))
+            )
+            return
         lines = [f"{what} {name}\n" for what, name in changes._asdict().items()]
         root.write("/srv/changes", "".join([*lines, "run\n"]))
         self._run(root, "shell", "/srv/changes")
@@ -87,7 +93,9 @@ class Dnf:
 
     def _run(self, root: rpm_support.Root, *arguments: str) -> None:
         options = ("--quiet", "--assumeyes", "--releasever=1", "--setopt=reposdir=/srv/dnf")
-        done = root.run("dnf", *options, "--setopt=clean_requirements_on_remove=false", *arguments)
+        done = root.run(
+            rpm_support.DNF, *options, "--setopt=clean_requirements_on_remove=false", *arguments
+        )
         assert "scriptlet" not in done.err
 
 

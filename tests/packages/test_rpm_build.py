@@ -10,6 +10,7 @@ import pytest
 
 import rpm_support
 from release_support import UPSTREAM_VERSION, VERSION
+from roots import MINOR
 from rpm_support import BUILD, NOBODY, SITE, copy_source, started
 
 FILES = """\
@@ -144,9 +145,9 @@ class TestContent:
         library = self._ask(packages, "--requires", "python3-dropin-cache-1*.noarch").splitlines()
         commands = self._ask(packages, "--requires", "dropin-cache-1*.noarch").splitlines()
         assert {
-            "python(abi) = 3.11",
-            "python3.11dist(filelock) >= 3.9",
-            "python3.11dist(zope.interface)",
+            f"python(abi) = 3.{MINOR}",
+            f"python3.{MINOR}dist(filelock) >= 3.9",
+            f"python3.{MINOR}dist(zope.interface)",
         } == {line for line in library if not line.startswith(("rpmlib(", "config("))}
         assert {
             "/bin/sh",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import rpm_support
-from rpm_support import NOBODY, PLUGINS, PLUGINS64, require_fresh, rpm
+from rpm_support import NOBODY, PLUGINS, PLUGINS64, SITE, SITE64, require_fresh, rpm
 
 # rpm-ostree's own: src/libpriv/rpmostree-bwrap.cxx and rpmostree-scripts.cxx. The parts of /sys are
 # not there on our systems.
@@ -89,7 +89,7 @@ class TestRpmOstree:
         # What is in a commit has no times, and nobody can write it. (Touching all of /usr would
         # copy all of it into memory.)
         flatten = ("-exec", "touch", "--no-dereference", "--date=@0", "{}", "+")
-        system.run("find", "/usr/lib/python3.11", "/usr/lib64/python3.11", *flatten)
+        system.run("find", SITE, SITE64, *flatten)
         system.run("sh", "-c", "mount --bind /usr /usr && mount -o remount,bind,ro /usr")
         for user in (NOBODY, None):
             done = system.run("/usr/bin/python3", "-I", "-c", _READ, user=user)

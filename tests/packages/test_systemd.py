@@ -9,13 +9,14 @@ import pytest
 
 from conftest import LONG
 from installs import wheel
+from roots import MINOR
 from systemd_support import BASE, DIST, LANDLOCK, LOCAL, TREE, UNITS, Booted, install
 
 NOBODY = 65534
 PLUGINS = f"{LOCAL}/twisted/plugins"
 SERVICE = "dropin-cache.service"
 VENV = "/srv/app/venv"
-SITE = f"{VENV}/lib/python3.11/site-packages"
+SITE = f"{VENV}/lib/python3.{MINOR}/site-packages"
 
 pytestmark = pytest.mark.xdist_group("systemd")
 
@@ -226,7 +227,7 @@ class TestPath:
         """A directory that is not there yet is waited for."""
         system.run("systemctl", "start", "dropin-cache.path")
         runs = system.runs(SERVICE)
-        system.run("mkdir", "-p", "/usr/local/lib/python3.13/site-packages")
+        system.run("mkdir", "-p", f"/usr/local/lib/python3.{MINOR + 2}/site-packages")
         system.wait_until_idle(SERVICE, runs)
 
         assert "success" == system.property(SERVICE, "Result")
@@ -265,7 +266,7 @@ class TestInstance:
         system.run("useradd", "--system", "app")
         where = dropin.splitlines()[0][2:]
         system.write(
-            where.replace("INSTANCE", "srv-app-venv-lib-python3.11-site\\x2dpackages"), dropin
+            where.replace("INSTANCE", f"srv-app-venv-lib-python3.{MINOR}-site\\x2dpackages"), dropin
         )
         service = self._environment(system, "app")
         user = int(system.run("id", "-u", "app").out)
@@ -304,7 +305,7 @@ class TestHook:
         home = {"HOME": "/home/me", "PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_NO_INDEX": "1"}
         command = ["python3", "-m", "pip", "install", "-q", "--user", plugin(system, "mine")]
         done = system.run(*command, "--no-deps", user=user, env=home)
-        cache = system.path / "home/me/.local/lib/python3.11/site-packages/twisted/plugins"
+        cache = system.path / f"home/me/.local/lib/python3.{MINOR}/site-packages/twisted/plugins"
 
         assert 1 == done.err.count("dropin-cache: "), done
         assert user == (cache / "dropin.cache").stat().st_uid
