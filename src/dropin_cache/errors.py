@@ -103,11 +103,13 @@ class PackageBrokenError(DropinCacheError):
         package: Its dotted name.
         reason: The exception, in one line.
         traceback: The end of its traceback.
+        hidden: Whether that is so because the sandbox does not show something.
     """
 
     package: str
     reason: str
     traceback: str
+    hidden: bool = False
     message = "plugin package {package} cannot be imported: {reason}"
 
 
@@ -187,11 +189,17 @@ class NotWrittenError(DropinCacheError):
         path: The cache file.
         errno: The system's error number.
         reason: What it means; if not given, the system's words for the number.
+        obstacle: What is in the way, where more is known: LOCKS, or ATTRIBUTE and the path of what
+            has one.
     """
+
+    LOCKS = "locks"  # there is no place for one
+    ATTRIBUTE = "attribute "  # of those that chattr(1) sets
 
     path: str
     errno: int
     reason: str = ""
+    obstacle: str = ""
     message = "cannot write {path}: {reason}"
 
     def _complete(self) -> None:

@@ -80,7 +80,7 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "The package itself fails: reinstall what owns a.b.",
     ),
     (
-        errors.PackageBrokenError("a.b", "the sandbox does not show /s/a", ""),
+        errors.PackageBrokenError("a.b", "the sandbox does not show /s/a", "", True),
         "It and the directories above it have to be root's, and readable by everybody.",
     ),
     # A limit that a package meets with is the sandbox's.
@@ -159,11 +159,11 @@ CASES: list[tuple[DropinCacheError, str]] = [
         "A directory has the name of the cache. If it is of no use: rmdir /d/c",
     ),
     (
-        errors.NotWrittenError("/d/c", 1, "its directory is immutable (chattr +i)"),
+        errors.NotWrittenError("/d/c", 1, "its directory is immutable", "attribute /d"),
         "Somebody wants it to stay as it is. If not any more, as root: chattr -i -a /d",
     ),
     (
-        errors.NotWrittenError("/d/c", 1, "it is immutable (chattr +i)"),
+        errors.NotWrittenError("/d/c", 1, "it is immutable", "attribute /d/c"),
         "Somebody wants it to stay as it is. If not any more, as root: chattr -i -a /d/c",
     ),
     (caused(errors.NotWrittenError("/d/c", errno.ENOSPC), errno.ENOSPC), AGAIN),
@@ -438,11 +438,12 @@ class TestEnvironments:
 class TestAccess:
     """Directories that cannot be written."""
 
-    def advice(self, path: Path, reason: str = "") -> str:
+    def advice(self, path: Path, reason: str = "", obstacle: str = "") -> str:
         """Return what is advised about a cache that cannot be written, to an ordinary user."""
         with unprivileged():
             number = errno.EACCES if not reason else errno.EPERM
-            return what_to_do(errors.NotWrittenError(str(path / "c"), number, reason))
+            error = errors.NotWrittenError(str(path / "c"), number, reason, obstacle)
+            return what_to_do(error)
 
     def test_own(self, public_path: Path) -> None:
         """Its owner can open it."""
@@ -479,14 +480,16 @@ class TestAccess:
         """No place for a lock is nothing that another user could mend."""
         reason = "no place for a lock: Not a directory (/x)"
         expected = "Name a directory of yours for locks: XDG_RUNTIME_DIR=DIR dropin-cache ..."
-        assert expected == self.advice(public_path, reason)
+        obstacle = errors.NotWrittenError.LOCKS
+        assert expected == self.advice(public_path, reason, obstacle)
 
     @pytest.mark.skipif(not ROOT, reason="about root")
     def test_locks_of_root(self) -> None:
         """Root's have one place."""
         reason = "no place for a lock: belongs to user 1 (/run/lock/dropin-cache)"
         expected = "Move away what is in the way there, and run the same command again."
-        assert expected == what_to_do(errors.NotWrittenError("/d/c", errno.EPERM, reason))
+        error = errors.NotWrittenError("/d/c", errno.EPERM, reason, errors.NotWrittenError.LOCKS)
+        assert expected == what_to_do(error)
 
     @pytest.mark.skipif(not ROOT, reason="needs directories of two users")
     def test_reading(self, public_path: Path) -> None:

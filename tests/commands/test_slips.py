@@ -52,6 +52,10 @@ SLIPS = {
             "dropin-cache explain plates/twisted/plugins/steel.py"
         ),
     ),
+    "/usr/bin/python3.11": (
+        "there is no command /usr/bin/python3.11",
+        "The command comes first, for example: dropin-cache check --python /usr/bin/python3.11",
+    ),
     # Options that other programs have.
     "update --all": ("unrecognized arguments: --all", EVERYTHING),
     "clean -a": ("unrecognized arguments: -a", EVERYTHING),

@@ -18,7 +18,6 @@ from dropin_cache.commands.obstacles import AGAIN, about_writing
 from dropin_cache.errors import DropinCacheError
 from dropin_cache.update.files.failures import is_failure
 
-_HIDDEN = "the sandbox does not show "
 # What the system has no more of, and how to give it more: options of `ulimit`.
 _LIMITS = {EMFILE: "-n 1024", EAGAIN: "-u 1024", ENOMEM: "-v unlimited -d unlimited"}
 _BUILDER = ". In a builder that is a sandbox itself: --sandbox user"
@@ -69,7 +68,7 @@ def _is_path_inside(problem: DropinCacheError, root: str) -> bool:
 
 
 def _about_broken_packages(problem: errors.PackageBrokenError) -> str:
-    if _HIDDEN in problem.reason:
+    if problem.hidden:
         return "It and the directories above it have to be root's, and readable by everybody."
     return f"The package itself fails: reinstall what owns {problem.package}."
 

@@ -21,10 +21,10 @@ def about_writing(problem: NotWrittenError) -> str:
         problem: What keeps it from being written.
     """
     directory = os.path.dirname(problem.path)
-    if "chattr" in problem.reason:
-        what = directory if "directory" in problem.reason else problem.path
+    if problem.obstacle.startswith(problem.ATTRIBUTE):
+        what = problem.obstacle[len(problem.ATTRIBUTE) :]
         return f"Somebody wants it to stay as it is. If not any more, as root: chattr -i -a {what}"
-    if "no place for a lock" in problem.reason:
+    if problem.obstacle == problem.LOCKS:
         return _about_locks()
     if problem.errno == EROFS:
         return "Update before it is made read-only, or mount it writable."

@@ -52,7 +52,10 @@ def about_command(word: str, known: Collection[str]) -> str:
     if word in _COMMANDS:
         return f"Did you mean {_COMMANDS[word]}?"
     if "." in word or os.sep in word:
-        command = "explain" if os.sep in word else "check"
+        name = os.path.basename(word)
+        if name.startswith("python") or os.path.exists(os.path.join(word, "pyvenv.cfg")):
+            word = f"--python {word}"
+        command = "explain" if os.sep in word and "--" not in word else "check"
         return f"The command comes first, for example: dropin-cache {command} {word}"
     return did_you_mean(word, [*known, "help"])
 

@@ -102,7 +102,8 @@ class Environments:
         )
         unseen = self._importer.unseen(interpreter, own, self._session.unchecked)
         if unseen:
-            raise PackageBrokenError(package, f"the sandbox does not show {unseen[0]}", "")
+            reason = f"the sandbox does not show {unseen[0]}"
+            raise PackageBrokenError(package, reason, "", True)  # noqa: FBT003 - fields of errors are by position
 
     def _as_a_rule(self, interpreter: Interpreter, package: str) -> tuple[str, ...] | None:
         """Return what a plugin package's `__path__` is if it extends it by `pluginPackagePaths`.

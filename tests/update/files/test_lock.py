@@ -193,6 +193,7 @@ class TestLock:
         expected = words if number == errno.ENOSYS else os.strerror(number)
         with pytest.raises(NotWrittenError) as caught, locked(directory, 1000):
             pass
+        assert NotWrittenError.LOCKS == caught.value.obstacle
         assert (number, f"no place for a lock: {expected} ({place()})") == (
             caught.value.errno,
             caught.value.reason,
@@ -259,6 +260,7 @@ class TestInside:
         with pytest.raises(NotWrittenError) as caught, locked(directory):
             pass
         assert "no place for a lock" in caught.value.reason
+        assert NotWrittenError.LOCKS == caught.value.obstacle
         assert [name.name] == os.listdir(directory)
         assert [] == list(directory.parent.glob("elsewhere"))
 

@@ -133,7 +133,9 @@ class CacheDirectory:
         except OSError as error:
             attribute = self._attribute() if error.errno == errno.EPERM else ""
             reason = f"it is {attribute}" if attribute else ""
-            raise NotWrittenError(self._path, error.errno or errno.EIO, reason) from error
+            obstacle = NotWrittenError.ATTRIBUTE + self._path if attribute else ""
+            number = error.errno or errno.EIO
+            raise NotWrittenError(self._path, number, reason, obstacle) from error
 
     def _attribute(self) -> str:
         """Say which attribute keeps everybody from replacing the cache itself; mostly none."""
@@ -171,7 +173,8 @@ def open_locked(
     try:
         attribute = _attribute(descriptor)
         if attribute:
-            raise NotWrittenError(path, errno.EPERM, f"its directory is {attribute}")
+            reason = f"its directory is {attribute}"
+            raise NotWrittenError(path, errno.EPERM, reason, NotWrittenError.ATTRIBUTE + directory)
         if not _may_write(descriptor):
             raise NotWrittenError(path, _access_errno(descriptor))
         with lock(descriptor, path, timeout):

@@ -72,10 +72,12 @@ def _held(name: str, path: str, timeout: float) -> Iterator[None]:
             raise LockTimeoutError(path, timeout) from error
         except OSError as error:
             reason = f"no place for a lock: {error.strerror} ({error.filename})"
-            raise NotWrittenError(path, error.errno or errno.EIO, reason) from error
+            raise NotWrittenError(
+                path, error.errno or errno.EIO, reason, NotWrittenError.LOCKS
+            ) from error
         except UntrustedError as error:
             reason = f"no place for a lock: {error.problem} ({error.component})"
-            raise NotWrittenError(path, errno.EPERM, reason) from error
+            raise NotWrittenError(path, errno.EPERM, reason, NotWrittenError.LOCKS) from error
         cleanup.callback(quietly, held.release)
         yield
 
