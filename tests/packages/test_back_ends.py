@@ -44,6 +44,7 @@ def project(directory: Path, back_end: str, configuration: str, source: str = "s
     requirement, module = BACK_ENDS[back_end]
     files = {
         f"{source}/matsim/plugins/steelplate.py": PLUGIN,
+        f"{source}/matsim/plugins/dropin.cache": "left behind",
         f"{source}/steelworks/__init__.py": "",
         "pyproject.toml": f'[build-system]\nrequires = ["{requirement}"]\n'
         f'build-backend = "{module}"\n[project]\nname = "steelworks"\nversion = "1.0"\n'
@@ -90,16 +91,44 @@ def test_documented() -> None:
     assert set(BACK_ENDS) == set(documented())
 
 
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory from which `python -m build` can be imported."""
+    directory = tmp_path_factory.mktemp("build")
+    pip("install", "-t", directory, "build")
+    return directory
+
+
 @pytest.mark.parametrize("back_end", BACK_ENDS)
 def test_wheel(tmp_path: Path, back_end: str) -> None:
-    """The wheel has the plugin module, and no package that is the application's."""
+    """A wheel of the tree has the plugin module, no package of the application's, and no cache."""
     source = project(tmp_path / "project", back_end, documented()[back_end])
     pip("wheel", "--no-deps", "-w", tmp_path / "dist", source)
-    (file,) = (tmp_path / "dist").iterdir()
-    names = set(zipfile.ZipFile(file).namelist())
-    expected = {"matsim/plugins/steelplate.py", "steelworks/__init__.py"}
-    assert (expected - {"steelworks/__init__.py"} if back_end == "flit" else expected) <= names
-    assert not {"matsim/__init__.py", "matsim/plugins/__init__.py"} & names
+    assert expected(back_end, "matsim") == content(tmp_path / "dist")
+
+
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_release(tmp_path: Path, build: Path, back_end: str) -> None:
+    """So has one that is made of an sdist, for a plugin of Twisted's."""
+    configuration = documented()[back_end].replace("matsim", "twisted")
+    source = project(tmp_path / "project", back_end, configuration)
+    (source / "src/matsim").rename(source / "src/twisted")
+    command = [sys.executable, "-m", "build", "-o", str(tmp_path / "dist"), str(source)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(build)})
+    assert expected(back_end, "twisted") == content(tmp_path / "dist")
+
+
+def expected(back_end: str, application: str) -> set[str]:
+    """Return what a wheel is to have: with flit, the code has one of its own."""
+    code = set() if back_end == "flit" else {"steelworks/__init__.py"}
+    return {f"{application}/plugins/steelplate.py", *code}
+
+
+def content(directory: Path) -> set[str]:
+    """Return the files of the wheel in a directory but for its metadata."""
+    (file,) = directory.glob("*.whl")
+    names = zipfile.ZipFile(file).namelist()
+    return {name for name in names if ".dist-info/" not in name and not name.endswith("/")}
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
@@ -108,7 +137,7 @@ def test_editable(tmp_path: Path, place: Place, back_end: str) -> None:
     source = project(tmp_path / "project", back_end, documented()[back_end])
     pip("install", "--no-deps", "--no-warn-script-location", "-t", place.site, "-e", source)
     assert (["steelplate"], "") == found(place)
-    assert (source / "src/matsim/plugins/dropin.cache").exists()
+    assert b"left behind" != (source / "src/matsim/plugins/dropin.cache").read_bytes()
 
 
 @pytest.mark.parametrize("compatible", [False, True])
