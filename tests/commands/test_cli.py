@@ -103,7 +103,9 @@ def misconfigured(*arguments: Any) -> Outcome:
 
 
 def modern(text: str) -> str:
-    """Return a help text as Python 3.10 and later print it."""
+    """Return a help text as Python 3.10 to 3.13 print it; later ones divide groups of options."""
+    indent = " " * len("usage: dropin-cache check ")
+    text = text.replace(f" [--json |\n{indent}", f"\n{indent}[--json | ")
     return text.replace("optional arguments:", "options:")
 
 

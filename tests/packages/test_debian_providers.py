@@ -94,3 +94,15 @@ def test_come_and_go(debian: Debian, ours: str) -> None:
         assert_right(debian)
     debian.apt("purge", "python3-twisted")
     assert not debian.root.exists(f"{DIST}/twisted")
+
+
+def test_one_run_for_hundreds(debian: Debian) -> None:
+    """However many packages one transaction brings, ours runs once, at its end."""
+    debian.apt("install", *(str(debian.file(name)) for name in OURS), "python3-twisted")
+    # This one activates Twisted's own trigger, and so asks for one more run of ours behind that.
+    names = [name for name in providers() if name != "graphite-carbon"]
+    said = debian.apt("install", *names, timeout=1800).out
+    assert said.count("Setting up ") > 200
+    assert said.count("Processing triggers for dropin-cache ") == 1
+    assert said.rindex("Processing triggers for dropin-cache ") > said.rindex("Setting up ")
+    assert_right(debian)
