@@ -26,9 +26,9 @@ test-systems: ## build, install and test on Debian bookworm, trixie, forky and s
 			sh tools/check --session packages -- tests/packages/test_debian*.py || status=1; \
 	done; exit $$status
 
-test-fleet: ## try the Ansible collection on four booted hosts, for half an hour
+test-fleet: ## try the Ansible collection on four booted hosts, and make images, for an hour
 	@DROPIN_CACHE_LONG=1 sh tools/work-dir check sh tools/check --session packages -- \
-		tests/packages/test_ansible.py tests/packages/test_fleet.py
+		tests/packages/test_ansible.py tests/packages/test_fleet.py tests/packages/test_images.py
 
 torture: ## count what happens under faults, races and load, for an hour and a half, and print a table
 	@DROPIN_CACHE_TORTURE=1 sh tools/work-dir check sh tools/check --session torture

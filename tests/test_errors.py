@@ -39,6 +39,12 @@ CASES: list[tuple[DropinCacheError, int, dict[str, Any], str]] = [
         "cannot use the interpreter /p: too old",
     ),
     (
+        errors.ForeignInterpreterError("/p", "aarch64"),
+        5,
+        {"python": "/p", "reason": "aarch64"},
+        "cannot run the interpreter /p: it is for another kind of machine, aarch64",
+    ),
+    (
         errors.UnreadableError("/d", errno.EIO),
         5,
         {"path": "/d", "errno": errno.EIO},

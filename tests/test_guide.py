@@ -220,6 +220,8 @@ class TestLinks:
             "docs/administration.md",
             "docs/architecture.md",
             "docs/arrangements.md",
+            "docs/fleets.md",
+            "docs/images.md",
             "docs/monitoring.md",
             "docs/packaging.md",
             "docs/plugins.md",

@@ -127,6 +127,20 @@ class InterpreterError(DropinCacheError):
     message = "cannot use the interpreter {python}: {reason}"
 
 
+class ForeignInterpreterError(InterpreterError):
+    """An interpreter is for another kind of machine, and nothing here runs such programs.
+
+    Attributes:
+        python: Its path, as given.
+        reason: Which kind of machine.
+    """
+
+    python: str
+    reason: str
+    exit_code = 5
+    message = "cannot run the interpreter {python}: it is for another kind of machine, {reason}"
+
+
 class ZopeInterfaceMissingError(DropinCacheError):
     """An interpreter has no zope.interface, so nothing it runs can have plugins.
 

@@ -413,6 +413,10 @@ class TestImages:
     def test_paths(self) -> None:
         """Whoever gives a path of this machine is told where it should lead."""
         error = caused(errors.DirectoryError("/d", "gone"), errno.ENOENT)
+        foreign = errors.ForeignInterpreterError("/usr/bin/python3", "aarch64")
+        unit = "systemctl --root='/my image' enable dropin-cache-first-boot.service"
+        assert what_to_do(foreign, "/my image").endswith(f"when it starts first: {unit}")
+        assert what_to_do(foreign).endswith(", or do it on such a machine")
         expected = "With --root, all other paths on the command line are inside of it."
         assert expected == what_to_do(error, "/image")
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from debian_support import NOBODY, built_packages, witness
+from debian_support import NOBODY, PLUGINS, built_packages, witness
+from roots import Root, prepared
 from systemd_support import BASE, LOCAL, Booted
 
 SERVICE = "dropin-cache.service"
+CACHE = f"{PLUGINS}/dropin.cache"
 
 
 @pytest.fixture
@@ -22,6 +24,33 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         booted.copy(packages, "/srv/debs")
         booted.run("sh", "-c", "dpkg -i /srv/debs/python3-dropin*.deb /srv/debs/dropin-cache_*.deb")
         yield booted
+    finally:
+        booted.close()
+
+
+@pytest.mark.long
+def test_first_boot(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An image without caches gets them when it starts first, if that is enabled."""
+    packages = built_packages(tmp_path_factory)
+    unit = "dropin-cache-first-boot.service"
+
+    def change(root: Root) -> None:
+        root.copy(packages, "/srv/debs")
+        root.run("sh", "-c", "dpkg -i /srv/debs/python3-dropin*.deb /srv/debs/dropin-cache_*.deb")
+        root.run("systemctl", "enable", unit)
+        root.run("rm", "-f", CACHE, "/var/.updated")
+        root.run("find", "/var/cache/dropin-cache", "-mindepth", "1", "-delete")
+
+    booted = Booted(prepared(tmp_path_factory, "debian-first-boot", BASE, change))
+    try:
+        booted.wait_until_idle(SERVICE)
+        assert booted.exists(CACHE)
+        booted.run("dropin-cache", "check", "-q")
+        # Debian 12 has no systemd-update-done.service, so this says for it that all has been done.
+        booted.run("touch", "--reference=/usr", "/var/.updated")
+        booted.run("systemctl", "start", unit)
+        assert "no" == booted.property(unit, "ConditionResult")
+        assert 1 == booted.runs(SERVICE)
     finally:
         booted.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from errno import EACCES, ENOENT, ENOEXEC
 
 from dropin_cache import errors
@@ -48,6 +49,8 @@ def about_other_packages(problem: errors.NotAPluginPackageError) -> str:
 def about_interpreters(problem: errors.InterpreterError, root: str | None) -> str:
     """Say what to do about an interpreter that cannot be used."""
     python = problem.python
+    if isinstance(problem, errors.ForeignInterpreterError):
+        return _about_other_machines(root)
     if root is not None:
         return _about_images(root)
     if os.sep not in python:
@@ -70,6 +73,14 @@ def _about_programs(name: str) -> str:
     if os.geteuid() == 0:
         return "Root looks for programs in the system's directories only. Give the whole path."
     return _PYTHON
+
+
+def _about_other_machines(root: str | None) -> str:
+    runner = "Install what runs its programs here (Debian: apt install qemu-user-static)"
+    if root is None:
+        return f"{runner}, or do it on such a machine"
+    unit = f"systemctl --root={shlex.quote(root)} enable dropin-cache-first-boot.service"
+    return f"{runner}, or let the image do it when it starts first: {unit}"
 
 
 def _about_images(root: str) -> str:

@@ -17,6 +17,7 @@ from command_line import no_process_left
 from conftest import Tree
 from dropin_cache.errors import (
     ConfinementError,
+    ForeignInterpreterError,
     InterpreterError,
     NoSandboxError,
     ZopeInterfaceMissingError,
@@ -216,6 +217,18 @@ class TestAsk:
         with pytest.raises(InterpreterError) as caught:
             asked(this(python=str(tmp_path / name)))
         assert reason == caught.value.reason
+
+    def test_another_machine(self, tmp_path: Path) -> None:
+        """One that is for another kind of machine is called that, if nothing here runs it."""
+        python = tmp_path / "python"
+        header = bytearray(Path("/proc/self/exe").read_bytes()[:64])
+        header[18:20] = (0xFEBA).to_bytes(2, sys.byteorder)  # nobody has it
+        python.write_bytes(header)
+        python.chmod(0o755)
+        with pytest.raises(ForeignInterpreterError) as caught:
+            asked(this(python=str(python)))
+        assert "number 65210 of elf(5)" == caught.value.reason
+        assert 5 == exit_code_of(caught.value)
 
     def test_interrupted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An interruption while it is asked leaves no process."""

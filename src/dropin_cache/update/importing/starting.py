@@ -12,6 +12,7 @@ from typing import Any, Callable
 from dropin_cache.errors import (
     ConfinementError,
     DropinCacheError,
+    ForeignInterpreterError,
     InterpreterError,
     UntrustedError,
     ZopeInterfaceMissingError,
@@ -24,6 +25,7 @@ from dropin_cache.update.importing.child import Child
 from dropin_cache.update.importing.records import Failure, Outcome
 from dropin_cache.update.importing.unseen import Sight
 from dropin_cache.update.sandbox.choice import UNCONFINED, Confinement
+from dropin_cache.update.sandbox.filter import another_machine
 from dropin_cache.update.sandbox.launch import Sandbox, child_account
 from dropin_cache.update.sandbox.visible import View
 from dropin_cache.update.state.observations import Observed
@@ -233,8 +235,19 @@ class Starter:
                 with self._lock:
                     another = _says_no(error) and self._confinement.doubted(sandbox)
                 if not another:
+                    self._require_same_machine(interpreter.python)
                     reason = _reason_of(error)
                     raise InterpreterError(interpreter.python, reason) from _cause_of(error)
+
+    def _require_same_machine(self, python: str) -> None:
+        """Say so where an interpreter is for another kind of machine: others may be misled.
+
+        Asked only of one that does not start, since the kernel may know a program that runs it.
+        """
+        with contextlib.suppress(OSError, UntrustedError):
+            machine = another_machine(self._files.file(python))
+            if machine is not None:
+                raise ForeignInterpreterError(python, machine)
 
     def _session(
         self, interpreter: Interpreter, sandbox: Sandbox, *, asked: bool

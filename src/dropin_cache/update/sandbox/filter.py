@@ -113,9 +113,25 @@ def machine() -> str | None:
     Not what uname(2) says: under linux32 that is another one, see personality(2).
     """
     with open("/proc/self/exe", "rb") as program:
-        header = program.read(20)
-    order = {1: "little", 2: "big"}.get(header[5])
-    return _ELF_MACHINES.get(int.from_bytes(header[18:20], order)) if order else None  # type: ignore[arg-type]
+        return _ELF_MACHINES.get(_machine_in(program.read(20)))
+
+
+def another_machine(program: int) -> str | None:
+    """Return which kind of machine a program is for, if it is another than this one's.
+
+    Args:
+        program: The descriptor of its file, which is closed.
+    """
+    with open(program, "rb") as file, open("/proc/self/exe", "rb") as own:
+        number, here = (_machine_in(each.read(20)) for each in (file, own))
+    return None if number in {0, here} else _ELF_MACHINES.get(number, f"number {number} of elf(5)")
+
+
+def _machine_in(header: bytes) -> int:
+    """Return e_machine of elf(5); 0 for what is no such program."""
+    order = {b"\1": "little", b"\2": "big"}.get(header[5:6])
+    is_elf = order is not None and header.startswith(b"\x7fELF")
+    return int.from_bytes(header[18:20], order) if is_elf else 0  # type: ignore[arg-type]
 
 
 def call_filter(machine: str | None) -> bytes:
