@@ -41,6 +41,8 @@ def what_to_do(problem: DropinCacheError, root: str | None = None) -> str:
         return limit or AGAIN
     if isinstance(problem, errors.ZopeInterfaceMissingError):
         return _about_zope(problem, root)
+    if isinstance(problem, errors.ForeignInterpreterError):
+        return selections.about_other_machines(root)
     if isinstance(problem, errors.InterpreterError):
         return selections.about_interpreters(problem, root)
     if root is not None and _is_path_inside(problem, root):

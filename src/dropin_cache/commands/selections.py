@@ -49,8 +49,6 @@ def about_other_packages(problem: errors.NotAPluginPackageError) -> str:
 def about_interpreters(problem: errors.InterpreterError, root: str | None) -> str:
     """Say what to do about an interpreter that cannot be used."""
     python = problem.python
-    if isinstance(problem, errors.ForeignInterpreterError):
-        return _about_other_machines(root)
     if root is not None:
         return _about_images(root)
     if os.sep not in python:
@@ -75,7 +73,8 @@ def _about_programs(name: str) -> str:
     return _PYTHON
 
 
-def _about_other_machines(root: str | None) -> str:
+def about_other_machines(root: str | None) -> str:
+    """Say what to do about an interpreter that is for another kind of machine."""
     runner = "Install what runs its programs here (Debian: apt install qemu-user-static)"
     if root is None:
         return f"{runner}, or do it on such a machine"
