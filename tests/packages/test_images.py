@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from debian_support import _READER, DIST
+from debian_support import DIST, READER
 from image_support import DOCUMENT, builder, follow, recipe
 from roots import SUITE, Root
 
@@ -61,7 +61,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
     """A system with the tools, in which images are made."""
     root = Root(builder(tmp_path_factory))
     try:
-        root.write("/srv/reader.py", _READER)
+        root.write("/srv/reader.py", READER)
         root.write("/srv/ours.py", _OURS)
         root.run("sh", "-c", "mount -t sysfs sysfs /sys && mount -t cgroup2 cgroup2 /sys/fs/cgroup")
         root.run("mknod", "/dev/loop-control", "c", "10", "237")
@@ -261,7 +261,7 @@ def test_nix(tools: Root) -> None:
         tools.run("ls", f"{site}/twisted/plugins").out.split()
     )
     tools.run("dropin-cache", "check", "--quiet", "--path", site, "twisted.plugins")
-    reader = ("python3", "-B", "-c", _READER)
+    reader = ("python3", "-B", "-c", READER)
     seen = json.loads(tools.run(*reader, env={"PYTHONPATH": site}, user=65534).out)
     assert {"one", "two"} <= {name.partition(".")[0] for name in seen["plugins"]}
 
