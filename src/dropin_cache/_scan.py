@@ -255,6 +255,13 @@ def is_fresh(recorded: Fingerprint | None, dropin: Dropin, cache: CacheTimes) ->
     return recorded.digest == content_digest(dropin.path)
 
 
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 of some bytes, in hexadecimal."""
+    digest = _sha256()
+    digest.update(data)
+    return str(digest.hexdigest())
+
+
 def _sha256() -> Any:
     if not _constructors:
         _constructors.append(_constructor())

@@ -9,7 +9,7 @@ from dropin_cache._cachefile import CacheFile
 from dropin_cache._decode import ALWAYS_TOLD, MAX_GROWTH, MAX_SIZE, extent, is_bounded
 from dropin_cache._encode import encode
 from dropin_cache._model import CachedDropin
-from dropin_cache._scan import Dropin
+from dropin_cache._scan import Dropin, digest_of
 from dropin_cache.update import report
 from dropin_cache.update.comparison import with_origin
 from dropin_cache.update.discovery.directories import PluginDirectory
@@ -21,7 +21,7 @@ from dropin_cache.update.files.atomic import FILE_MODE
 from dropin_cache.update.importing.records import Failure
 from dropin_cache.update.report import Broken, DirectoryReport
 from dropin_cache.update.state.cached import Cached
-from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, digest, packed
+from dropin_cache.update.state.ledger import DirectoryRecord, DropinRecord, packed
 
 # Decodes a cache, if nobody has yet.
 _Decoded = Callable[[], Optional["dict[str, CachedDropin]"]]
@@ -92,7 +92,7 @@ def desired_cache(directory: PluginDirectory, facts: Facts, shown: str) -> Desir
         for dropin, one in known
         if dropin not in good
     ]
-    written = None if encoded.data is None else digest(encoded.data)
+    written = None if encoded.data is None else digest_of(encoded.data)
     record = DirectoryRecord(
         package=directory.package,
         import_root=directory.import_root,

@@ -22,10 +22,11 @@ from command_line import (
     unprivileged,
 )
 from conftest import Tree
+from dropin_cache._scan import digest_of
 from dropin_cache.update.files.lock import lock
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state import ledger as ledger_module
-from dropin_cache.update.state.ledger import DirectoryRecord, Ledger, digest
+from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
 from updates import ledger_file, run
 
 ROOT = os.geteuid() == 0
@@ -61,7 +62,7 @@ def rewrite(file: Path, change: Callable[[Any], object]) -> None:
     change(content)
     body = json.dumps(content).encode()
     version = heading.rpartition(b" ")[0]
-    file.write_bytes(b"%s %s\n%s\n" % (version, digest(body).encode(), body))
+    file.write_bytes(b"%s %s\n%s\n" % (version, digest_of(body).encode(), body))
 
 
 class TestUpdate:
@@ -126,7 +127,7 @@ class TestUpdate:
         body = b"[" * 100_000
         file = ledger_file()
         version = file.read_bytes().partition(b"\n")[0].rpartition(b" ")[0]
-        file.write_bytes(b"%s %s\n%s\n" % (version, digest(body).encode(), body))
+        file.write_bytes(b"%s %s\n%s\n" % (version, digest_of(body).encode(), body))
         assert ["one", "two"] == run(app).imported
         assert [] == run(app).imported
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dropin_cache import _quick
+from dropin_cache._scan import digest_of
 from dropin_cache.update.files.failures import is_failure
 from dropin_cache.update.files.reading import read_file
 
@@ -84,7 +84,7 @@ def key_of(python: str, paths: Sequence[str]) -> str:
         if any(not part.startswith("/") for name in _PATHS for part in _parts_of(name)):
             environment[""] = os.getcwd()
     told = json.dumps([python, list(paths), environment], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    return digest_of(told.encode())[:32]
 
 
 def _parts_of(variable: str) -> list[str]:

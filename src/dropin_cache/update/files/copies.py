@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 
 from dropin_cache.update.files.trusted import Files
@@ -37,6 +36,8 @@ def copied(
         OSError: One cannot be read, is no regular file, or they are too large (EFBIG).
         UntrustedError: Others than root can change one.
     """
+    import tempfile  # noqa: PLC0415 - seldom wanted, and long to load
+
     above = _ABOVE if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="dropin-cache-", dir=above) as copy:
         source = files.directory(directory)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Callable
 
 from dropin_cache.errors import DropinCacheError, PackageBrokenError
@@ -115,7 +116,8 @@ class Importer:
         """
         session = self._fresh.pop(interpreter.key, None) or self._starter.start(interpreter)
         try:
-            found = session.locate(package, self._processor)
+            with self._another_started(interpreter):
+                found = session.locate(package, self._processor)
         except ChildError as error:
             raise PackageBrokenError(package, one_line(error.reason), error.output) from error
         if isinstance(found, Failure):
@@ -285,6 +287,25 @@ class Importer:
             outcome = Failure(one_line(error.reason), error.output, error.passing)
         return outcome, self._end(session)
 
+    @contextlib.contextmanager
+    def _another_started(self, interpreter: Interpreter) -> Iterator[None]:
+        """Have a processor without work start the child that will most likely be wanted next."""
+
+        def start() -> None:
+            with contextlib.suppress(DropinCacheError, ChildError):  # whoever needs one is told
+                self._fresh[interpreter.key] = self._starter.start(interpreter)
+
+        thread = threading.Thread(target=start)
+        if len(os.sched_getaffinity(0)) > 1 and self.keeps_apart:
+            # A user may have as many threads as the limits of processes and of memory leave.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+        try:
+            yield
+        finally:
+            if thread.ident is not None:  # it has been started
+                thread.join()
+
     def _started(self, interpreter: Interpreter) -> Session:
         """Start a child; that it cannot be is no fault of what was to be imported.
 
@@ -292,7 +313,7 @@ class Importer:
             ChildError: It cannot be started, for reasons of the moment.
         """
         try:
-            session = self._starter.start(interpreter)
+            session = self._fresh.pop(interpreter.key, None) or self._starter.start(interpreter)
         except DropinCacheError as error:
             if is_failure(error.__cause__):
                 raise ChildError(str(error), "", True) from error  # noqa: FBT003

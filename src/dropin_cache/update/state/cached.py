@@ -7,9 +7,10 @@ from typing import NamedTuple
 from dropin_cache._cachefile import CacheFile
 from dropin_cache._decode import decode, is_sealed
 from dropin_cache._model import CachedDropin
+from dropin_cache._scan import digest_of
 from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.dropin_files import cache_in
-from dropin_cache.update.state.ledger import DirectoryRecord, digest
+from dropin_cache.update.state.ledger import DirectoryRecord
 from dropin_cache.update.state.ledgers import Ledgers
 
 
@@ -38,7 +39,7 @@ class Cached(NamedTuple):
             return cls(file, None, "it is new")
         if record.pythons != [each.key for each in directory.interpreters]:
             return cls(file, None, "other interpreters import it now")
-        if record.cache == (file and digest(file.data)):
+        if record.cache == (file and digest_of(file.data)):
             return cls(file, record, "", file)
         if file is not None and not is_sealed(file.data):
             data = record.written()

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import binascii
 import contextlib
-import hashlib
 import json
 import os
 from typing import Any, NamedTuple
 
+from dropin_cache._scan import digest_of
 from dropin_cache.errors import LockTimeoutError, NotWrittenError, UntrustedError
 from dropin_cache.update.files.atomic import (
     made_directory,
@@ -188,11 +188,6 @@ class Ledger:
         return {}
 
 
-def digest(data: bytes) -> str:
-    """Return the SHA-256 of data, hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def packed(data: bytes) -> str:
     """Return a cache as `DirectoryRecord.copy` has it."""
     import zlib  # noqa: PLC0415 - most runs write nothing
@@ -201,4 +196,4 @@ def packed(data: bytes) -> str:
 
 
 def _heading(body: bytes) -> bytes:
-    return f"dropin-cache ledger {_VERSION} {digest(body)}".encode("ascii")
+    return f"dropin-cache ledger {_VERSION} {digest_of(body)}".encode("ascii")

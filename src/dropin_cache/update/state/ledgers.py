@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 
 from dropin_cache import _quick
+from dropin_cache._scan import digest_of
 from dropin_cache.update.discovery.interpreters import Interpreter, environment_of
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.state.ledger import DirectoryRecord, Ledger
@@ -182,5 +182,5 @@ def _name_of(environment: str) -> str:
     """Return the name of the ledger of an environment: its path, for people who look for it."""
     name = _quick.name_of(environment, _EXTENSION)
     if len(os.fsencode(name)) > _MAX_NAME:
-        return f"{hashlib.sha256(os.fsencode(environment)).hexdigest()}.{_EXTENSION}"
+        return f"{digest_of(os.fsencode(environment))}.{_EXTENSION}"
     return name

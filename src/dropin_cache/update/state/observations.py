@@ -8,13 +8,12 @@ run imports again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Optional
 
-from dropin_cache._scan import CACHE_NAME
+from dropin_cache._scan import CACHE_NAME, digest_of
 
 TICK = 20_000_000
 """Nanoseconds that are more than a tick of the clock of any file system that matters: what changed
@@ -120,7 +119,7 @@ class Look:
                 names = sorted(os.listdir(directory))
             self._stamps[directory] = stamp_of(directory)
             text = "\0".join(name for name in names if name not in {CACHE_NAME, "__pycache__"})
-            digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:16] if names else ""
+            digest = digest_of(os.fsencode(text))[:16] if names else ""
             self._digests[directory] = digest
         return self._digests[directory]
 
