@@ -41,3 +41,15 @@ def test_values() -> None:
         if action.nargs != 0
     }
     assert options == VALUES.keys()
+
+
+@pytest.mark.parametrize("name", commands_of(build_parser()))
+def test_before_and_behind(name: str) -> None:
+    """Every option of every command may stand in front of it."""
+    rest = {"explain": ["a.b"], "hook": ["status"], "run": ["true", "--json"]}.get(name, [])
+    for action in commands_of(build_parser())[name]._actions:
+        value = [*action.choices][:1] if action.choices else ["5"]
+        for option in set(action.option_strings) - {"-h", "--help"}:
+            words = [option, *value] if option in VALUES else [option]
+            usual = build_parser().parse_args([name, *words, *rest])
+            assert usual == build_parser().parse_args(command_first([*words, name, *rest]))

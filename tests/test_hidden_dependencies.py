@@ -216,4 +216,5 @@ class TestKept:
         (problem,) = done.report.problems
         assert isinstance(problem, PackageBrokenError)
         assert f"the sandbox does not show {site.tree.path / part}" == problem.reason
+        assert problem.hidden
         assert ["hello", "loud"] == sorted(site.plugins())

@@ -214,6 +214,11 @@ class TestChecked:
                 os.dup2(copy, 1)
                 os.close(copy)
 
+    def test_printed_in_part(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor where only some of them can."""
+        monkeypatch.setattr(os, "write", lambda _, data: len(data) - 1)
+        assert _quick.checked(quiet=False) is None
+
     def test_users(self, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Users get the same where directories are somebody else's and can be listed."""
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)

@@ -23,10 +23,6 @@ SLIPS = {
     "-v": ("unrecognized arguments: -v", "Did you mean --version?"),
     "-?": ("unrecognized arguments: -?", "Did you mean --help?"),
     "-help": ("unrecognized arguments: -help", "Did you mean --help?"),
-    "update -help": (
-        "argument -h/--help takes no value, and 'elp' stands behind it",
-        "Did you mean --help?",
-    ),
     "--json": (
         "unrecognized arguments: --json",
         "--json is an option of update, check, list, explain.",
@@ -87,25 +83,19 @@ SLIPS = {
     # Values that mean nothing.
     "hook": ("the following arguments are required: action", HOOK),
     "hook stauts": (
-        "argument action: invalid choice: 'stauts' (choose from 'enable', 'disable', 'status')",
+        "argument action: stauts is none of enable, disable, status",
         "Did you mean status?",
     ),
     "hook off": (
-        "argument action: invalid choice: 'off' (choose from 'enable', 'disable', 'status')",
+        "argument action: off is none of enable, disable, status",
         "Did you mean disable?",
     ),
     "update --sandbox bwrap": (
-        (
-            "argument --sandbox: invalid choice: 'bwrap' "
-            "(choose from 'auto', 'namespace', 'landlock', 'user', 'none')"
-        ),
+        "argument --sandbox: bwrap is none of auto, namespace, landlock, user, none",
         "Did you mean namespace?",
     ),
     "check --format xml": (
-        (
-            "argument --format: invalid choice: 'xml' "
-            "(choose from 'text', 'json', 'nagios', 'prometheus')"
-        ),
+        "argument --format: xml is none of text, json, nagios, prometheus",
         "To see how it is used: dropin-cache check --help",
     ),
     "update .": (

@@ -179,8 +179,8 @@ def _add_colour(parser: argparse.ArgumentParser) -> None:
         "--color",
         action=Colour,
         choices=_colour.WHEN,
-        help="print in colour: %(choices)s (default: auto, on terminals, and as NO_COLOR and "
-        "FORCE_COLOR have it)",
+        help="print in colour always, never, or (auto, the default) on terminals, unless NO_COLOR "
+        "or FORCE_COLOR is set",
     )
 
 

@@ -47,14 +47,14 @@ class Parser(argparse.ArgumentParser):
             return f"there is no command {word}", slips.about_command(word, commands_of(self))
         if choice:
             choices = re.findall(r"[\w-]+", choice["choices"])
-            return message, slips.about_choice(choice["word"], choices)
+            text = f"argument {choice['argument']}: {choice['word']} is none of "
+            return f"{text}{', '.join(choices)}", slips.about_choice(choice["word"], choices)
         if message.startswith(_UNRECOGNIZED):
             word = message[len(_UNRECOGNIZED) :].split(maxsplit=1)[0].partition("=")[0]
             return message, self._about(word)
         if "ignored explicit argument" in message:
             option, _, value = message.partition(": ignored explicit argument ")
-            hint = "Did you mean --help?" if "--help" in option else ""
-            return f"{option} takes no value, and {value} stands behind it", hint
+            return f"{option} takes no value, and {value} stands behind it", ""
         return message, _MISSING.get(message, "")
 
     def _about(self, word: str) -> str:
