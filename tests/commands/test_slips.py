@@ -138,3 +138,17 @@ def test_slip(same_process: None, capsys: pytest.CaptureFixture[str], line: str)
     printed = capsys.readouterr()
     assert (2, "") == (left.value.code, printed.out)
     assert [f"dropin-cache: error: {message}", f"  {hint}"] == printed.err.splitlines()
+
+
+def test_help_with_one_dash(same_process: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind a command, some Pythons take it for -h, and others for a mistake."""
+    with pytest.raises(SystemExit) as left:
+        cli.main(["update", "-help"])
+    printed = capsys.readouterr()
+    if left.value.code == 0:
+        assert printed.out.startswith("usage: dropin-cache update ")
+    else:
+        assert printed.err == (
+            "dropin-cache: error: argument -h/--help takes no value, and 'elp' stands behind it\n"
+            "  Did you mean --help?\n"
+        )

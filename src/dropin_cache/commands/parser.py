@@ -28,7 +28,11 @@ _MISSING = {
 class Parser(argparse.ArgumentParser):
     """A parser that says what may have been meant."""
 
-    color = False  # from Python 3.14 on, argparse has colours of its own, and a mind on when
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Do as argparse does, but for what newer Pythons have argparse do by itself."""
+        super().__init__(*arguments, **options)
+        self.color = False  # from Python 3.14 on, it has colours of its own, and a mind on when
+        self.suggest_on_error = False  # and from 3.15 on suggestions, in words of its own
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and what may have been meant or where to look; exit with 2."""
