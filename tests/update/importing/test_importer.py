@@ -7,6 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +101,51 @@ def begun(tree: Tree) -> list[str]:
     """Return the names of the modules that have."""
     lines = (tree.path / "begun").read_text().splitlines()
     return [line.rpartition(".")[2] for line in lines]
+
+
+class TestAnother:
+    """The child that is started while a plugin package is looked for."""
+
+    def test_when(
+        self, importer: Importer, this: Interpreter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """There is one if a processor has no other work, and owners have children of their own."""
+        started = []
+        for processors, apart in (({0, 1}, True), ({0}, True), ({0, 1}, False)):
+            monkeypatch.setattr(os, "sched_getaffinity", lambda _, them=processors: them)
+            monkeypatch.setattr(Importer, "keeps_apart", apart)
+            importer.ask(this)
+            importer.locate(this, "app.plugins")
+            started.append(len(importer._fresh))
+            importer.restart()
+        assert [1, 0, 0] == started
+
+    def test_is_next(
+        self, importer: Importer, this: Interpreter, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It imports what the next owner has."""
+        tree.write("app/plugins/one.py", "import os\n__doc__ = str(os.getpid())")
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+        monkeypatch.setattr(Importer, "keeps_apart", True)
+        importer.locate(this, "app.plugins")
+        (started,) = importer._fresh.values()
+        done = outcomes(importer, this, "one")["one"]
+        assert isinstance(done, Description)
+        assert str(started._child._process.pid) == done.description
+
+    def test_impossible(
+        self, importer: Importer, this: Interpreter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That there can be no thread for it changes nothing."""
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+        monkeypatch.setattr(Importer, "keeps_apart", True)
+
+        def none(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", none)
+        assert importer.locate(this, "app.plugins")[0] is not None
+        assert {} == importer._fresh
 
 
 class TestAsk:
