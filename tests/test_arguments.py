@@ -21,6 +21,7 @@ from dropin_cache.commands.parser import commands_of
         (["--json"], ["--json"]),
         (["-q", "-V", "update"], ["--version"]),
         (["help"], ["--help"]),
+        (["help", "help"], ["--help"]),
         (["help", "list", "check"], ["list", "--help"]),
         (["-q", "help", "--json", "list"], ["list", "--help"]),
         (["--path", "/a", "-h"], ["--help"]),

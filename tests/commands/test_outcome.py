@@ -60,6 +60,7 @@ class TestStatus:
         arguments = argparse.Namespace(command="update", skip_without_sandbox=skips)
         found = Report(None, (), problems=(errors.NoSandboxError((("none", "no"),)),))
         assert status == outcome.status_of(found, arguments)
+        assert 5 == outcome.status_of(Report(None, (FAILED,)), arguments)
 
 
 @pytest.mark.parametrize(("directory", "status"), [(FRESH, 0), (BROKEN, 3)])
