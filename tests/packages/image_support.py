@@ -27,6 +27,7 @@ TOOLS = Base(
 _CONTENTS = (
     *("bubblewrap", "dbus", "python3-filelock", "python3-twisted", "python3-wokkel", "systemd"),
     "systemd-sysv",
+    *("ca-certificates", "libpam-systemd", "systemd-resolved", "usr-is-merged"),  # mkosi's
 )
 
 _PREPARE = r"""
@@ -34,7 +35,25 @@ set -eu
 cd /srv/mirror
 dpkg -i python3-dropin-cache_*.deb dropin-cache_*.deb
 dpkg-scanpackages --multiversion . >Packages
+# debootstrap, which mkosi runs, wants what a mirror has.
+suite=dists/bookworm list=main/binary-amd64/Packages
+mkdir -p "$suite/${list%/*}"
+sed 's|^Filename: \./|Filename: |' Packages >"$suite/$list"
+(
+    cd "$suite"
+    printf '%s: %s\n' Suite bookworm Codename bookworm Components main Architectures amd64
+    printf 'Date: %s\nSHA256:\n' "$(date -u -R)"
+    printf ' %s %s %s\n' "$(sha256sum <"$list" | cut -c 1-64)" "$(stat -c %s "$list")" "$list"
+) >Release
+mv Release "$suite/"
 systemd-machine-id-setup
+# Nothing here can register machines.
+mv /usr/bin/systemd-nspawn /usr/bin/systemd-nspawn.real
+cat >/usr/bin/systemd-nspawn <<'end'
+#!/bin/sh
+exec /usr/bin/systemd-nspawn.real --register=no --keep-unit "$@"
+end
+chmod +x /usr/bin/systemd-nspawn
 # What is below is an overlay, and its file system is not to be had another time.
 mkdir -p /etc/containers
 printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers"\ngraphroot = "/srv/containers"\n' \
@@ -46,12 +65,13 @@ def recipe(name: str, language: str = "sh") -> str:
     """Return a recipe of docs/images.md.
 
     Args:
-        name: How its first line begins, without the number sign.
+        name: What its first comment says, up to a colon.
         language: What it is written in.
     """
     text = DOCUMENT.read_text(encoding="utf-8")
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    (found,) = (block for block in blocks if block.startswith(f"# {name}"))
+    title = re.compile(rf"(#!/bin/sh\n)?# {re.escape(name)}(:.*)?\n")
+    (found,) = (block for block in blocks if title.match(block))
     return str(found)
 
 
