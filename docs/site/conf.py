@@ -26,6 +26,7 @@ myst_heading_anchors = 4
 default_role = "code"  # of docstrings, which are written for who reads them in the source
 autodoc_member_order = "groupwise"
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 
 html_theme = "furo"
 html_title = f"dropin-cache {version}"

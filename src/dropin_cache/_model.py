@@ -102,7 +102,7 @@ NO_CACHE = CacheTimes(0.0, 0)
 class CachedDropin:
     """The plugins of one drop-in module, as far as they are known without importing it.
 
-    All but the last are as in `twisted.plugin.CachedDropin`.
+    All attributes but the last are as in `twisted.plugin.CachedDropin`.
 
     Attributes:
         moduleName: Dotted name of the module.
@@ -127,7 +127,7 @@ class CachedDropin:
 class CachedPlugin:
     """One plugin of a drop-in, as far as it is known without importing it.
 
-    All but the last two are as in `twisted.plugin.CachedPlugin`.
+    All attributes but the last two are as in `twisted.plugin.CachedPlugin`.
 
     Attributes:
         dropin: The `CachedDropin` it belongs to.
