@@ -58,7 +58,8 @@ class Parser(argparse.ArgumentParser):
             return message, self._about(word)
         if "ignored explicit argument" in message:
             option, _, value = message.partition(": ignored explicit argument ")
-            return f"{option} takes no value, and {value} stands behind it", ""
+            hint = "Did you mean --help?" if "--help" in option else ""
+            return f"{option} takes no value, and {value} stands behind it", hint
         return message, _MISSING.get(message, "")
 
     def _about(self, word: str) -> str:
