@@ -44,7 +44,7 @@ def test_pass(system: Debian, user: int) -> None:
     environment: dict[str, Any] = {"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"}
     # Debian 12 has pytest 7.
     options = ["-q", "-p", "no:cacheprovider", "-o", "minversion=7", "-n", "2"]
-    options += ["-m", "not processes"]
+    options += ["-m", "not processes", "-rfE"]
     failed = {}
     for python in versions:
         done = system.root.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ class TestCopied:
         above.mkdir()
         monkeypatch.setattr(copies, "_ABOVE", str(above))
         monkeypatch.setenv("TMPDIR", str(above))
-        monkeypatch.setattr(copies.tempfile, "tempdir", None)
+        monkeypatch.setattr(tempfile, "tempdir", None)
         with (
             pytest.raises(OSError, match=r".") as caught,
             copies.copied(Files(enforced=False), str(place), ["b", "a"], OWN),
