@@ -27,6 +27,8 @@ from roots import MINOR, Base, Prepared, Root, once, prepared
 
 TREE = Path(__file__).resolve().parents[2]
 DNF = "dnf" if MINOR < 14 else "dnf5"
+# Debian's RPM 4 asks whether dpkg is not meant.
+RPM = ("rpm", "--force-debian") if MINOR < 14 else ("rpm",)
 BASE = Base(
     "rpm",
     (
@@ -36,6 +38,7 @@ BASE = Base(
         "flit",
         "libarchive-tools",  # makepkg packs with bsdtar
         "makepkg",
+        "passwd",  # RPM 6 makes users with it
         "pacman-package-manager",
         "python3-packaging",  # RPM's generator of dependencies imports it
         "rpm",
@@ -309,7 +312,7 @@ def distribution(
         )
         root.write("/srv/zypper/tests.repo", f"[tests]\n{repository}type=rpm-md\n")
         root.write("/srv/dnf/tests.repo", f"[tests]\n{repository}".replace("dir://", "file://"))
-        root.run("rpm", "--force-debian", "--install", *paths(root, *_STUBS))
+        root.run(*RPM, "--install", *paths(root, *_STUBS))
 
     return prepared(temporary, name, base, change)
 
@@ -338,7 +341,7 @@ def paths(root: Root, *names: str) -> list[str]:
 
 def rpm(root: Root, *arguments: str, **options):
     """Run rpm; return what it and the scriptlets printed."""
-    done = root.run("rpm", "--force-debian", *arguments, **options)
+    done = root.run(*RPM, *arguments, **options)
     assert "scriptlet failed" not in done.err
     return done
 
@@ -361,8 +364,9 @@ def leftovers(root: Root) -> list[str]:
     """List what is on a system of ours, of caches, and where Twisted was."""
     found = root.run("find", "/etc", "/run", "/usr", "/var", "-name", "*dropin*cache*").out
     trees = root.run("find", SITE, SITE64, "-path", "*/twisted*", status=None).out
-    # DNF and zypper keep records of what they did.
-    return [each for each in (found + trees).splitlines() if "/var/cache/" not in each]
+    # DNF and zypper keep records of what they did, and dnf5 copies of packages.
+    records = ("/var/cache/", "/var/lib/dnf/")
+    return [each for each in (found + trees).splitlines() if not each.startswith(records)]
 
 
 def make_package(

@@ -50,7 +50,7 @@ class TestRpm:
         with rpm_support.started() as root:
             for file in rpm_support.our_packages(tmp_path_factory).glob("*-macros-*"):
                 root.copy(file, "/srv/macros.rpm")
-            root.run("rpm", "--force-debian", "--nodeps", "--install", "/srv/macros.rpm")
+            root.run(*rpm_support.RPM, "--nodeps", "--install", "/srv/macros.rpm")
             root.copy(EXAMPLES / "matsim", "/srv/matsim")
             command = "cd /srv/matsim && rpmlint --rpmlintrc matsim.rpmlintrc matsim.spec"
             done = root.run("sh", "-c", command, status=None)

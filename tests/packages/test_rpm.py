@@ -96,7 +96,9 @@ class Dnf:
         done = root.run(
             rpm_support.DNF, *options, "--setopt=clean_requirements_on_remove=false", *arguments
         )
-        assert "scriptlet" not in done.err
+        # dnf5 also tells of scriptlets that print something.
+        told = [line for line in done.err.splitlines() if "scriptlet" in line]
+        assert [] == [line for line in told if "Error" in line or "failed" in line]
 
 
 class Zypper:

@@ -123,7 +123,7 @@ class TestFailures:
         system.run("mount", "--rbind", "/", "/mnt")
         # Without that capability there are only user namespaces, and none from a changed root.
         confined = ("setpriv", "--bounding-set=-sys_admin", "chroot", "/mnt")
-        done = system.run(*confined, "rpm", "--force-debian", "--install", package)
+        done = system.run(*confined, *rpm_support.RPM, "--install", package)
         assert "" == done.err
         assert error in done.out
         assert bool(error) != ("written: " in done.out)
@@ -149,7 +149,7 @@ class TestInterrupted:
         package = make_package(system, "slow", {f"{PLUGINS}/slow.py": SLOW + _DROPIN})
         cache = system.path / f"{PLUGINS}/dropin.cache".lstrip("/")
         before = cache.read_bytes()
-        system.interrupt(number, "rpm", "--force-debian", "--install", package)
+        system.interrupt(number, *rpm_support.RPM, "--install", package)
         assert before == cache.read_bytes()
         assert "slow-1-1.noarch\n" == rpm(system, "--query", "slow").out
         rpm(system, "--install", make_package(system, "some-code", {f"{SITE}/some.py": ""}))
