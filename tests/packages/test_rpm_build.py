@@ -21,6 +21,7 @@ FILES = """\
 /usr/lib/dropin-cache
 /usr/lib/dropin-cache/packages.d
 /usr/lib/dropin-cache/packages.d/README
+/usr/lib/systemd/system/dropin-cache-first-boot.service
 /usr/lib/systemd/system/dropin-cache.path
 /usr/lib/systemd/system/dropin-cache.service
 /usr/lib/systemd/system/dropin-cache.timer
