@@ -167,6 +167,7 @@ _STUBS = {
     "bash": "/bin/sh",
     "bubblewrap": "bwrap",
     "coreutils": "/usr/bin/env",
+    "glibc": "libc",  # without it, newer zyppers take a system for broken
     "grep": "/usr/bin/grep",
     "python3": f"python(abi) = 3.{MINOR}, /usr/bin/python3",
     "systemd": "systemd-sysusers",
