@@ -396,6 +396,12 @@ class TestDate:
         write_one(directory)
         assert first == (directory / CACHE).stat().st_mtime_ns
 
+    @pytest.mark.parametrize("fraction", [0, 5, 999_999_999])
+    def test_whole_seconds(self, directory: Path, fraction: int) -> None:
+        """It is newer also in archives and images, which keep whole seconds."""
+        newest = write_one(directory, 10**18 + fraction)
+        assert (directory / CACHE).stat().st_mtime_ns // 10**9 > newest.mtime_ns // 10**9
+
     def test_last_date_of_the_file_system(self, directory: Path) -> None:
         """A drop-in with a date that has no successor is cached all the same."""
         write_one(directory, 2**60 * 10**9)

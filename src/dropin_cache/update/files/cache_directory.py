@@ -32,10 +32,9 @@ from dropin_cache.update.files.trusted import Files
 _TWISTED_LEFTOVER = re.compile(r"[0-9a-f]{16,64}dropin\.cache\.new")
 _TWISTED_LEFTOVER_AGE = 3600  # seconds; none of its writes takes that long
 _LATEST = 2**63 * 10**9 - 1  # nanoseconds since the epoch: the last second that the kernel has
-# Nanoseconds above the newest drop-in, smallest first: for file systems that keep nanoseconds,
-# milliseconds, seconds, and (VFAT) two seconds. Less than a microsecond is lost where Twisted
-# compares times as floating point numbers.
-_MTIME_STEPS = (1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+# Nanoseconds above the newest drop-in: a second, since archives and images of file systems, such as
+# those of tar and squashfs, keep no less; and two for VFAT.
+_MTIME_STEPS = (1_000_000_000, 2_000_000_000)
 
 # FS_IOC_GETFLAGS, FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h; see chattr(1).
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
@@ -61,7 +60,7 @@ class CacheDirectory:
     def replace(self, data: bytes, newest: Dropin, *, keep_time: bool = False) -> None:
         """Put `data` in the place of the cache.
 
-        The modification time is set just above that of the newest drop-in, because Twisted takes a
+        The modification time is set above that of the newest drop-in, because Twisted takes a
         cache for stale that is not newer, and because it shall not depend on when this runs.
 
         Args:
