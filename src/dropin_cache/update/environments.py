@@ -64,7 +64,7 @@ class Environments:
         Raises:
             PackageBrokenError: It is there and cannot be imported.
         """
-        if package == OWN_PACKAGE:  # it keeps to the rule
+        if package == OWN_PACKAGE and self.start(interpreter).whole:  # it keeps to the rule
             path = self._as_a_rule(interpreter, package)
             if path is not None:
                 return path

@@ -77,15 +77,21 @@ class Recorded:
         self.start: Start | None = None
         # Most of what comes and goes in the directories changes nothing about the start.
         if believed and self.known and self._starts_as_before():
-            path, packages, version = record["start"]
+            path, packages, version, whole = record["start"]
             self.start = Start(
-                tuple(version), zope=True, path=tuple(path), files=(), packages=tuple(packages)
+                tuple(version),
+                zope=True,
+                path=tuple(path),
+                files=(),
+                packages=tuple(packages),
+                whole=whole,
             )
 
     def note_start(self, start: Start) -> None:
         """Keep what a child answered at its start."""
         self.start, self._asked = start, True
-        self._record["start"] = [list(start.path), list(start.packages), list(start.version)]
+        path, packages, version = map(list, (start.path, start.packages, start.version))
+        self._record["start"] = [path, packages, version, start.whole]
         if self._look is None:
             return
         own = [*chain(self._interpreter.python), *path_files(start.path), *start.files]
