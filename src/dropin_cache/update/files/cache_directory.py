@@ -9,7 +9,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from dropin_cache import _decode
 from dropin_cache._cachefile import CacheFile, read_cache_file
@@ -32,9 +32,11 @@ from dropin_cache.update.files.trusted import Files
 _TWISTED_LEFTOVER = re.compile(r"[0-9a-f]{16,64}dropin\.cache\.new")
 _TWISTED_LEFTOVER_AGE = 3600  # seconds; none of its writes takes that long
 _LATEST = 2**63 * 10**9 - 1  # nanoseconds since the epoch: the last second that the kernel has
-# Nanoseconds above the newest drop-in: a second, since archives and images of file systems, such as
-# those of tar and squashfs, keep no less; and two for VFAT.
-_MTIME_STEPS = (1_000_000_000, 2_000_000_000)
+# Nanoseconds above the newest drop-in, smallest first: for file systems that keep nanoseconds,
+# milliseconds, seconds, and (VFAT) two seconds. Less than a microsecond is lost where Twisted
+# compares times as floating point numbers.
+_MTIME_STEPS = (1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+_WHOLE_SECONDS = _MTIME_STEPS[2:]  # tar, squashfs and others keep no less
 
 # FS_IOC_GETFLAGS, FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h; see chattr(1).
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
@@ -66,7 +68,8 @@ class CacheDirectory:
         Args:
             data: The encoded cache.
             newest: The drop-in with the latest modification time.
-            keep_time: Whether to give the directory its times back, as far as the system lets it.
+            keep_time: Whether this is for an image: give the directory its times back, as far as
+                the system lets it, and have the cache newer by what archives keep of times.
 
         Raises:
             NotWrittenError: The cache is what it was before, or its reason says otherwise.
@@ -77,7 +80,7 @@ class CacheDirectory:
             written = os.pread(descriptor, len(data) + 1, 0)
             if written != data or _decode.decode(written) is None:
                 raise OSError(errno.EIO, "not what was written")
-            _date_after(descriptor, newest)
+            _date_after(descriptor, newest, _WHOLE_SECONDS if keep_time else _MTIME_STEPS)
 
         with (
             self._explained("the new cache is in place"),
@@ -118,7 +121,7 @@ class CacheDirectory:
             descriptor = os.open(CACHE_NAME, flags, dir_fd=self._directory)
             try:
                 if os.pread(descriptor, len(data) + 1, 0) == data:
-                    _date_after(descriptor, newest)
+                    _date_after(descriptor, newest, _MTIME_STEPS)
             finally:
                 os.close(descriptor)
 
@@ -254,8 +257,8 @@ def is_writable(directory: str) -> bool:
     return False
 
 
-def _date_after(descriptor: int, newest: Dropin) -> None:
-    for step in _MTIME_STEPS:
+def _date_after(descriptor: int, newest: Dropin, steps: Sequence[int]) -> None:
+    for step in steps:
         date = min(recorded_time(newest.mtime_ns + step), _LATEST)
         os.utime(descriptor, ns=(date, date))
         if os.fstat(descriptor).st_mtime > newest.mtime:
