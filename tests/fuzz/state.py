@@ -14,6 +14,7 @@ import filelock  # noqa: F401 - likewise
 from dropin_cache._decode import decode
 from dropin_cache._encode import encode
 from dropin_cache._model import Fingerprint
+from dropin_cache._scan import digest_of
 from dropin_cache.update.discovery.interpreters import Start, interpreter_of
 from dropin_cache.update.files.trusted import Files
 from dropin_cache.update.importing import answers
@@ -32,6 +33,8 @@ OBSERVED = Observed(
     frozenset(["/nonexistent/a"]),
     frozenset([("a", ("/nonexistent/a", "/usr")), ("a.c", ("/nonexistent/a/a",))]),
 )
+
+digest_of(b"")  # loads what makes digests
 
 _VALIDATORS: list[tuple[Callable[[dict[str, Any]], Any], tuple[type, ...]]] = [
     (answers.started_from_untrusted, (Started,)),

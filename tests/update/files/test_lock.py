@@ -84,6 +84,14 @@ class TestLock:
             assert [] == os.listdir(directory)
             assert lock_of(directory).is_file()
 
+    def test_failure(self) -> None:
+        """A directory that cannot be told from others has no lock, and the error is ours."""
+        closed = os.dup(0)
+        os.close(closed)
+        with pytest.raises(NotWrittenError) as caught, lock.lock(closed, "/a/dropin.cache", 0):
+            pass
+        assert errno.EBADF == caught.value.errno
+
     def test_stays(self, directory: Path) -> None:
         """The lock is never unlinked: somebody might be waiting for it."""
         with locked(directory):

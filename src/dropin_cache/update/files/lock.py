@@ -45,8 +45,11 @@ def lock(directory: int, path: str, timeout: float) -> Iterator[None]:
         LockTimeoutError: Another process kept the lock.
         NotWrittenError: There is no place for a lock.
     """
-    # By identity, because one directory can have several paths.
-    status = os.fstat(directory)
+    try:
+        # By identity, because one directory can have several paths.
+        status = os.fstat(directory)
+    except OSError as error:
+        raise NotWrittenError(path, error.errno or errno.EIO) from error
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_held(f"{status.st_dev:x}-{status.st_ino:x}", path, timeout))

@@ -169,16 +169,18 @@ class Recorded:
         }
         wanted += [f"references {module}" for module in references]
         notes = {name: self._noted[name] for name in wanted if name in self._noted}
-        kept = {id(noted): noted for noted in notes.values()}  # several can have one in common
-        numbers = {identity: number for number, identity in enumerate(kept)}
+        kept = _distinct(notes.values())
         if self.start is not None and not self._asked:
             # Whatever has come and gone in there meanwhile changes nothing.
             self._record["roots"] = {root: self._settled(root) for root in self._record["roots"]}
         record = {
             **self._record,
             "references": references,
-            "notes": {name: numbers[id(noted)] for name, noted in notes.items()},
-            "noted": observations.pack(list(kept.values())),
+            "notes": {
+                name: next(number for number, each in enumerate(kept) if each is noted)
+                for name, noted in notes.items()
+            },
+            "noted": observations.pack(kept),
         }
         self.ledger.note_interpreter(self._interpreter.key, record)
 
@@ -186,7 +188,7 @@ class Recorded:
         """List the files and directories that tell whether all this still holds, there or not."""
         record = self._record
         yield from (*record["files"], *record["roots"], *record["decisive"], *record["others"])
-        for noted in {id(each): each for each in self._noted.values()}.values():
+        for noted in _distinct(self._noted.values()):
             yield from (*noted.files, *noted.directories, *noted.listed)
         for package in record["packages"]:
             parts = package.split(".")
@@ -253,3 +255,12 @@ class Recorded:
         if stamp is not None and max(stamp[1:3]) >= self._since - TICK:
             return UNSETTLED
         return stamp
+
+
+def _distinct(noted: Iterable[Noted]) -> list[Noted]:
+    """Return what several names may have in common, each once."""
+    found: list[Noted] = []
+    for each in noted:
+        if not any(each is other for other in found):
+            found.append(each)
+    return found
