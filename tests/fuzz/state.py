@@ -131,7 +131,7 @@ def _noted(ledger: Ledger, start: Start, observed: Observed) -> None:
     recorded = Recorded(ledger, interpreter_of(PYTHON, (), ()), Look(), time.time_ns())
     recorded.note_start(start)
     recorded.note_package("a.b", start.path, observed)
-    recorded.note_owner("a.b", "pip x", observed)
+    recorded.note_owner("a.b", "pip x", observed, Look())
     recorded.note_resolved({"a.i": {"I": True}}, observed)
     recorded.keep([("a.b", "pip x")], ["a.i"])
 

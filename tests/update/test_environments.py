@@ -112,19 +112,6 @@ class TestLocate:
             assert expected == environments.locate(interpreter, "app.plugins")[:1]
             assert {interpreter.key} == importer.warm
 
-    def test_own(self, tree: Tree) -> None:
-        """Our own keeps to the rule for plugin packages, so nothing is imported for it."""
-        tree.write("dropin_cache/__init__.py")
-        tree.write("dropin_cache/plugins/__init__.py", "raise ImportError")
-        tree.write("other/dropin_cache/plugins/one.py")
-        roots = [str(tree.path), str(tree.path / "other")]
-        interpreter = interpreter_of(sys.executable, roots, [])
-        with opened() as (environments, importer):
-            found = environments.locate(interpreter, "dropin_cache.plugins")
-            assert found is not None
-            assert [f"{root}/dropin_cache/plugins" for root in roots] == list(found[:2])
-            assert set() == importer.warm
-
     def test_nowhere(self, tree: Tree) -> None:
         """For one whose topmost package is in no directory nothing is imported, until it is."""
         tree.path.mkdir()

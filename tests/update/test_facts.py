@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from dropin_cache.update.discovery.directories import PluginDirectory
 from dropin_cache.update.discovery.owners import Owners
 from dropin_cache.update.facts import Cached, Facts
 from dropin_cache.update.files.trusted import Files
+from dropin_cache.update.orchestrator import update
+from dropin_cache.update.report import Request
 from dropin_cache.update.state.ledgers import Ledgers
 from environments import environment
 from reader_support import LIBRARY
-from updates import ROOT, TIERS, affected, own, run, tier_for
+from updates import ROOT, SETTLED, TIERS, affected, own, run, tier_for
 
 pytestmark = pytest.mark.processes
 
@@ -51,6 +54,33 @@ class TestFacts:
         """
         done = run_python(textwrap.dedent(code), path=[LIBRARY])
         assert ["2", "True", "False"] == done.stdout.split(), done.stderr
+
+
+class TestMeanwhile:
+    """What is there while plugin modules are imported, and not before and after."""
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_undone(self, app: Tree, there: bool) -> None:
+        """It does not pass for what has been there all the time."""
+        package, renamed = app.path / "helper", app.path / "~elper"
+        app.write("helper/__init__.py")
+        app.write(
+            "app/plugins/one.py",
+            "try:\n    import helper\n    __doc__ = 'with'\nexcept ImportError: pass\n",
+        )
+        before, meanwhile = (renamed, package) if there else (package, renamed)
+        if before is renamed:
+            package.rename(renamed)
+        time.sleep(SETTLED)
+
+        def change(number: int, _count: int, _name: str) -> None:
+            if number == 0:
+                before.rename(meanwhile)
+
+        request = Request(packages=("app.plugins",), paths=(str(app.path),))
+        update(request, change)
+        meanwhile.rename(before)
+        assert "one" in run(app).imported
 
 
 # How an import can fail for reasons of the moment; those that need limits are told otherwise where

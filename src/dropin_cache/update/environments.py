@@ -16,8 +16,7 @@ from dropin_cache.update.state.observations import Look, Observed
 from dropin_cache.update.state.recorded import Recorded
 from dropin_cache.update.text import is_dotted
 
-OWN_PACKAGE = "dropin_cache.plugins"
-BUILT_IN_PACKAGES = ("twisted.plugins", OWN_PACKAGE)
+BUILT_IN_PACKAGES = ("twisted.plugins", "dropin_cache.plugins")
 """Plugin packages that are looked after without anybody declaring them."""
 
 
@@ -64,10 +63,6 @@ class Environments:
         Raises:
             PackageBrokenError: It is there and cannot be imported.
         """
-        if package == OWN_PACKAGE and self.start(interpreter).whole:  # it keeps to the rule
-            path = self._as_a_rule(interpreter, package)
-            if path is not None:
-                return path
         recorded = self._recorded(interpreter)
         known: Any = recorded.package(package)
         if known is not ...:

@@ -26,7 +26,7 @@ from dropin_cache.update.staleness import (
 from dropin_cache.update.state.cached import Cached
 from dropin_cache.update.state.ledger import DropinRecord
 from dropin_cache.update.state.ledgers import Ledgers
-from dropin_cache.update.state.observations import TICK, Observed
+from dropin_cache.update.state.observations import TICK, Look, Observed
 from dropin_cache.update.state.recorded import Recorded
 
 UNSTABLE = Failure("its file kept changing while it was being read", passing=True)
@@ -191,6 +191,7 @@ class Facts:
         done = self._importer.import_all(
             jobs, divided.package_owners, progress, references.follow_up
         )
+        look = Look()  # after all imports, and one for all: owners have much in common
         for job, imported in done.items():
             self._looked.update(
                 {(job.interpreter, each): imported.observed for each in job.modules}
@@ -198,7 +199,7 @@ class Facts:
             # Their own files are known by their content: the same may be installed once more.
             own = modules[job.interpreter, job.package, job.owner].values()
             observed = imported.observed._replace(files=imported.observed.files - set(own))
-            self._recorded[job.interpreter].note_owner(job.package, job.owner, observed)
+            self._recorded[job.interpreter].note_owner(job.package, job.owner, observed, look)
         return {
             (job.interpreter, module): references.only_reachable(job.interpreter, module, outcome)
             for job, imported in done.items()

@@ -652,7 +652,7 @@ class TestRecorded:
         first = self.learn(ledger, str(tmp_path))
         for name in ("one", "two", "three"):
             observed = Observed(frozenset([f"{tmp_path}/{name}.txt"]))
-            first.note_owner("app.plugins", f"pip {name}", observed)
+            first.note_owner("app.plugins", f"pip {name}", observed, Look())
         first.keep([("app.plugins", "pip one"), ("app.plugins", "pip two")], [])
         edit(tmp_path / "one.txt")
         second = self.recorded(ledger)
@@ -666,7 +666,7 @@ class TestRecorded:
     def test_failed(self, ledger: Ledger, tmp_path: Path) -> None:
         """What failed is tried again with another setting, and when anything was installed."""
         first = self.learn(ledger, str(tmp_path))
-        first.note_owner("app.plugins", "pip one", Observed())
+        first.note_owner("app.plugins", "pip one", Observed(), Look())
         first.keep([("app.plugins", "pip one")], [])
         second = self.recorded(ledger)
         assert None is second.why_stale("app.plugins", "pip one", "none 30", "none 30")
@@ -704,7 +704,7 @@ class TestRecorded:
         found.note_start(Start((3, 11), zope=True, path=(str(tmp_path),), files=(), packages=()))
         observed = Observed(frozenset([f"{tmp_path}/more.pth"]), frozenset([str(tmp_path)]))
         found.note_package("app.plugins", ("/app/plugins",), observed)
-        found.note_owner("app.plugins", "pip one", observed)
+        found.note_owner("app.plugins", "pip one", observed, Look())
         found.note_resolved({"app.interfaces": {"IOne": True}}, observed)
         assert ("/app/plugins",) == found.package("app.plugins")
         assert {"IOne": True} == found.resolved("app.interfaces")
@@ -726,7 +726,8 @@ class TestRecorded:
     def test_no_path(self, ledger: Ledger, tmp_path: Path, root: str) -> None:
         """A path that a child cannot have imported from, whatever it says, is not there."""
         found = self.learn(ledger, str(tmp_path), root)
-        found.note_owner("app.plugins", "pip one", Observed(names=frozenset([("a", (root,))])))
+        observed = Observed(names=frozenset([("a", (root,))]))
+        found.note_owner("app.plugins", "pip one", observed, Look())
         found.keep([("app.plugins", "pip one")], [])
         (record,) = ledger.interpreters.values()
         assert None is record["roots"][root]

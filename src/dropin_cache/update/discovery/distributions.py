@@ -126,7 +126,7 @@ def _words(places: set[str], root: str) -> set[str]:
         word
         for above, inside in names.items()
         # Each word is looked for by itself, so for many files it is the directory's.
-        for word in ([above] if above and len(inside) > _MANY else map(above.__add__, inside))
+        for word in ([above] if above and len(inside) > _MANY else inside)
     }
 
 

@@ -35,7 +35,6 @@ class Start(NamedTuple):
         files: What everything that it loads at its start has been loaded from.
         packages: Plugin packages that installed distributions declare, and may, dotted names; the
             interpreter itself has no say in that.
-        whole: Whether nothing on its `sys.path` is left out because children cannot see it.
     """
 
     version: tuple[int, int]
@@ -43,7 +42,6 @@ class Start(NamedTuple):
     path: tuple[str, ...]
     files: tuple[str, ...]
     packages: tuple[str, ...] = ()
-    whole: bool = True
 
 
 class Interpreter(NamedTuple):

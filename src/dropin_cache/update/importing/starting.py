@@ -170,8 +170,7 @@ class Starter:
         path, files = (self.visible(interpreter, each) for each in (start.path, start.files))
         # What is not there at all may come, and be shown then.
         missing = (each for each in start.files if not os.path.lexists(each))
-        whole = path == start.path
-        start = start._replace(path=path, files=(*files, *missing), whole=whole)
+        start = start._replace(path=path, files=(*files, *missing))
         try:
             _require_fit(interpreter, start)
         except DropinCacheError:

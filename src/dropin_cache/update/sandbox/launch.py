@@ -107,7 +107,6 @@ class Source(NamedTuple):
     code: bytes
 
 
-@functools.cache
 @functools.cache  # what is upgraded meanwhile may not fit this process
 def source_of(name: str) -> Source:
     """Return the source of one of our modules, also from an archive, without importing it; PEP 302.

@@ -13,6 +13,7 @@ import os
 import re
 import select
 import subprocess
+import time
 from collections.abc import Sequence
 from errno import EPERM
 
@@ -125,10 +126,11 @@ class Namespaces:
         with self._first.stdout as nothing, contextlib.suppress(subprocess.TimeoutExpired):
             # It is closed when all is over. To wait for a process with a timeout is to sleep
             # between looks at it, for longer and longer.
+            deadline = time.monotonic() + _PATIENCE
             over = select.poll()
             over.register(nothing, 0)  # which leaves POLLHUP
             over.poll(_PATIENCE * 1000)
-            self._first.wait(_PATIENCE)
+            self._first.wait(max(0, deadline - time.monotonic()))
 
 
 def _all_groups() -> str:

@@ -165,8 +165,8 @@ def note(observed: Observed, roots: Iterable[str], since: int, look: Look) -> No
         observed: What was looked at.
         roots: Import roots and prefixes: what is elsewhere does not count, such as /etc.
         since: When the imports began, nanoseconds since the epoch.
-        look: How things are. It may be older than the imports: what has changed since then is not
-            what was noted, and is imported again.
+        look: How things are after the imports. What was there meanwhile and has gone, or the other
+            way round, cannot be told from what it was before.
     """
     # Code often asks for the canonical path of its own file first.
     names = [root.rstrip("/") for root in roots]

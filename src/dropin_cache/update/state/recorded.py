@@ -62,7 +62,6 @@ class Recorded:
         """
         self.ledger, self._interpreter, self._look, self._since = ledger, interpreter, look, since
         self._believed = believed
-        self._at_imports = Look()
         record = ledger.interpreters.get(interpreter.key)
         if record is None or look is None or not look.hold(record["files"]):
             record = {"start": None, "noted": None, **{part: {} for part in _PARTS}}
@@ -77,21 +76,15 @@ class Recorded:
         self.start: Start | None = None
         # Most of what comes and goes in the directories changes nothing about the start.
         if believed and self.known and self._starts_as_before():
-            path, packages, version, whole = record["start"]
+            path, packages, version = record["start"]
             self.start = Start(
-                tuple(version),
-                zope=True,
-                path=tuple(path),
-                files=(),
-                packages=tuple(packages),
-                whole=whole,
+                tuple(version), zope=True, path=tuple(path), files=(), packages=tuple(packages)
             )
 
     def note_start(self, start: Start) -> None:
         """Keep what a child answered at its start."""
         self.start, self._asked = start, True
-        path, packages, version = map(list, (start.path, start.packages, start.version))
-        self._record["start"] = [path, packages, version, start.whole]
+        self._record["start"] = [list(start.path), list(start.packages), list(start.version)]
         if self._look is None:
             return
         own = [*chain(self._interpreter.python), *path_files(start.path), *start.files]
@@ -115,7 +108,7 @@ class Recorded:
     def note_package(self, name: str, path: Sequence[str] | None, observed: Observed) -> None:
         """Keep where a plugin package is."""
         self._record["packages"][name] = [path and list(path), self._layout(name)]
-        self._note([f"package {name}"], observed)
+        self._note([f"package {name}"], observed, Look())
 
     def why_stale(self, package: str, owner: str, failed: str | None, setting: str) -> str | None:
         """Say why an owner's modules have to be imported again though their files are the same.
@@ -140,9 +133,16 @@ class Recorded:
         # Of a module that failed, it is told whose it is also where owners were not kept apart.
         return self._why(name if name in self._noted else f"owner {package} ")
 
-    def note_owner(self, package: str, owner: str, observed: Observed) -> None:
-        """Keep what the imports of an owner's modules have looked at."""
-        self._note([f"owner {package} {owner}"], observed)
+    def note_owner(self, package: str, owner: str, observed: Observed, look: Look) -> None:
+        """Keep what the imports of an owner's modules have looked at.
+
+        Args:
+            package: Dotted name of the plugin package.
+            owner: The owner.
+            observed: What was looked at.
+            look: How things are after these imports.
+        """
+        self._note([f"owner {package} {owner}"], observed, look)
 
     def resolved(self, module: str) -> dict[str, bool] | None:
         """Return which interfaces of a module could be reached; None if that may have changed."""
@@ -153,7 +153,7 @@ class Recorded:
     def note_resolved(self, found: dict[str, dict[str, bool]], observed: Observed) -> None:
         """Keep which interfaces can be reached, by their modules."""
         self._record["references"].update(found)
-        self._note([f"references {module}" for module in found], observed)
+        self._note([f"references {module}" for module in found], observed, Look())
 
     def keep(self, owners: Iterable[tuple[str, str]], modules: Iterable[str]) -> None:
         """Hand everything to the ledger that counts for some owners and modules of interfaces."""
@@ -194,10 +194,10 @@ class Recorded:
             parts = package.split(".")
             yield from (os.path.join(root, *parts, "__init__.py") for root in record["roots"])
 
-    def _note(self, names: Sequence[str], observed: Observed) -> None:
+    def _note(self, names: Sequence[str], observed: Observed, look: Look) -> None:
         self._whys.update(dict.fromkeys(names))
         if self._look is not None:
-            noted = observations.note(observed, self._roots(), self._since, self._at_imports)
+            noted = observations.note(observed, self._roots(), self._since, look)
             self._noted.update(dict.fromkeys(names, noted))
 
     def _why(self, name: str) -> str | None:
