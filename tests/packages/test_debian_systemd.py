@@ -78,7 +78,7 @@ class TestUnits:
         (Path(system.path) / LOCAL[1:] / "local-1.dist-info").mkdir()
         system.wait_until_idle(SERVICE)
         listed = system.run("dropin-cache", "list", user=NOBODY).out
-        assert "twisted.plugins.local " in listed
+        assert "twisted.plugins.local\n" in listed
 
     def test_removed(self, system: Booted) -> None:
         """Nothing is left of them."""
